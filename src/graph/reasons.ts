@@ -1,0 +1,56 @@
+/**
+ * Why a packet was dropped: one reason per cause, counted by the graph. The number is written into `packets.reason`.
+ */
+export const REASON = {
+  none: 0,
+  'frame-too-short': 1,
+  'ethertype-unknown': 2,
+  'not-for-us': 3,
+  'ip4-header-invalid': 4,
+  'ip4-checksum-wrong': 5,
+  'ip4-length-wrong': 6,
+  'ip4-loopback': 7,
+  'ip4-source-invalid': 8,
+  'ip6-header-invalid': 9,
+  'ip6-length-wrong': 10,
+  'ip6-extension-invalid': 11,
+  'ip6-loopback': 12,
+  'ip6-source-invalid': 13,
+  'fragment-held': 14,
+  'fragment-invalid': 15,
+  'reassembly-full': 16,
+  multicast: 17,
+  broadcast: 18,
+  'protocol-unknown': 19,
+  'protocol-disabled': 20,
+  'tcp-header-invalid': 21,
+  'tcp-checksum-wrong': 22,
+  'tcp-no-flow': 23,
+  'tcp-out-of-window': 24,
+  'tcp-no-room': 25,
+  'udp-header-invalid': 26,
+  'udp-checksum-wrong': 27,
+  'udp-send-failed': 28,
+  'icmp-invalid': 29,
+  'icmp-checksum-wrong': 30,
+  'icmp-type-unsupported': 31,
+  'arp-invalid': 32,
+  'arp-own-address': 33,
+  'ndp-invalid': 34,
+  'dhcp-invalid': 35,
+  'dhcpv6-invalid': 36,
+  'flows-full': 37,
+  'policy-refused': 38,
+  'socket-failed': 39,
+  'arena-full': 40,
+  'hop-limit-exceeded': 41,
+  'link-write-failed': 42,
+  'rate-limited': 43,
+  'link-local-unroutable': 44,
+  'port-reserved': 45,
+} as const;
+
+export type ReasonName = keyof typeof REASON;
+
+/** Names by number. */
+export const REASON_NAMES: readonly string[] = Object.keys(REASON);

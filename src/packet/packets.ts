@@ -1,0 +1,110 @@
+/**
+ * The packets of one turn: an arena of bytes, and columns that say where each packet lies in it.
+ *
+ * A packet is a small integer, an index into the columns. Its bytes lie in `bytes` from `start` (the Ethernet header) on, `length` of
+ * them; the 12 bytes in front of `start` always hold its virtio-net header (checksum and segmentation offload, all zero where
+ * there is none), so that a link with `IFF_VNET_HDR` reads and writes both in one go.
+ *
+ * The arena is filled from the bottom and is empty again when the turn ends. Whoever must keep bytes longer copies them out.
+ * Nothing here is allocated after construction.
+ */
+import { ARENA_BYTES, PACKETS_MAX } from '../base/limits.ts';
+
+/** The virtio-net header in front of every frame, in its form with `num_buffers` (virtio 1.2, section 5.1.6). */
+export const VNET_HEADER_BYTES = 12;
+
+/** A packet's index; `NO_PACKET` where the arena had no room. */
+export type Packet = number;
+export const NO_PACKET = -1;
+
+export class Packets {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  /** Where the Ethernet header starts, in `bytes`. */
+  readonly start: Int32Array;
+  /** Bytes from the Ethernet header to the end of the packet. */
+  readonly length: Int32Array;
+  /** Where the network header starts; valid behind `ethernet-input`. */
+  readonly network: Int32Array;
+  /** Where the transport header starts; valid behind `ip4-input` and `ip6-input`. */
+  readonly transport: Int32Array;
+  /** The transport protocol (the last next-header in IPv6). */
+  readonly protocol: Uint8Array;
+  /** Where the IP packet ends: Ethernet padding lies behind it. */
+  readonly end: Int32Array;
+  /** Index of the interface that the packet came in by. */
+  readonly rxInterface: Int32Array;
+  /** Index of the interface that it leaves by; set by whoever sends it to `interface-output`. */
+  readonly txInterface: Int32Array;
+  /** Why it was dropped: an index into the table of reasons. */
+  readonly reason: Uint8Array;
+  /** The flow that it belongs to, -1: none or not known yet. For capture, which names flows. */
+  readonly flow: Int32Array;
+
+  /** How many packets there are. */
+  count: number = 0;
+  /** The first free byte of the arena. */
+  used: number = 0;
+
+  constructor(arenaBytes: number = ARENA_BYTES, packetsMax: number = PACKETS_MAX) {
+    this.bytes = new Uint8Array(arenaBytes);
+    this.view = new DataView(this.bytes.buffer);
+    this.start = new Int32Array(packetsMax);
+    this.length = new Int32Array(packetsMax);
+    this.network = new Int32Array(packetsMax);
+    this.transport = new Int32Array(packetsMax);
+    this.protocol = new Uint8Array(packetsMax);
+    this.end = new Int32Array(packetsMax);
+    this.rxInterface = new Int32Array(packetsMax);
+    this.txInterface = new Int32Array(packetsMax);
+    this.reason = new Uint8Array(packetsMax);
+    this.flow = new Int32Array(packetsMax);
+  }
+
+  /** Empties the arena: all packets of the turn are gone. */
+  reset(): void {
+    this.count = 0;
+    this.used = 0;
+  }
+
+  /** Whether a packet of `frameBytes` fits. */
+  hasRoom(frameBytes: number): boolean {
+    return this.count < this.start.length && this.used + VNET_HEADER_BYTES + frameBytes + 4 <= this.bytes.length;
+  }
+
+  /**
+   * Makes a packet of `frameBytes`, its virtio-net header zeroed and its frame not, or returns `NO_PACKET` when there is no room.
+   * The caller may shorten it (`length`) as long as it is the last one, and give the bytes back with `trim`.
+   */
+  allocate(frameBytes: number): Packet {
+    if (!this.hasRoom(frameBytes)) return NO_PACKET;
+    const header = (this.used + 3) & ~3;
+    const start = header + VNET_HEADER_BYTES;
+    this.bytes.fill(0, header, start);
+    return this.#append(start, frameBytes);
+  }
+
+  /** Makes a packet of bytes that a link has put into the arena, virtio-net header in front; `used` moves behind it. */
+  adopt(start: number, frameBytes: number): Packet {
+    return this.#append(start, frameBytes);
+  }
+
+  /** Sets the length of the newest packet and frees what lay behind. */
+  trim(packet: Packet, frameBytes: number): void {
+    this.length[packet] = frameBytes;
+    this.used = this.start[packet] + frameBytes;
+  }
+
+  #append(start: number, frameBytes: number): Packet {
+    const packet = this.count++;
+    this.start[packet] = start;
+    this.length[packet] = frameBytes;
+    this.end[packet] = start + frameBytes;
+    this.rxInterface[packet] = -1;
+    this.txInterface[packet] = -1;
+    this.reason[packet] = 0;
+    this.flow[packet] = -1;
+    this.used = start + frameBytes;
+    return packet;
+  }
+}
