@@ -1,37 +1,36 @@
 /**
  * Every bound of the engine, with its unit, and what happens beyond it. Nothing grows without one of these.
- * `docs/limits.md` is generated from nothing: it is this file; keep the comments true.
  */
 
 /** Packets that one turn may hold, received and built together. Beyond it a turn sends what it has and goes on. */
-export const PACKETS_MAX = 2048;
+export const PACKETS_MAX: number = 2048;
 
 /** Frames that one read of a link collects. */
-export const FRAMES_PER_READ_MAX = 256;
+export const FRAMES_PER_READ_MAX: number = 256;
 
 /** The largest Ethernet frame: 14 bytes of header and a 65,535-byte IP packet (RFC 791: total length has 16 bits). */
-export const FRAME_BYTES_MAX = 14 + 65_535;
+export const FRAME_BYTES_MAX: number = 14 + 65_535;
 
 /** Bytes of the arena, which holds all packets of one turn. Beyond it a turn sends what it has and goes on. */
-export const ARENA_BYTES = 8 * 1024 * 1024;
+export const ARENA_BYTES: number = 8 * 1024 * 1024;
 
 /** Open flows, all protocols together; `--max-flows`. Beyond it a new flow is refused (RST, ICMP) and counted. */
-export const FLOWS_MAX_DEFAULT = 65_536;
+export const FLOWS_MAX_DEFAULT: number = 65_536;
 
 /** Bytes of one flow that wait for a host socket that takes no more: the largest window that we advertise to the guest. */
-export const TCP_HELD_BYTES_MAX = 1024 * 1024;
+export const TCP_HELD_BYTES_MAX: number = 1024 * 1024;
 
 /** Bytes that wait for host sockets, all flows together. Beyond it segments are not accepted, and the guest sends them again. */
-export const TCP_HELD_BYTES_TOTAL_MAX = 256 * 1024 * 1024;
+export const TCP_HELD_BYTES_TOTAL_MAX: number = 256 * 1024 * 1024;
 
 /** Datagrams under reassembly at one time; beyond it the oldest is given up and counted. */
-export const REASSEMBLIES_MAX = 64;
+export const REASSEMBLIES_MAX: number = 64;
 
 /** Bytes of fragments held in all reassemblies together. */
-export const REASSEMBLY_BYTES_MAX = 4 * 1024 * 1024;
+export const REASSEMBLY_BYTES_MAX: number = 4 * 1024 * 1024;
 
 /** A datagram that is not complete after this time is given up (RFC 791 recommends 15 s as the lower bound, Linux uses 30 s). */
-export const REASSEMBLY_TIMEOUT_MS = 30_000;
+export const REASSEMBLY_TIMEOUT_MS: number = 30_000;
 
 /** Names learnt from DNS answers; beyond it the oldest is forgotten. */
-export const NAMES_MAX = 16_384;
+export const NAMES_MAX: number = 16_384;

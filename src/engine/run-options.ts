@@ -1,0 +1,46 @@
+/** What `tapster run` is asked to do, as a value: the command line makes it, the session does it. */
+import type { IpAddress, IpPrefix, MacAddress } from '../base/address.ts';
+
+/** One `--publish` rule: connections to the host's ports reach the command. */
+export interface PublishRule {
+  readonly protocol: 'tcp' | 'udp';
+  /** The host's address to listen at; undefined: all, both families. */
+  readonly address: IpAddress | undefined;
+  /** The host's first and last port; both 0: the kernel picks one. */
+  readonly firstPort: number;
+  readonly lastPort: number;
+  /** The command's port that the first host port leads to; the others follow. For port 0 without a mapping: the port that the kernel picked. */
+  readonly toPort: number | undefined;
+}
+
+export interface RunOptions {
+  /** The program and its arguments; empty: the user's shell. */
+  readonly command: readonly string[];
+  /** Map the user to root inside its user namespace. */
+  readonly root: boolean;
+  readonly interfaceName: string;
+  readonly families: 'both' | '4' | '6';
+  readonly addresses: readonly IpPrefix[];
+  readonly gateways: readonly IpAddress[];
+  readonly mac: MacAddress | undefined;
+  readonly mtu: number;
+  /** False: the interface is left for a DHCP client or router advertisements inside. */
+  readonly configure: boolean;
+  /** `forward`: to the host's resolvers; addresses: the command asks these itself; `none`: resolv.conf is left alone. */
+  readonly dns: 'forward' | 'none' | readonly IpAddress[];
+  readonly publish: readonly PublishRule[];
+  /** Where the host's own loopback can be reached from inside. */
+  readonly hostLoopback: undefined | 'gateway' | IpAddress;
+  readonly allowMetadata: boolean;
+  readonly tcp: boolean;
+  readonly udp: boolean;
+  readonly icmp: boolean;
+  readonly flowsMax: number;
+  /** A pcapng file of everything on the interface. */
+  readonly pcapPath: string | undefined;
+  /** A JSON-lines file of flows. */
+  readonly flowsPath: string | undefined;
+  readonly summary: boolean;
+  /** `verbose` logs each flow as it opens and closes. */
+  readonly verbosity: 'quiet' | 'normal' | 'verbose';
+}

@@ -1,0 +1,27 @@
+/**
+ * A link: a way for frames in and out. Wrappers (capture, impairment) are links around links.
+ *
+ * Frames lie in the arena with a 12-byte virtio-net header in front of each (see `packet/packets.ts`). A link that carries no such header (QEMU
+ * stream, a tap without IFF_VNET_HDR) zeroes it on receipt and accepts only frames whose header is all zero on transmit: `offload` says what it takes.
+ */
+import type { Packets } from '../packet/packets.ts';
+
+/** What the other end of a link can do for us, and we may leave undone in frames that we send to it. */
+export interface LinkOffload {
+  /** Transport checksums may be left partial (NEEDS_CSUM). */
+  readonly checksum: boolean;
+  /** TCP segments may be larger than the MTU (GSO_TCPV4, GSO_TCPV6). */
+  readonly tcpSegmentation: boolean;
+  /** UDP datagrams may be merged (GSO_UDP_L4). */
+  readonly udpSegmentation: boolean;
+}
+
+export interface Link {
+  readonly name: string;
+  readonly offload: LinkOffload;
+  /** Reads at most `framesMax` frames into the arena as packets and writes their numbers into `frame`. Returns the count; 0: none there; -errno. */
+  receive(packets: Packets, frame: Int32Array, framesMax: number): number;
+  /** Sends `count` packets of `frame` in order. Returns how many were taken; the others are lost and the caller counts them. */
+  transmit(packets: Packets, frame: Int32Array, count: number): number;
+  close(): void;
+}
