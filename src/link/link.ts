@@ -4,17 +4,8 @@
  * Frames lie in the arena with a 12-byte virtio-net header in front of each (see `packet/packets.ts`). A link that carries no such header (QEMU
  * stream, a tap without IFF_VNET_HDR) zeroes it on receipt and accepts only frames whose header is all zero on transmit: `offload` says what it takes.
  */
+import type { LinkOffload } from '../packet/offload.ts';
 import type { Packets } from '../packet/packets.ts';
-
-/** What the other end of a link can do for us, and we may leave undone in frames that we send to it. */
-export interface LinkOffload {
-  /** Transport checksums may be left partial (NEEDS_CSUM). */
-  readonly checksum: boolean;
-  /** TCP segments may be larger than the MTU (GSO_TCPV4, GSO_TCPV6). */
-  readonly tcpSegmentation: boolean;
-  /** UDP datagrams may be merged (GSO_UDP_L4). */
-  readonly udpSegmentation: boolean;
-}
 
 export interface Link {
   readonly name: string;
