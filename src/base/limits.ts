@@ -34,3 +34,6 @@ export const REASSEMBLY_TIMEOUT_MS: number = 30_000;
 
 /** Names learnt from DNS answers; beyond it the oldest is forgotten. */
 export const NAMES_MAX: number = 16_384;
+
+/** Guest addresses whose MAC address is known, on one interface; beyond it the one that spoke longest ago is forgotten. */
+export const NEIGHBOURS_MAX: number = 1024;
