@@ -12,6 +12,8 @@
         'poll.c',
         'signal.c',
         'namespace.c',
+        'namespace-child.c',
+        'netlink.c',
       ],
       'defines': ['NAPI_VERSION=8', '_GNU_SOURCE'],
       'cflags!': ['-O3', '-fno-omit-frame-pointer'],

@@ -1,0 +1,100 @@
+/*
+ * What namespace.c (our side) and namespace-child.c (the first process of the new namespaces) agree on.
+ * src/sys/namespace.ts holds the same numbers; both sides of every message are of one build.
+ */
+#ifndef TAPSTER_NAMESPACE_H
+#define TAPSTER_NAMESPACE_H
+
+#include "addon.h"
+
+#include <stdint.h>
+
+#define NAMESPACE_FILES_MAX 8
+#define NAMESPACE_SYSCTLS_MAX 32
+
+/* Descriptors in one message: tap, netlink, and one for each replaced file. */
+#define NAMESPACE_DESCRIPTORS_MAX (2 + NAMESPACE_FILES_MAX)
+
+struct namespace_pair {
+  const char *path;
+  const char *value;
+};
+
+/*
+ * All that the child needs, made before it is cloned: it has a copy of our memory, in which another thread may have held the
+ * lock of malloc, so it must not allocate.
+ */
+struct namespace_plan {
+  int control;         /* the child's end of the control socket */
+  const char *uid_map; /* empty: no user namespace was made */
+  const char *gid_map;
+  const char *tap_name; /* empty: no tap */
+  int32_t tap_flags;
+  int32_t vnet_header_bytes;
+  int32_t files_count;
+  int32_t sysctls_count;
+  struct namespace_pair files[NAMESPACE_FILES_MAX];
+  struct namespace_pair sysctls[NAMESPACE_SYSCTLS_MAX];
+};
+
+/* Messages on the control socket (SOCK_SEQPACKET): four words each. */
+struct namespace_message {
+  int32_t kind;
+  int32_t value;
+  int32_t index;
+  int32_t error; /* errno */
+};
+
+enum namespace_kind {
+  /* from the child */
+  NAMESPACE_READY = 1,   /* value: 1 when the tap has virtio-net headers; index: bit i is set when file i was replaced; descriptors: tap
+                            (unless there is none), netlink, and one per replaced file */
+  NAMESPACE_FAILED = 2,  /* value: the step; the child has ended */
+  NAMESPACE_WARNING = 3, /* value: the step, index: which file or sysctl; the child goes on without */
+  NAMESPACE_EXITED = 4,  /* value: the command's exit status */
+  NAMESPACE_SIGNALLED = 5,   /* value: the signal that ended the command */
+  NAMESPACE_EXEC_FAILED = 6, /* value: NAMESPACE_STEP_DIRECTORY or _EXEC */
+  NAMESPACE_STOPPED = 7,     /* value: the signal that stopped the command in a process group of its own */
+  /* from us */
+  NAMESPACE_RUN = 16,    /* descriptor: the command, in the layout that namespace.c writes */
+  NAMESPACE_SIGNAL = 17, /* value: a signal for the command */
+};
+
+enum namespace_step {
+  NAMESPACE_STEP_PROCESS = 1,
+  NAMESPACE_STEP_SETGROUPS = 2,
+  NAMESPACE_STEP_UID_MAP = 3,
+  NAMESPACE_STEP_GID_MAP = 4,
+  NAMESPACE_STEP_MOUNTS = 5,
+  NAMESPACE_STEP_PROC = 6,
+  NAMESPACE_STEP_FILES = 7,
+  NAMESPACE_STEP_FILE = 8,
+  NAMESPACE_STEP_LOOPBACK = 9,
+  NAMESPACE_STEP_TUN_OPEN = 10,
+  NAMESPACE_STEP_TUN_INTERFACE = 11,
+  NAMESPACE_STEP_TUN_HEADER = 12,
+  NAMESPACE_STEP_NETLINK = 13,
+  NAMESPACE_STEP_SYSCTL = 14,
+  NAMESPACE_STEP_DIRECTORY = 15,
+  NAMESPACE_STEP_EXEC = 16,
+};
+
+/* namespace-child.c */
+_Noreturn void namespace_child(const struct namespace_plan *plan);
+
+/* Sends one message with `count` descriptors: 0, or -errno. Allocates nothing: both sides use it. */
+int namespace_send(int control, struct namespace_message message, const int *descriptors, int count);
+
+/*
+ * Receives one message without waiting, and up to NAMESPACE_DESCRIPTORS_MAX descriptors, close-on-exec. 1: there was one; 0: the
+ * other side is gone; -errno otherwise.
+ */
+int namespace_receive(int control, struct namespace_message *message, int *descriptors, int *count);
+
+/* A Uint8Array argument, or NULL with a TypeError. */
+uint8_t *namespace_bytes(napi_env env, napi_value value, size_t *length);
+
+/* netlink.c */
+void netlink_register(napi_env env, napi_value exports);
+
+#endif
