@@ -1,6 +1,4 @@
-/**
- * What translation must know of the link that a guest is behind, to build frames for it.
- */
+/** What translation must know of the link that a guest is behind, to take frames from it and to build frames for it. */
 import type { LinkOffload } from '../packet/offload.ts';
 
 export interface GuestLink {

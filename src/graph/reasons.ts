@@ -48,6 +48,8 @@ export const REASON = {
   'rate-limited': 43,
   'link-local-unroutable': 44,
   'port-reserved': 45,
+  'vnet-header-invalid': 46,
+  'port-unreachable': 47,
 } as const;
 
 export type ReasonName = keyof typeof REASON;
