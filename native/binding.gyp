@@ -1,24 +1,23 @@
 {
-  'targets': [
+  "targets": [
     {
-      'target_name': 'tapster',
-      'sources': [
-        'addon.c',
-        'memory.c',
-        'tap.c',
-        'socket.c',
-        'stream.c',
-        'datagram.c',
-        'poll.c',
-        'signal.c',
-        'namespace.c',
-        'namespace-child.c',
-        'netlink.c',
+      "target_name": "tapster",
+      "sources": [
+        "addon.c",
+        "memory.c",
+        "tap.c",
+        "socket.c",
+        "stream.c",
+        "datagram.c",
+        "poll.c",
+        "signal.c",
+        "namespace.c",
+        "namespace-child.c",
+        "netlink.c"
       ],
-      'defines': ['NAPI_VERSION=8', '_GNU_SOURCE'],
-      'cflags!': ['-O3', '-fno-omit-frame-pointer'],
-      'cflags': ['-O2', '-Wall', '-Wextra', '-Wpedantic', '-Werror', '-fvisibility=hidden'],
-      'cflags_c': ['-std=c11'],
-    },
-  ],
+      "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],
+      "cflags!": ["-O3", "-fno-omit-frame-pointer"],
+      "cflags": ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fvisibility=hidden"]
+    }
+  ]
 }
