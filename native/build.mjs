@@ -71,7 +71,8 @@ function runNodeGyp(gyp, compiler) {
   const options = ['--directory', folder, '--loglevel', 'error'];
   if (hasHeaders && process.env.npm_config_nodedir === undefined) options.push('--nodedir', prefix);
   // gyp links with the C++ compiler unless told otherwise, and there is no C++ here.
-  const environment = { ...process.env, LINK: process.env.LINK ?? process.env.CC ?? compiler };
+  const CC = process.env.CC ?? compiler;
+  const environment = { ...process.env, CC, LINK: process.env.LINK ?? CC };
   const configured = run(gyp[0], [...gyp.slice(1), 'configure', ...options], environment);
   if (configured.status !== 0) return configured;
   return run(gyp[0], [...gyp.slice(1), 'build', ...options], environment);
