@@ -198,7 +198,10 @@ static napi_value socket_tcp_info(napi_env env, napi_callback_info info) {
   return addon_number(env, 0);
 }
 
-/* sendRoom(fd) */
+/*
+ * sendRoom(fd). The kernel counts a queued segment with its own overhead, which at worst (each segment holds one MSS of Ethernet size) is as
+ * much as the payload: so half of what is free is sure to be taken. Measured down to an MSS of 88, in pieces of 100 bytes.
+ */
 static napi_value socket_send_room(napi_env env, napi_callback_info info) {
   int32_t fd;
   if (!addon_integer_arguments(env, info, 1, &fd, NULL)) return NULL;
