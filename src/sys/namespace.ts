@@ -191,7 +191,8 @@ export class NamespaceChild {
         'the command, its directory or its environment holds a zero byte: leave it out',
       );
     }
-    const candidates = programPaths(argv[0]!, environment['PATH']);
+    const { PATH: search } = environment;
+    const candidates = programPaths(argv[0]!, search);
     const counts = Int32Array.of(candidates.length, argv.length, assignments.length);
     const strings = terminated([directory, ...candidates, ...argv, ...assignments]);
     const error = this.#calls.namespaceRun(this.controlFd, concatenate(new Uint8Array(counts.buffer), strings));
