@@ -8,7 +8,7 @@
  *
  * Dispositions belong to the process: so does the pipe, which is made once and kept, since a handler may run at any moment in any thread.
  * Do not mix with process.on('SIGINT') for the same signals: the last one to install wins. A record is dropped when the pipe
- * is full (4096 unread signals).
+ * is full (more than 5000 unread signals).
  */
 #include "addon.h"
 
@@ -40,17 +40,14 @@ static void signal_handler(int number, siginfo_t *information, void *context) {
   errno = saved;
 }
 
-/* Puts the dispositions back that were there before. Returns 0, or the first -errno. */
-static int signal_restore_all(void) {
-  int result = 0;
-  for (int number = 1; number < SIGNALS_MAX; number++) {
-    if (!signal_installed[number]) continue;
-    if (sigaction(number, &signal_previous[number], NULL) < 0 && result == 0) result = -errno;
-    signal_installed[number] = false;
-  }
-  return result;
+/* Puts the disposition back that was there before. Returns 0 or -errno. */
+static int signal_uninstall(int number) {
+  if (!signal_installed[number]) return 0;
+  signal_installed[number] = false;
+  return sigaction(number, &signal_previous[number], NULL) < 0 ? -errno : 0;
 }
 
+/* Returns 1, 0 when it was installed before, or -errno. */
 static int signal_install(int number) {
   if (number <= 0 || number >= SIGNALS_MAX) return -EINVAL;
   if (signal_installed[number]) return 0;
@@ -58,6 +55,20 @@ static int signal_install(int number) {
   sigfillset(&action.sa_mask);
   if (sigaction(number, &action, &signal_previous[number]) < 0) return -errno;
   signal_installed[number] = true;
+  return 1;
+}
+
+/* Installs all, or none and returns -errno. */
+static int signal_install_all(const int32_t *numbers, uint32_t count) {
+  bool ours[SIGNALS_MAX] = {false};
+  for (uint32_t i = 0; i < count; i++) {
+    const int result = signal_install(numbers[i]);
+    if (result > 0) ours[numbers[i]] = true;
+    if (result >= 0) continue;
+    for (int number = 1; number < SIGNALS_MAX; number++)
+      if (ours[number]) signal_uninstall(number);
+    return result;
+  }
   return 0;
 }
 
@@ -66,34 +77,32 @@ static int signal_install(int number) {
  * descriptor is the addon's: stop watching it, but do not close it.
  */
 static napi_value signal_descriptor(napi_env env, napi_callback_info info) {
-  napi_value values[1];
+  napi_value array;
   uint32_t count;
-  if (!addon_arguments(env, info, 1, values, NULL)) return NULL;
-  if (napi_get_array_length(env, values[0], &count) != napi_ok) {
+  int32_t numbers[SIGNALS_MAX];
+  if (!addon_arguments(env, info, 1, &array, NULL)) return NULL;
+  if (napi_get_array_length(env, array, &count) != napi_ok) {
     napi_throw_type_error(env, NULL, "an array was expected");
     return NULL;
   }
-  if (signal_pipe[0] < 0 && pipe2(signal_pipe, O_NONBLOCK | O_CLOEXEC) < 0) return addon_result(env, -1);
+  if (count > SIGNALS_MAX) return addon_range_error(env, "there are not so many signals");
   for (uint32_t i = 0; i < count; i++) {
     napi_value value;
-    int32_t number;
-    if (napi_get_element(env, values[0], i, &value) != napi_ok || !addon_integers(env, &value, 1, &number)) {
-      signal_restore_all();
-      return NULL;
-    }
-    const int result = signal_install(number);
-    if (result < 0) {
-      signal_restore_all();
-      return addon_number(env, result);
-    }
+    if (napi_get_element(env, array, i, &value) != napi_ok || !addon_integers(env, &value, 1, &numbers[i])) return NULL;
   }
-  return addon_number(env, signal_pipe[0]);
+  if (signal_pipe[0] < 0 && pipe2(signal_pipe, O_NONBLOCK | O_CLOEXEC) < 0) return addon_result(env, -1);
+  const int result = signal_install_all(numbers, count);
+  return addon_number(env, result < 0 ? result : signal_pipe[0]);
 }
 
 /* signalRestore(): dispositions as they were; what was not read is dropped. */
 static napi_value signal_restore(napi_env env, napi_callback_info info) {
   (void)info;
-  const int result = signal_restore_all();
+  int result = 0;
+  for (int number = 1; number < SIGNALS_MAX; number++) {
+    const int restored = signal_uninstall(number);
+    if (result == 0) result = restored;
+  }
   struct signal_record record;
   while (signal_pipe[0] >= 0 && read(signal_pipe[0], &record, sizeof record) > 0) continue;
   return addon_number(env, result);
