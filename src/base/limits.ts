@@ -23,6 +23,15 @@ export const TCP_HELD_BYTES_MAX: number = 1024 * 1024;
 /** Bytes that wait for host sockets, all flows together. Beyond it segments are not accepted, and the guest sends them again. */
 export const TCP_HELD_BYTES_TOTAL_MAX: number = 256 * 1024 * 1024;
 
+/** Bytes that one flow may carry from its host socket to the guest in one turn, so that others have theirs. */
+export const TCP_PULL_BYTES_PER_TURN: number = 1024 * 1024;
+
+/** Gaps that the guest may leave in one flow's sequence space and have remembered; a further one is sent again. */
+export const TCP_GAPS_MAX: number = 16;
+
+/** Callers that wait on a published port for us to accept them: listen(2)'s backlog. */
+export const LISTEN_BACKLOG: number = 1024;
+
 /** Datagrams under reassembly at one time; beyond it the oldest is given up and counted. */
 export const REASSEMBLIES_MAX: number = 64;
 

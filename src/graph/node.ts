@@ -27,7 +27,13 @@ export interface GraphNode {
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void;
 }
 
-/** Takes packets that a node or a flow made out of turn, for the node `interface-output`. */
+/** Takes packets that a node or a flow made, for the node `interface-output`: `txInterface` says where they leave. */
 export interface Emitter {
   emit(packet: Packet): void;
+}
+
+/** An emitter that can make room in the middle of a turn. */
+export interface Output extends Emitter {
+  /** Sends what was emitted so far and empties the arena. Only where no received packet is in use any more. */
+  flush(): void;
 }

@@ -1,0 +1,117 @@
+/**
+ * The graph: moves packets from node to node, counts, and drops.
+ *
+ * Each node has a pending frame. `run` puts packets before the entry node and then, as long as any node has packets, lets that node decide for all of
+ * its pending packets in one call and scatters them by the arcs that it wrote. Every packet ends on arc DROP (counted by node and
+ * reason) or DONE. Nodes never make more packets than they got, so no frame overflows.
+ */
+import { assert } from '../base/assert.ts';
+import type { Packets } from '../packet/packets.ts';
+import { ARC_DONE, ARC_DROP, ARC_NEXT, FRAME_PACKETS_MAX, type GraphNode } from './node.ts';
+import { REASON_NAMES } from './reasons.ts';
+
+/** What the graph counted for one node. */
+export interface NodeCounters {
+  readonly name: string;
+  readonly calls: number;
+  readonly packets: number;
+  /** Packets dropped here, by name of reason; only those above zero. */
+  readonly drops: Readonly<Record<string, number>>;
+}
+
+export class Graph {
+  readonly #nodes: readonly GraphNode[];
+  /** For each node, the indexes of its next nodes: `#next[node][arc - ARC_NEXT]`. */
+  readonly #next: readonly Int32Array[];
+  /** For each node two frames: one gathers while the other is processed. */
+  readonly #gathering: Int32Array[];
+  readonly #processing: Int32Array[];
+  readonly #pending: Int32Array;
+  readonly #arcs: Uint8Array = new Uint8Array(FRAME_PACKETS_MAX);
+  readonly #calls: Float64Array;
+  readonly #packets: Float64Array;
+  readonly #drops: Float64Array;
+
+  /** `nodes` in the order in which they are visited; each name in a node's `next` must be among them. */
+  constructor(nodes: readonly GraphNode[]) {
+    this.#nodes = nodes;
+    const index = new Map(nodes.map((node, at) => [node.name, at]));
+    assert(index.size === nodes.length, 'each node has a name of its own');
+    this.#next = nodes.map((node) =>
+      Int32Array.from(node.next, (name) => {
+        const to = index.get(name);
+        assert(to !== undefined, `node ${node.name} leads to ${name}, which is not in the graph`);
+        return to;
+      }),
+    );
+    this.#gathering = nodes.map(() => new Int32Array(FRAME_PACKETS_MAX));
+    this.#processing = nodes.map(() => new Int32Array(FRAME_PACKETS_MAX));
+    this.#pending = new Int32Array(nodes.length);
+    this.#calls = new Float64Array(nodes.length);
+    this.#packets = new Float64Array(nodes.length);
+    this.#drops = new Float64Array(nodes.length * REASON_NAMES.length);
+  }
+
+  /** The index of a node, for `run`. */
+  indexOf(name: string): number {
+    const index = this.#nodes.findIndex((node) => node.name === name);
+    assert(index >= 0, `${name} is a node of the graph`);
+    return index;
+  }
+
+  /** Sends `count` packets of `frame` through the graph, from node `entry` on, to their end. */
+  run(entry: number, packets: Packets, frame: Int32Array, count: number): void {
+    const first = this.#gathering[entry];
+    for (let i = 0; i < count; i++) first[i] = frame[i];
+    this.#pending[entry] = count;
+    let node = entry;
+    while (node < this.#nodes.length) {
+      if (this.#pending[node] === 0) node++;
+      else node = this.#visit(node, packets);
+    }
+  }
+
+  /** What each node has seen, in the order of the graph. */
+  counters(): NodeCounters[] {
+    return this.#nodes.map((node, index) => {
+      const drops: Record<string, number> = {};
+      REASON_NAMES.forEach((name, reason) => {
+        const dropped = this.#drops[index * REASON_NAMES.length + reason];
+        if (dropped > 0) drops[name] = dropped;
+      });
+      return { name: node.name, calls: this.#calls[index], packets: this.#packets[index], drops };
+    });
+  }
+
+  /** Lets one node decide for its pending packets, and scatters them. Returns the first node that may have packets now. */
+  #visit(index: number, packets: Packets): number {
+    const node = this.#nodes[index];
+    const frame = this.#gathering[index];
+    const count = this.#pending[index];
+    this.#gathering[index] = this.#processing[index];
+    this.#processing[index] = frame;
+    this.#pending[index] = 0;
+    this.#calls[index]++;
+    this.#packets[index] += count;
+
+    const arcs = this.#arcs;
+    node.process(packets, frame, count, arcs);
+
+    const next = this.#next[index];
+    const pending = this.#pending;
+    let earliest = index;
+    for (let i = 0; i < count; i++) {
+      const arc = arcs[i];
+      if (arc >= ARC_NEXT) {
+        const to = next[arc - ARC_NEXT];
+        this.#gathering[to][pending[to]++] = frame[i];
+        if (to < earliest) earliest = to;
+      } else if (arc === ARC_DROP) {
+        this.#drops[index * REASON_NAMES.length + packets.reason[frame[i]]]++;
+      } else {
+        assert(arc === ARC_DONE, 'an arc is drop, done, or one of the next nodes');
+      }
+    }
+    return earliest;
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * Published TCP ports: listening sockets of the host whose callers reach the guest.
+ *
+ * The guest sees its caller under the caller's own address, unless that address means something else inside (the host's loopback, the guest's own address): `CallerMap`
+ * says under which one then. Listeners are polled edge-triggered; what could not be accepted for want of descriptors is tried again by `retry`.
+ */
+import type { CallerMap } from '../flow/caller-map.ts';
+import { type FlowTable, KEY } from '../flow/flow-table.ts';
+import { type Neighbours, NO_NEIGHBOUR } from '../flow/neighbours.ts';
+import type { PollHandler } from '../flow/poll-handler.ts';
+import { SO, SOL } from '../sys/options.ts';
+import { POLL, POLL_OPERATION, SOCKET_ADDRESS_WORDS } from '../sys/sys.ts';
+import * as tcp from '../wire/tcp.ts';
+import type { TcpTranslate } from './tcp.ts';
+import type { TcpDeps } from './tcp-deps.ts';
+
+/** Callers taken in one go, so that a flood of them leaves room for the others' work. */
+const ACCEPTED_PER_TURN_MAX = 128;
+
+/** A listening socket and where it leads. */
+export interface TcpListener {
+  readonly fd: number;
+  readonly interfaceIndex: number;
+  /** The guest's address, four words, and port. */
+  readonly guest: Int32Array;
+  readonly guestPort: number;
+}
+
+export class TcpListeners implements PollHandler {
+  readonly #deps: TcpDeps;
+  readonly #tcp: TcpTranslate;
+  readonly #neighbours: Neighbours;
+  readonly #callers: CallerMap;
+  readonly #listeners: Map<number, TcpListener> = new Map();
+  readonly #caller: Int32Array = new Int32Array(SOCKET_ADDRESS_WORDS);
+
+  constructor(deps: TcpDeps, translate: TcpTranslate, neighbours: Neighbours, callers: CallerMap) {
+    this.#deps = deps;
+    this.#tcp = translate;
+    this.#neighbours = neighbours;
+    this.#callers = callers;
+  }
+
+  /** Takes over a listening socket. Returns 0 or -errno. */
+  add(listener: TcpListener): number {
+    const token = this.#deps.tokens.allocate(this);
+    const { sys, poll } = this.#deps;
+    const error = sys.pollControl(poll, POLL_OPERATION.ADD, listener.fd, POLL.IN | POLL.EDGE, token);
+    if (error < 0) this.#deps.tokens.release(token);
+    else this.#listeners.set(token, listener);
+    return error;
+  }
+
+  ready(_events: number, token: number): void {
+    const listener = this.#listeners.get(token);
+    if (listener !== undefined) this.#accept(listener);
+  }
+
+  /** Looks again at all listeners: some may have callers that came when there was no descriptor for them, or too many at once. */
+  retry(): void {
+    for (const listener of this.#listeners.values()) this.#accept(listener);
+  }
+
+  closeAll(): void {
+    for (const [token, listener] of this.#listeners) {
+      this.#deps.sys.close(listener.fd);
+      this.#deps.tokens.release(token);
+    }
+    this.#listeners.clear();
+  }
+
+  #accept(listener: TcpListener): void {
+    for (let accepted = 0; accepted < ACCEPTED_PER_TURN_MAX; accepted++) {
+      const fd = this.#deps.sys.accept(listener.fd, this.#caller);
+      if (fd < 0) return;
+      if (!this.#introduce(listener, fd)) {
+        this.#deps.sys.setOption(fd, SOL.SOCKET, SO.LINGER, 0);
+        this.#deps.sys.close(fd);
+      }
+    }
+  }
+
+  #introduce(listener: TcpListener, fd: number): boolean {
+    const { interfaceIndex, guest } = listener;
+    const neighbour = this.#neighbours.find(interfaceIndex, guest[0], guest[1], guest[2], guest[3]);
+    if (neighbour === NO_NEIGHBOUR) return false;
+    this.#callers.map(this.#caller, interfaceIndex);
+    const flows: FlowTable = this.#deps.flows;
+    const probe = flows.probe;
+    probe[KEY.PROTOCOL] = tcp.PROTOCOL | (interfaceIndex << 8);
+    for (let word = 0; word < 4; word++) {
+      probe[KEY.GUEST + word] = guest[word];
+      probe[KEY.REMOTE + word] = this.#caller[word];
+    }
+    probe[KEY.PORTS] = (listener.guestPort << 16) | this.#caller[4];
+    if (flows.find() !== -1) return false;
+    const macHigh = this.#neighbours.macHigh(interfaceIndex, neighbour);
+    const macLow = this.#neighbours.macLow(interfaceIndex, neighbour);
+    return this.#tcp.accepted(fd, macHigh, macLow);
+  }
+}

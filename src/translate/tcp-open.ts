@@ -1,0 +1,265 @@
+/**
+ * How TCP flows come to be: from the guest's SYN by way of connect(2), or from a caller on a published port by way of a SYN to the guest.
+ *
+ *     guest calls:  SYN -> [policy] -> connect(2) -> CONNECTING -> writable -> SYN-ACK -> SYN_RECEIVED -> ACK -> OPEN
+ *     guest called: accept(2) -> SYN -> SYN_SENT -> SYN-ACK -> ACK -> OPEN
+ *
+ * A connect(2) that fails at once, while the guest's frame is still being processed, is reported when the frame is done (`reportFailures`).
+ */
+import { type FlowTable, OUTCOME, SIDE, TARGET_WORDS } from '../flow/flow-table.ts';
+import { VERDICT } from '../flow/policy.ts';
+import { ERRNO } from '../sys/errno.ts';
+import { IP, IPV6, SO, SOL, TCP } from '../sys/options.ts';
+import {
+  ERROR_RECORD_WORDS,
+  POLL,
+  POLL_OPERATION,
+  SOCKET_ADDRESS_WORDS,
+  SOCKET_FAMILY,
+  SOCKET_PROTOCOL,
+  SOCKET_TYPE,
+} from '../sys/sys.ts';
+import * as ethernet from '../wire/ethernet.ts';
+import * as ipv4 from '../wire/ipv4.ts';
+import * as ipv6 from '../wire/ipv6.ts';
+import * as tcp from '../wire/tcp.ts';
+import { FLAG, PHASE, type TcpColumns } from './tcp-columns.ts';
+import type { TcpDeps } from './tcp-deps.ts';
+import { type TcpSegments, UNSCALED } from './tcp-segments.ts';
+import type { TcpSender } from './tcp-send.ts';
+
+/** The smallest segment that we send because a guest asked for it: Linux's own lower bound. */
+const MSS_MIN = 88;
+/** What nearly all hosts send with; another value means that somebody looks for the way (traceroute), and is carried over. */
+const TIME_TO_LIVE_DEFAULT = 64;
+
+export type CloseFlow = (flow: number, outcome: number) => void;
+
+export class TcpOpener {
+  readonly #deps: TcpDeps;
+  readonly #flows: FlowTable;
+  readonly #tcp: TcpColumns;
+  readonly #segments: TcpSegments;
+  readonly #sender: TcpSender;
+  readonly #options: Int32Array = new Int32Array(tcp.OPTION_WORDS);
+  readonly #target: Int32Array = new Int32Array(SOCKET_ADDRESS_WORDS);
+  readonly #errorRecord: Int32Array = new Int32Array(ERROR_RECORD_WORDS);
+  /** Flows whose connect(2) failed at once, and the errno of each. */
+  readonly #failed: number[] = [];
+
+  constructor(deps: TcpDeps, columns: TcpColumns, segments: TcpSegments, sender: TcpSender) {
+    this.#deps = deps;
+    this.#flows = deps.flows;
+    this.#tcp = columns;
+    this.#segments = segments;
+    this.#sender = sender;
+  }
+
+  /** The SYN in `packet`, whose key is in the probe, opens a flow. Returns it, or -1 when the SYN is to be refused. */
+  open(packet: number, nowUs: number): number {
+    const { packets, policy, observer } = this.#deps;
+    const flows = this.#flows;
+    const flow = flows.insert(SIDE.GUEST, nowUs);
+    if (flow === -1) return -1;
+    flows.macHigh[flow] = ethernet.sourceHigh(packets.view, packets.start[packet]);
+    flows.macLow[flow] = ethernet.sourceLow(packets.view, packets.start[packet]);
+    flows.packetsOut[flow] = 1;
+    const verdict = policy.decide(flows, flow);
+    if (verdict !== VERDICT.ALLOW) {
+      flows.outcome[flow] = verdict === VERDICT.REFUSE ? OUTCOME.denied : OUTCOME.refused;
+      observer.opened(flow);
+      observer.closed(flow);
+      flows.remove(flow);
+      return -1;
+    }
+    flows.setTargeted(flow);
+    this.#takeSyn(flow, packet);
+    const error = this.#connect(flow, this.#timeToLive(packet));
+    if (error === -ERRNO.EMFILE || error === -ERRNO.ENFILE) return this.#withoutSocket(flow);
+    if (error < 0) this.#failed.push(flow, -error);
+    return flow;
+  }
+
+  /** connect(2) has failed: RST, ICMP, or silence. */
+  failed(flow: number, errno: number, close: CloseFlow): void {
+    const { unreachable, sys } = this.#deps;
+    const outcome = outcomeOf(errno);
+    if (outcome === OUTCOME.unreachable) {
+      const fd = this.#flows.hostFd[flow];
+      if (fd === -1 || sys.receiveError(fd, this.#deps.arenaMemory, 0, 0, this.#errorRecord) <= 0) {
+        unreachable.flowUnreachable(flow, errno);
+      } else {
+        unreachable.flowError(flow, this.#errorRecord);
+      }
+    } else if (outcome !== OUTCOME.timeout) {
+      this.#segments.control(flow, tcp.RST | tcp.ACK, 0);
+    }
+    this.#flows.outcome[flow] = outcome;
+    this.#deps.observer.opened(flow);
+    close(flow, outcome);
+  }
+
+  reportFailures(close: CloseFlow): void {
+    while (this.#failed.length > 0) {
+      const errno = this.#failed.pop()!;
+      this.failed(this.#failed.pop()!, errno, close);
+    }
+  }
+
+  /** The host's socket is connected: the guest may know. */
+  connected(flow: number): void {
+    this.#flows.setActive(flow);
+    this.#flows.outcome[flow] = OUTCOME.established;
+    this.#tcp.phase[flow] = PHASE.SYN_RECEIVED;
+    this.#sender.adopt(flow);
+    this.sendHandshake(flow);
+    this.#deps.observer.opened(flow);
+  }
+
+  /** The guest has acknowledged our SYN. */
+  established(flow: number): void {
+    const columns = this.#tcp;
+    columns.phase[flow] = PHASE.OPEN;
+    columns.sndUna[flow] = columns.sndNxt[flow];
+    columns.retries[flow] = 0;
+  }
+
+  /** A caller's socket `fd` becomes a flow with the key in the probe, and the guest gets a SYN. Returns the flow, or -1. */
+  accepted(fd: number, macHigh: number, macLow: number, nowUs: number): number {
+    const flows = this.#flows;
+    const flow = flows.insert(SIDE.HOST, nowUs);
+    if (flow === -1) return -1;
+    flows.setTargeted(flow);
+    flows.setActive(flow);
+    flows.macHigh[flow] = macHigh;
+    flows.macLow[flow] = macLow;
+    flows.hostFd[flow] = fd;
+    this.#tcp.reset(flow, PHASE.SYN_SENT, this.#deps.random() | 0, MSS_MIN);
+    this.#setSocketOptions(fd);
+    this.#sender.adopt(flow);
+    this.#watch(flow);
+    this.#tcp.flags[flow] |= FLAG.HOST_READABLE;
+    this.sendHandshake(flow);
+    this.#deps.observer.opened(flow);
+    return flow;
+  }
+
+  /** The guest's SYN-ACK to our SYN is in `packet`. */
+  answered(flow: number, packet: number): void {
+    this.#readSyn(flow, packet);
+    this.#tcp.sndWnd[flow] = tcp.window(this.#deps.packets.view, this.#deps.packets.transport[packet]);
+    this.#flows.outcome[flow] = OUTCOME.established;
+    this.established(flow);
+  }
+
+  /** Sends our SYN, or SYN-ACK, for the first time or again. */
+  sendHandshake(flow: number): void {
+    const columns = this.#tcp;
+    const answers = columns.phase[flow] === PHASE.SYN_RECEIVED;
+    const iss = columns.sndUna[flow];
+    columns.sndNxt[flow] = (iss + 1) | 0;
+    columns.sndMax[flow] = columns.sndNxt[flow];
+    columns.rcvEdge[flow] = (columns.rcvNxt[flow] + SYN_WINDOW_BYTES) | 0;
+    const scaled = columns.guestScale[flow] !== UNSCALED;
+    this.#segments.control(flow, answers ? tcp.SYN | tcp.ACK : tcp.SYN, iss, scaled);
+  }
+
+  #takeSyn(flow: number, packet: number): void {
+    const { packets, random } = this.#deps;
+    this.#tcp.reset(flow, PHASE.CONNECTING, random() | 0, MSS_MIN);
+    this.#readSyn(flow, packet);
+    this.#tcp.sndWnd[flow] = tcp.window(packets.view, packets.transport[packet]);
+  }
+
+  /** The guest's initial sequence number and options. Payload on a SYN is not taken; the guest sends it again. */
+  #readSyn(flow: number, packet: number): void {
+    const { view, transport } = this.#deps.packets;
+    const columns = this.#tcp;
+    const at = transport[packet];
+    tcp.readOptions(view, at, this.#options);
+    const scale = this.#options[tcp.OPTION_WINDOW_SCALE];
+    columns.guestScale[flow] = scale < 0 ? UNSCALED : Math.min(scale, tcp.WINDOW_SCALE_MAX);
+    const unsaid = this.#flows.isIpv4(flow) ? tcp.MSS_DEFAULT_IPV4 : tcp.MSS_DEFAULT_IPV6;
+    const mss = this.#options[tcp.OPTION_MSS] < 0 ? unsaid : this.#options[tcp.OPTION_MSS];
+    columns.mss[flow] = Math.min(Math.max(mss, MSS_MIN), this.#segments.ourMss(flow));
+    columns.rcvNxt[flow] = (tcp.sequence(view, at) + 1) | 0;
+    columns.rcvEdge[flow] = columns.rcvNxt[flow];
+  }
+
+  #timeToLive(packet: number): number {
+    const { view, network } = this.#deps.packets;
+    const at = network[packet];
+    return view.getUint8(at) >>> 4 === 4 ? ipv4.timeToLive(view, at) : ipv6.hopLimit(view, at);
+  }
+
+  /** Opens the host's socket and starts connect(2). Returns 0 or -errno; the socket stays with the flow when there is one. */
+  #connect(flow: number, timeToLive: number): number {
+    const { sys } = this.#deps;
+    const target = this.#target;
+    for (let word = 0; word < TARGET_WORDS; word++) {
+      target[word] = this.#flows.targets[flow * TARGET_WORDS + word];
+    }
+    const isIpv4 = target[0] === 0 && target[1] === 0 && target[2] === 0xffff;
+    const fd = sys.socket(
+      isIpv4 ? SOCKET_FAMILY.INET : SOCKET_FAMILY.INET6,
+      SOCKET_TYPE.STREAM,
+      SOCKET_PROTOCOL.DEFAULT,
+    );
+    if (fd < 0) return fd;
+    this.#flows.hostFd[flow] = fd;
+    this.#setSocketOptions(fd);
+    if (timeToLive !== TIME_TO_LIVE_DEFAULT) {
+      sys.setOption(fd, isIpv4 ? SOL.IP : SOL.IPV6, isIpv4 ? IP.TTL : IPV6.UNICAST_HOPS, timeToLive);
+      sys.setOption(fd, isIpv4 ? SOL.IP : SOL.IPV6, isIpv4 ? IP.RECVERR : IPV6.RECVERR, 1);
+    }
+    const error = sys.connect(fd, target);
+    if (error < 0 && error !== -ERRNO.EINPROGRESS) return error;
+    return this.#watch(flow);
+  }
+
+  /** No delay: the guest's own kernel has already decided when to send. Keep-alive: a dead remote must not hold a flow for ever. */
+  #setSocketOptions(fd: number): void {
+    const { sys } = this.#deps;
+    sys.setOption(fd, SOL.TCP, TCP.NODELAY, 1);
+    sys.setOption(fd, SOL.SOCKET, SO.KEEPALIVE, 1);
+  }
+
+  #watch(flow: number): number {
+    const events = POLL.IN | POLL.OUT | POLL.RDHUP | POLL.EDGE;
+    const fd = this.#flows.hostFd[flow];
+    return this.#deps.sys.pollControl(this.#deps.poll, POLL_OPERATION.ADD, fd, events, flow * 2 + SIDE.HOST);
+  }
+
+  /** There is no descriptor left: as when the flow table is full. */
+  #withoutSocket(flow: number): number {
+    this.#flows.outcome[flow] = OUTCOME.failed;
+    this.#deps.observer.opened(flow);
+    this.#deps.observer.closed(flow);
+    this.#tcp.phase[flow] = PHASE.NONE;
+    this.#flows.remove(flow);
+    return -1;
+  }
+}
+
+/** The window in a SYN or SYN-ACK, which is never scaled. */
+const SYN_WINDOW_BYTES = 65_535;
+
+function outcomeOf(errno: number): number {
+  switch (errno) {
+    case ERRNO.ECONNREFUSED:
+    case ERRNO.ECONNRESET:
+      return OUTCOME.refused;
+    case ERRNO.ETIMEDOUT:
+      return OUTCOME.timeout;
+    case ERRNO.EHOSTUNREACH:
+    case ERRNO.ENETUNREACH:
+    case ERRNO.EHOSTDOWN:
+    case ERRNO.ENETDOWN:
+    case ERRNO.EADDRNOTAVAIL:
+    case ERRNO.EACCES:
+    case ERRNO.EPERM:
+      return OUTCOME.unreachable;
+    default:
+      return OUTCOME.failed;
+  }
+}

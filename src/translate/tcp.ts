@@ -1,0 +1,491 @@
+/**
+ * TCP translation: the guest's connections become the host's sockets (RFC 9293).
+ *
+ * ## Theory of operation
+ *
+ * The guest's kernel and the host's kernel each run a whole TCP. Between them stands this: towards the guest a small TCP endpoint that has the
+ * remote's address, towards the host a non-blocking stream socket. It carries bytes and events across and keeps as little as it can.
+ *
+ *     guest's socket  <-- segments -->  SND/RCV columns here  <-- read, write -->  host's socket  <-- segments -->  remote
+ *
+ * *Opening.* A SYN makes a flow; policy says where to; connect(2) starts. The guest gets its SYN-ACK only when the host is connected, so it
+ * learns what the host learnt: refused is RST, unreachable is ICMP, a time-out is silence. A caller on a published port goes the other way round (`tcp-listen.ts`).
+ *
+ * *Guest to host* (`tcp-receive.ts`). Payload goes from the arena into the socket with one sendmsg per flow and frame. The window that we advertise
+ * is room that we have, so a byte that was accepted is never dropped, and a host that does not read makes the window close, not the guest retransmit.
+ *
+ * *Host to guest* (`tcp-send.ts`). Bytes stay in the socket until the guest acknowledges them: peeked at, sent, and only then dropped.
+ *
+ * *Closing.* Each direction ends by itself: the guest's FIN becomes shutdown(SHUT_WR) behind the last byte, the socket's end of stream becomes our FIN behind the
+ * last byte. When both are through, the flow is gone. RST becomes a close with linger 0, which the host's kernel makes an RST; a socket error becomes an RST.
+ *
+ * *Turns.* While a frame goes through the graph nothing is sent: segments are judged, payload is chained, and flows that owe something are
+ * queued (`DIRTY`). Then `writePayloads` empties the chains while the frame is still in the arena, and `service` sends each flow's data, or one acknowledgement
+ * for all that came. Sockets are polled edge-triggered, once for both directions, and never touched again: `FLAG` remembers what they said.
+ *
+ * *Limits.* Flows: the flow table. Bytes held for hosts: `tcp-held.ts`. Per turn and flow: TCP_PULL_BYTES_PER_TURN. No SACK, no timestamps, no urgent data
+ * (it is delivered in line), no congestion control towards the guest but after a loss.
+ */
+import { assert } from '../base/assert.ts';
+import { distance } from '../base/sequence.ts';
+import { type FlowTable, KEY, OUTCOME } from '../flow/flow-table.ts';
+import type { FlowObserver } from '../flow/policy.ts';
+import { drop } from '../graph/drop.ts';
+import { ARC_DONE, ARC_NEXT, type GraphNode } from '../graph/node.ts';
+import { REASON } from '../graph/reasons.ts';
+import { type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
+import { SO, SOL } from '../sys/options.ts';
+import { POLL, type Sys, TCP_INFO_WORDS } from '../sys/sys.ts';
+import * as ipv4 from '../wire/ipv4.ts';
+import * as ipv6 from '../wire/ipv6.ts';
+import * as tcp from '../wire/tcp.ts';
+import * as vnet from '../wire/vnet-header.ts';
+import { DIRTY, FLAG, PHASE, RTO_MAX_MS, TcpColumns } from './tcp-columns.ts';
+import type { TcpDeps } from './tcp-deps.ts';
+import { TcpHeld } from './tcp-held.ts';
+import { TcpOpener } from './tcp-open.ts';
+import { SEGMENT, TcpReceiver } from './tcp-receive.ts';
+import { TcpSegments } from './tcp-segments.ts';
+import { PULL, TcpSender } from './tcp-send.ts';
+import { KEEPALIVE_IDLE_MS, KEEPALIVE_PROBES_MAX, TcpTimers } from './tcp-timers.ts';
+
+const ARC_OUTPUT = ARC_NEXT;
+/** Retransmissions in a row after which the guest counts as gone: about a quarter of an hour, as tcp_retries2. */
+const RETRIES_MAX = 15;
+const HANDSHAKE_RETRIES_MAX = 6;
+/** Flows that can become dirty twice in one turn: those that end and whose number is taken again. */
+const REUSED_PER_TURN_MAX = 1024;
+
+export class TcpTranslate implements GraphNode {
+  readonly name = 'tcp-input';
+  readonly next: readonly string[] = ['interface-output'];
+  readonly columns: TcpColumns;
+  readonly #sys: Sys;
+  readonly #flows: FlowTable;
+  readonly #observer: FlowObserver;
+  readonly #held: TcpHeld;
+  readonly #segments: TcpSegments;
+  readonly #receiver: TcpReceiver;
+  readonly #sender: TcpSender;
+  readonly #timers: TcpTimers;
+  readonly #opener: TcpOpener;
+  /** Flows that owe something, in the order in which they came to. */
+  readonly #dirtyFlows: Int32Array;
+  #dirtyCount: number = 0;
+  readonly #info: Int32Array = new Int32Array(TCP_INFO_WORDS);
+  #nowUs: number = 0;
+
+  constructor(deps: TcpDeps) {
+    const { sys, packets, arenaMemory, flows, links, output } = deps;
+    this.#sys = sys;
+    this.#flows = flows;
+    this.#observer = deps.observer;
+    this.columns = new TcpColumns(flows.max);
+    this.#held = new TcpHeld(sys, flows.max);
+    this.#segments = new TcpSegments(packets, flows, links, output, this.columns);
+    this.#receiver = new TcpReceiver(sys, packets, arenaMemory, flows, this.columns, this.#held);
+    this.#sender = new TcpSender(sys, packets, arenaMemory, flows, this.columns, this.#segments, this.#receiver);
+    this.#timers = new TcpTimers(flows, this.columns, this.#sender, deps.timers);
+    this.#opener = new TcpOpener(deps, this.columns, this.#segments, this.#sender);
+    this.#dirtyFlows = new Int32Array(flows.max + REUSED_PER_TURN_MAX);
+  }
+
+  /** Tells the time that the coming frame and events belong to. */
+  beginTurn(nowUs: number): void {
+    this.#nowUs = nowUs;
+  }
+
+  process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
+    for (let i = 0; i < count; i++) arcs[i] = this.#input(packets, frame[i]);
+  }
+
+  /** The host's socket of `flow` is ready. No received packet is in use. */
+  hostReady(flow: number, events: number): void {
+    const { phase, flags } = this.columns;
+    if (phase[flow] === PHASE.NONE) return;
+    if (phase[flow] === PHASE.CONNECTING) {
+      if ((events & (POLL.OUT | POLL.ERR | POLL.HUP)) !== 0) this.#connected(flow, events);
+      return;
+    }
+    if ((events & (POLL.IN | POLL.RDHUP | POLL.HUP | POLL.ERR)) !== 0) {
+      flags[flow] |= FLAG.HOST_READABLE;
+      if ((events & (POLL.RDHUP | POLL.HUP | POLL.ERR)) !== 0) flags[flow] |= FLAG.HOST_HUNG_UP;
+      this.#mark(flow, DIRTY.PULL);
+    }
+    if ((events & POLL.OUT) !== 0 && (flags[flow] & FLAG.HOST_BLOCKED) !== 0) this.#writable(flow);
+  }
+
+  /** Gives the payload of the frame to the host's sockets. The frame's packets must still be in the arena. */
+  writePayloads(): void {
+    for (let i = 0; i < this.#dirtyCount; i++) {
+      const flow = this.#dirtyFlows[i];
+      if ((this.columns.dirty[flow] & DIRTY.WRITE) === 0) continue;
+      this.columns.dirty[flow] &= ~DIRTY.WRITE;
+      if (this.#receiver.write(flow) < 0) this.#hostBroken(flow);
+    }
+  }
+
+  /** Sends what flows owe to the guest. No received packet is in use. Returns whether some have more to send. */
+  service(): boolean {
+    this.#opener.reportFailures(this.#closeFlow);
+    const count = this.#dirtyCount;
+    for (let i = 0; i < count; i++) {
+      const flow = this.#dirtyFlows[i];
+      const owed = this.columns.dirty[flow];
+      if ((owed & DIRTY.QUEUED) === 0) continue;
+      this.columns.dirty[flow] = 0;
+      this.#serve(flow, owed);
+    }
+    // Those that were queued meanwhile come next time.
+    this.#dirtyFlows.copyWithin(0, count, this.#dirtyCount);
+    this.#dirtyCount -= count;
+    return this.#dirtyCount > 0;
+  }
+
+  /** The wheel says that the flow's timer may be due. */
+  timerExpired(flow: number): void {
+    if (this.columns.phase[flow] === PHASE.NONE || !this.#timers.isDue(flow, this.#nowUs / 1000)) return;
+    if (this.columns.phase[flow] === PHASE.OPEN) this.#openTimer(flow);
+    else this.#handshakeTimer(flow);
+    if (this.columns.phase[flow] !== PHASE.NONE) this.#timers.arm(flow, this.#nowUs / 1000);
+  }
+
+  /**
+   * A caller was accepted on a published port: `fd` is its socket, the key of the flow to be is in the flow table's probe. The guest gets a SYN. Returns false, with the socket
+   * reset, when there is no room.
+   */
+  accepted(fd: number, macHigh: number, macLow: number): boolean {
+    const flow = this.#opener.accepted(fd, macHigh, macLow, this.#nowUs);
+    if (flow < 0) return false;
+    this.#timers.arm(flow, this.#nowUs / 1000);
+    return true;
+  }
+
+  /** Flows whose guest has sent bytes that the host's kernel does not have yet, or may still send some. */
+  unfinishedCount(): number {
+    let count = 0;
+    for (let flow = 0; flow < this.#flows.max; flow++) {
+      if (this.columns.phase[flow] !== PHASE.OPEN) continue;
+      if ((this.columns.flags[flow] & FLAG.GUEST_FIN_DELIVERED) === 0) count++;
+    }
+    return count;
+  }
+
+  /** Ends all flows at once, as when the guest has gone: the host's ends are reset unless all was delivered. */
+  closeAll(): void {
+    for (let flow = 0; flow < this.#flows.max; flow++) {
+      if (this.columns.phase[flow] === PHASE.NONE) continue;
+      if ((this.columns.flags[flow] & FLAG.GUEST_FIN_DELIVERED) === 0) this.#resetHost(flow);
+      this.#closeFlow(flow, OUTCOME.killed);
+    }
+  }
+
+  // --- segments of the guest ---
+
+  #input(packets: Packets, packet: number): number {
+    const { view } = packets;
+    const at = packets.transport[packet];
+    const network = packets.network[packet];
+    const end = packets.end[packet];
+    const headerBytes = tcp.check(view, at, end);
+    if (headerBytes < 0) return drop(packets, packet, REASON['tcp-header-invalid']);
+    const offloads = vnet.flags(view, packets.start[packet] - VNET_HEADER_BYTES);
+    if (
+      (offloads & (vnet.FLAG_NEEDS_CSUM | vnet.FLAG_DATA_VALID)) === 0 &&
+      !tcp.verifyChecksum(view, network, at, end)
+    ) {
+      return drop(packets, packet, REASON['tcp-checksum-wrong']);
+    }
+    this.#probe(packets, packet);
+    const flow = this.#flows.find();
+    if (flow === -1) return this.#stranger(packets, packet);
+    packets.flow[packet] = flow;
+    this.#flows.packetsOut[flow]++;
+    this.#flows.activeUs[flow] = this.#nowUs;
+    switch (this.columns.phase[flow]) {
+      case PHASE.OPEN:
+        return this.#open(packets, packet, flow, at + headerBytes, end);
+      case PHASE.SYN_RECEIVED:
+        return this.#synReceived(packets, packet, flow, at + headerBytes, end);
+      case PHASE.SYN_SENT:
+        return this.#synSent(packets, packet, flow);
+      default:
+        return this.#connecting(packets, packet, flow);
+    }
+  }
+
+  #probe(packets: Packets, packet: number): void {
+    const { view } = packets;
+    const at = packets.transport[packet];
+    const network = packets.network[packet];
+    const probe = this.#flows.probe;
+    probe[KEY.PROTOCOL] = tcp.PROTOCOL | (packets.rxInterface[packet] << 8);
+    probe[KEY.PORTS] = (tcp.sourcePort(view, at) << 16) | tcp.destinationPort(view, at);
+    if (view.getUint8(network) >>> 4 === 4) {
+      probe[1] = 0;
+      probe[2] = 0;
+      probe[3] = 0xffff;
+      probe[4] = ipv4.source(view, network);
+      probe[5] = 0;
+      probe[6] = 0;
+      probe[7] = 0xffff;
+      probe[8] = ipv4.destination(view, network);
+    } else {
+      for (let word = 0; word < 4; word++) {
+        probe[KEY.GUEST + word] = ipv6.sourceWord(view, network, word);
+        probe[KEY.REMOTE + word] = ipv6.destinationWord(view, network, word);
+      }
+    }
+  }
+
+  /** A segment of no flow: a SYN makes one, anything else is answered with RST. */
+  #stranger(packets: Packets, packet: number): number {
+    const flags = tcp.flags(packets.view, packets.transport[packet]);
+    if ((flags & (tcp.SYN | tcp.ACK | tcp.RST)) !== tcp.SYN) {
+      return this.#segments.refuse(packet) ? ARC_OUTPUT : drop(packets, packet, REASON['tcp-no-flow']);
+    }
+    const flow = this.#opener.open(packet, this.#nowUs);
+    if (flow >= 0) {
+      packets.flow[packet] = flow;
+      return ARC_DONE;
+    }
+    return this.#segments.refuse(packet) ? ARC_OUTPUT : drop(packets, packet, REASON['flows-full']);
+  }
+
+  /** While the host connects, the guest can only repeat its SYN, or give up. */
+  #connecting(packets: Packets, packet: number, flow: number): number {
+    const at = packets.transport[packet];
+    if ((tcp.flags(packets.view, at) & tcp.RST) === 0) return ARC_DONE;
+    // The guest's SYN is all that it has sent: its RST acknowledges nothing and follows the SYN.
+    if (tcp.sequence(packets.view, at) !== this.columns.rcvNxt[flow]) {
+      return drop(packets, packet, REASON['tcp-out-of-window']);
+    }
+    this.#resetHost(flow);
+    this.#closeFlow(flow, OUTCOME.reset);
+    return ARC_DONE;
+  }
+
+  #synReceived(packets: Packets, packet: number, flow: number, payloadAt: number, end: number): number {
+    const { view } = packets;
+    const at = packets.transport[packet];
+    const flags = tcp.flags(view, at);
+    if ((flags & tcp.SYN) !== 0) {
+      // Our SYN-ACK was lost, or is on its way.
+      this.#mark(flow, DIRTY.ACK);
+      return ARC_DONE;
+    }
+    if ((flags & tcp.RST) === 0 && (flags & tcp.ACK) !== 0) {
+      if (tcp.acknowledgment(view, at) !== this.columns.sndNxt[flow]) {
+        return this.#segments.refuse(packet) ? ARC_OUTPUT : drop(packets, packet, REASON['tcp-out-of-window']);
+      }
+      this.#opener.established(flow);
+      this.#mark(flow, DIRTY.PULL);
+    }
+    return this.#open(packets, packet, flow, payloadAt, end);
+  }
+
+  /** We called the guest, on behalf of someone who called a published port. */
+  #synSent(packets: Packets, packet: number, flow: number): number {
+    const { view } = packets;
+    const at = packets.transport[packet];
+    const flags = tcp.flags(view, at);
+    const acknowledges = (flags & tcp.ACK) !== 0 && tcp.acknowledgment(view, at) === this.columns.sndNxt[flow];
+    if (!acknowledges) return drop(packets, packet, REASON['tcp-out-of-window']);
+    if ((flags & tcp.RST) !== 0) {
+      this.#resetHost(flow);
+      this.#closeFlow(flow, OUTCOME.refused);
+      return ARC_DONE;
+    }
+    if ((flags & tcp.SYN) === 0) return drop(packets, packet, REASON['tcp-out-of-window']);
+    this.#opener.answered(flow, packet);
+    this.#mark(flow, DIRTY.ACK | DIRTY.PULL);
+    return ARC_DONE;
+  }
+
+  #open(packets: Packets, packet: number, flow: number, payloadAt: number, end: number): number {
+    const { view } = packets;
+    const at = packets.transport[packet];
+    const flags = tcp.flags(view, at);
+    const sequence = tcp.sequence(view, at);
+    const { rcvNxt } = this.columns;
+    if ((flags & tcp.RST) !== 0) return this.#reset(packets, packet, flow, sequence);
+    // RFC 5961, section 4: a SYN in an open flow, and an acknowledgement of what was never sent, are answered with what we know.
+    if ((flags & tcp.SYN) !== 0) {
+      this.#mark(flow, DIRTY.ACK);
+      return drop(packets, packet, REASON['tcp-out-of-window']);
+    }
+    if ((flags & tcp.ACK) === 0) return drop(packets, packet, REASON['tcp-out-of-window']);
+    const payloadBytes = end - payloadAt;
+    const fin = (flags & tcp.FIN) !== 0;
+    const plain = payloadBytes === 0 && !fin;
+    const acknowledgment = tcp.acknowledgment(view, at);
+    if (!this.#sender.acknowledged(flow, acknowledgment, tcp.window(view, at), plain, this.#nowUs)) {
+      this.#mark(flow, DIRTY.ACK);
+      return drop(packets, packet, REASON['tcp-out-of-window']);
+    }
+    this.#mark(flow, DIRTY.PULL);
+    if (!plain) {
+      const taken = this.#receiver.segment(flow, packet, sequence, payloadAt, payloadBytes, fin);
+      this.#mark(flow, taken === SEGMENT.TAKEN ? DIRTY.WRITE | DIRTY.ACK : DIRTY.ACK);
+    } else if (sequence !== rcvNxt[flow]) {
+      // A keep-alive or window probe (RFC 9293, section 3.8.4), or a segment from before.
+      this.#mark(flow, DIRTY.ACK);
+    }
+    return ARC_DONE;
+  }
+
+  /** RFC 5961, section 3: only a RST with exactly the next number resets; one inside the window is answered. */
+  #reset(packets: Packets, packet: number, flow: number, sequence: number): number {
+    const { rcvNxt, rcvEdge } = this.columns;
+    if (sequence === rcvNxt[flow]) {
+      this.#resetHost(flow);
+      this.#closeFlow(flow, OUTCOME.reset);
+      return ARC_DONE;
+    }
+    const ahead = distance(sequence, rcvNxt[flow]);
+    if (ahead > 0 && ahead < distance(rcvEdge[flow], rcvNxt[flow])) this.#mark(flow, DIRTY.ACK);
+    return drop(packets, packet, REASON['tcp-out-of-window']);
+  }
+
+  // --- events of the host ---
+
+  #connected(flow: number, events: number): void {
+    const error = this.#sys.getOption(this.#flows.hostFd[flow], SOL.SOCKET, SO.ERROR);
+    if (error !== 0) {
+      this.#opener.failed(flow, Math.abs(error), this.#closeFlow);
+      return;
+    }
+    this.#opener.connected(flow);
+    this.#timers.arm(flow, this.#nowUs / 1000);
+    if ((events & (POLL.IN | POLL.RDHUP | POLL.HUP)) !== 0) this.columns.flags[flow] |= FLAG.HOST_READABLE;
+    if ((events & (POLL.RDHUP | POLL.HUP)) !== 0) this.columns.flags[flow] |= FLAG.HOST_HUNG_UP;
+  }
+
+  #writable(flow: number): void {
+    if (this.#receiver.writable(flow) < 0) this.#hostBroken(flow);
+    else if (this.#receiver.owesWindow(flow)) this.#mark(flow, DIRTY.ACK);
+    else this.#mark(flow, 0);
+  }
+
+  /** The socket takes no more. What it still has for the guest is carried over, then the guest hears of it. */
+  #hostBroken(flow: number): void {
+    this.columns.flags[flow] |= FLAG.HOST_BROKEN | FLAG.HOST_READABLE | FLAG.HOST_HUNG_UP;
+    this.#mark(flow, DIRTY.PULL);
+  }
+
+  // --- what is owed ---
+
+  #mark(flow: number, owed: number): void {
+    const { dirty } = this.columns;
+    if ((dirty[flow] & DIRTY.QUEUED) === 0) {
+      assert(this.#dirtyCount < this.#dirtyFlows.length, 'no more flows are dirty than there are');
+      this.#dirtyFlows[this.#dirtyCount++] = flow;
+    }
+    dirty[flow] |= owed | DIRTY.QUEUED;
+  }
+
+  #serve(flow: number, owed: number): void {
+    const { phase, flags, sndNxt } = this.columns;
+    if (phase[flow] === PHASE.SYN_RECEIVED) this.#opener.sendHandshake(flow);
+    if (phase[flow] !== PHASE.OPEN) return;
+    const sentBefore = this.#flows.packetsIn[flow];
+    if ((owed & DIRTY.PULL) !== 0) {
+      const pulled = this.#sender.pull(flow, this.#nowUs);
+      if (pulled === PULL.FAILED) {
+        this.#failedByHost(flow);
+        return;
+      }
+      if (pulled === PULL.MORE) this.#mark(flow, DIRTY.PULL);
+    }
+    if ((owed & DIRTY.ACK) !== 0 && this.#flows.packetsIn[flow] === sentBefore) {
+      this.#receiver.openWindow(flow);
+      this.#segments.control(flow, tcp.ACK, sndNxt[flow]);
+    }
+    if (this.#isDrainedAndBroken(flow)) {
+      this.#failedByHost(flow);
+      return;
+    }
+    const done = FLAG.GUEST_FIN_DELIVERED | FLAG.HOST_FIN_ACKED;
+    if ((flags[flow] & done) === done) this.#closeFlow(flow, OUTCOME.closed);
+    else this.#timers.arm(flow, this.#nowUs / 1000);
+  }
+
+  #isDrainedAndBroken(flow: number): boolean {
+    const flags = this.columns.flags[flow];
+    if ((flags & FLAG.HOST_BROKEN) === 0) return false;
+    return (flags & FLAG.HOST_READABLE) === 0 || (flags & FLAG.HOST_FIN_SENT) !== 0;
+  }
+
+  #failedByHost(flow: number): void {
+    this.#segments.control(flow, tcp.RST | tcp.ACK, this.columns.sndNxt[flow]);
+    this.#closeFlow(flow, OUTCOME.reset);
+  }
+
+  // --- timers ---
+
+  #openTimer(flow: number): void {
+    const { flags, retries, rtoMs } = this.columns;
+    if (this.#sender.outstanding(flow) > 0) {
+      if (this.#sender.timedOut(flow) > RETRIES_MAX) {
+        this.#guestGone(flow);
+        return;
+      }
+      this.#mark(flow, DIRTY.PULL);
+    } else if (this.#sender.isStalled(flow)) {
+      rtoMs[flow] = Math.min(rtoMs[flow] * 2, RTO_MAX_MS);
+      this.#sender.probe(flow);
+    } else if ((flags[flow] & FLAG.HOST_BLOCKED) !== 0) {
+      this.#writable(flow);
+    } else if (this.#nowUs - this.#flows.activeUs[flow] >= KEEPALIVE_IDLE_MS * 1000) {
+      if ((flags[flow] & FLAG.PROBING) === 0) retries[flow] = 0;
+      if (++retries[flow] > KEEPALIVE_PROBES_MAX) {
+        this.#guestGone(flow);
+        return;
+      }
+      flags[flow] |= FLAG.PROBING;
+      this.#sender.probe(flow);
+    }
+  }
+
+  #handshakeTimer(flow: number): void {
+    const { retries, rtoMs } = this.columns;
+    if (++retries[flow] > HANDSHAKE_RETRIES_MAX) {
+      this.#guestGone(flow);
+      return;
+    }
+    rtoMs[flow] = Math.min(rtoMs[flow] * 2, RTO_MAX_MS);
+    this.#opener.sendHandshake(flow);
+  }
+
+  /** The guest does not answer: both ends are told. */
+  #guestGone(flow: number): void {
+    this.#segments.control(flow, tcp.RST | tcp.ACK, this.columns.sndNxt[flow]);
+    this.#resetHost(flow);
+    this.#closeFlow(flow, OUTCOME.timeout);
+  }
+
+  // --- ends ---
+
+  /** Makes the coming close of the host's socket a RST. */
+  #resetHost(flow: number): void {
+    this.#sys.setOption(this.#flows.hostFd[flow], SOL.SOCKET, SO.LINGER, 0);
+  }
+
+  /** Closes the host's socket and forgets the flow. */
+  readonly #closeFlow = (flow: number, outcome: number): void => {
+    const flows = this.#flows;
+    const fd = flows.hostFd[flow];
+    if (fd !== -1) {
+      if (this.#sys.tcpInfo(fd, this.#info) === 0 && this.#info[1] > 0) flows.rttUs[flow] = this.#info[1];
+      this.#sys.close(fd);
+      flows.hostFd[flow] = -1;
+    }
+    this.#receiver.release(flow);
+    this.#timers.cancel(flow);
+    this.columns.phase[flow] = PHASE.NONE;
+    this.columns.dirty[flow] = 0;
+    flows.outcome[flow] = outcome;
+    this.#observer.closed(flow);
+    flows.remove(flow);
+  };
+}
