@@ -1,0 +1,229 @@
+/**
+ * Completion scripts for bash, zsh and fish. Commands and options come from the command-line definition, so a script never lags behind; behind the options of
+ * `run` the shell completes the command as it would alone.
+ */
+import type { Command, Option } from 'commander';
+
+export function completionScript(shell: string, program: Command): string {
+  const commands = program.commands.filter((command) => isVisible(program, command));
+  if (shell === 'zsh') return zsh(commands);
+  if (shell === 'fish') return fish(commands);
+  return bash(commands);
+}
+
+function isVisible(program: Command, command: Command): boolean {
+  return program.createHelp().visibleCommands(program).includes(command);
+}
+
+const SHELLS = 'bash zsh fish';
+
+/** What stands behind `--help` and `--version` on the top level. */
+const GLOBAL_FLAGS = '--help --version';
+
+function optionsOf(command: Command): Option[] {
+  return [...command.createHelp().visibleOptions(command)];
+}
+
+function namesOf(option: Option): string[] {
+  return [option.short, option.long].filter((name) => name !== undefined);
+}
+
+/** `bash` words are split at = and : by readline; options whose value is a file complete files, the others nothing. */
+function bash(commands: readonly Command[]): string {
+  const run = commands.find((command) => command.name() === 'run') as Command;
+  const options = optionsOf(run);
+  const valued = options.filter((option) => option.required);
+  const words = (list: readonly Option[]): string => list.flatMap(namesOf).join(' ');
+  const alternatives = (list: readonly Option[]): string => list.flatMap(namesOf).join('|');
+  const files = valued.filter(takesFile);
+  return `# bash completion for tapster; made by "tapster completion bash"
+_tapster() {
+  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} word
+  COMPREPLY=()
+  if (( COMP_CWORD == 1 )); then
+    COMPREPLY=($(compgen -W "${[...commands.map((command) => command.name()), 'help'].join(' ')} ${GLOBAL_FLAGS}" -- "$current"))
+    return
+  fi
+  case \${COMP_WORDS[1]} in
+    run) ;;
+    completion) COMPREPLY=($(compgen -W "${SHELLS}" -- "$current")); return ;;
+    doctor) COMPREPLY=($(compgen -W "--json --help" -- "$current")); return ;;
+    help) COMPREPLY=($(compgen -W "${commands.map((command) => command.name()).join(' ')}" -- "$current")); return ;;
+    *) return ;;
+  esac
+  # Look for the command: the first word that is neither an option nor the value of one.
+  local i=2
+  while (( i < COMP_CWORD )); do
+    word=\${COMP_WORDS[i]}
+    case $word in
+      --) (( i++ )); break ;;
+      ${alternatives(valued)})
+        (( i++ ))
+        # readline makes --mtu=1500 three words.
+        [[ \${COMP_WORDS[i]} == = ]] && (( i++ )) ;;
+      -*) [[ \${COMP_WORDS[i+1]} == = ]] && (( i += 2 )) ;;
+      *) break ;;
+    esac
+    (( i++ ))
+  done
+  if (( i < COMP_CWORD )) || [[ \${COMP_WORDS[i-1]} == -- && $i -eq $COMP_CWORD ]]; then
+    _tapster_command "$i" "$current"
+    return
+  fi
+  [[ $previous == = ]] && previous=\${COMP_WORDS[COMP_CWORD-2]}
+  case $previous in
+    ${alternatives(files)}) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$current")); return ;;
+    ${alternatives(valued.filter((option) => !takesFile(option)))}) return ;;
+  esac
+  if [[ $current == -* ]]; then
+    COMPREPLY=($(compgen -W "${words(options)}" -- "$current"))
+  else
+    _tapster_command "$COMP_CWORD" "$current"
+  fi
+}
+_tapster_command() {
+  if declare -F _command_offset >/dev/null; then
+    _command_offset "$1"
+  elif declare -F _comp_command_offset >/dev/null; then
+    _comp_command_offset "$1"
+  elif (( $1 == COMP_CWORD )); then
+    COMPREPLY=($(compgen -c -- "$2"))
+  else
+    compopt -o filenames 2>/dev/null
+    COMPREPLY=($(compgen -f -- "$2"))
+  fi
+}
+complete -F _tapster tapster
+`;
+}
+
+function zsh(commands: readonly Command[]): string {
+  const run = commands.find((command) => command.name() === 'run') as Command;
+  const described = commands.map((command) => `    ${quote(`${command.name()}:${command.summary()}`)}`).join('\n');
+  const specs = optionsOf(run).map((option) => `        ${zshSpec(option)} \\`);
+  return `#compdef tapster
+# zsh completion for tapster; made by "tapster completion zsh"
+_tapster() {
+  local -a commands
+  commands=(
+${described}
+  )
+  if (( CURRENT == 2 )); then
+    _describe -t commands 'tapster command' commands
+    _arguments '--help[show help]' '--version[show the version]'
+    return
+  fi
+  case $words[2] in
+    run)
+      shift words
+      (( CURRENT-- ))
+      _arguments -S -A '-*' \\
+${specs.join('\n')}
+        '(-):command: _command_names -e' '*:: :_normal'
+      ;;
+    completion) _values 'shell' ${SHELLS} ;;
+    doctor) _arguments '--json[print JSON]' '--help[show help]' ;;
+    help) _describe -t commands 'tapster command' commands ;;
+  esac
+}
+if [[ $funcstack[1] == _tapster ]]; then
+  _tapster "$@"
+else
+  compdef _tapster tapster
+fi
+`;
+}
+
+/** \`'(-v --verbose)'{-v,--verbose}'[log each flow]'\`; see _arguments in zshcompsys(1). */
+function zshSpec(option: Option): string {
+  const names = namesOf(option);
+  const text = option.description.replace(/[[\]:]/g, '\\\\$&');
+  const action = takesFile(option) ? '_files' : ' ';
+  const value = option.required ? `:${valueName(option)}:${action}` : '';
+  const assigned = (name: string): string => (option.required && name.startsWith('--') ? `${name}=` : name);
+  const repeats = isRepeatable(option);
+  const rest = quote(`[${text}]${value}`);
+  const first = names[0] as string;
+  if (names.length === 1) return `${quote(`${repeats ? '*' : ''}`)}${assigned(first)}${rest}`;
+  const braces = `{${names.map(assigned).join(',')}}`;
+  return `${quote(repeats ? '*' : `(${names.join(' ')})`)}${braces}${rest}`;
+}
+
+function fish(commands: readonly Command[]): string {
+  const run = commands.find((command) => command.name() === 'run') as Command;
+  const top = commands.map(
+    (command) => `complete -c tapster -n __fish_use_subcommand -a ${command.name()} -d ${quote(command.summary())}`,
+  );
+  const valued = optionsOf(run)
+    .filter((option) => option.required)
+    .flatMap(namesOf);
+  return `# fish completion for tapster; made by "tapster completion fish"
+complete -c tapster -f
+${top.join('\n')}
+complete -c tapster -n __fish_use_subcommand -l help -d 'show help'
+complete -c tapster -n __fish_use_subcommand -l version -d 'show the version'
+complete -c tapster -n '__fish_seen_subcommand_from completion' -a '${SHELLS}'
+complete -c tapster -n '__fish_seen_subcommand_from doctor' -l json -d 'print JSON'
+
+# The words of the command inside, none while options of "run" are being typed.
+function __tapster_inner
+  set -l words (commandline -opc)
+  test (count $words) -ge 2; and test "$words[2]" = run; or return 1
+  set -l i 3
+  while test $i -le (count $words)
+    switch $words[$i]
+      case --
+        set i (math $i + 1)
+        break
+      case ${valued.join(' ')}
+        set i (math $i + 1)
+      case '-*'
+      case '*'
+        break
+    end
+    set i (math $i + 1)
+  end
+  test $i -le (count $words); and printf '%s\\n' $words[$i..-1]
+  return 0
+end
+function __tapster_in_options
+  set -l words (commandline -opc)
+  test (count $words) -ge 2; and test "$words[2]" = run; or return 1
+  contains -- -- $words; and return 1
+  set -l inner (__tapster_inner)
+  test (count $inner) -eq 0
+end
+function __tapster_complete_inner
+  set -l inner (__tapster_inner)
+  complete -C (string join ' ' -- (string escape -- $inner) (commandline -ct))
+end
+${optionsOf(run).map(fishLine).join('\n')}
+complete -c tapster -n '__fish_seen_subcommand_from run' -a '(__tapster_complete_inner)'
+`;
+}
+
+function fishLine(option: Option): string {
+  const words = ['complete -c tapster -n __tapster_in_options'];
+  if (option.short !== undefined) words.push(`-s ${option.short.slice(1)}`);
+  if (option.long !== undefined) words.push(`-l ${option.long.slice(2)}`);
+  if (option.required) words.push(takesFile(option) ? '-r -F' : '-x');
+  words.push(`-d ${quote(option.description)}`);
+  return words.join(' ');
+}
+
+function takesFile(option: Option): boolean {
+  return option.required && option.flags.includes('<FILE>');
+}
+
+function isRepeatable(option: Option): boolean {
+  return option.description.includes('repeatable');
+}
+
+function valueName(option: Option): string {
+  return /[<[]([^>\]]+)[>\]]/.exec(option.flags)?.[1]?.toLowerCase() ?? 'value';
+}
+
+/** In single quotes, as all three shells take it; fish knows no '\\'' inside, but it takes what stands beside. */
+function quote(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,111 @@
+/**
+ * The program: its commands, help, and how mistakes are told. Making it loads option tables only; what a command does is imported when it is run,
+ * so that `tapster --version` is quick.
+ */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, type OutputConfiguration } from 'commander';
+import { harmless } from '../engine/text.ts';
+import { makeCompletionCommand } from './commands/completion.ts';
+import { makeDemoCommand } from './commands/demo.ts';
+import { makeDoctorCommand } from './commands/doctor.ts';
+import { makeRunCommand, valueShapes } from './commands/run.ts';
+import { EXIT } from './exit.ts';
+import { attachOptionalValues } from './parse/optional-value.ts';
+import { UsageError } from './usage-error.ts';
+
+/** Help is laid out for this width at most, whatever the terminal has. */
+const HELP_COLUMNS_MAX = 80;
+
+const DESCRIPTION = `Gives any program a network of its own, without privilege, and shows what it does there.`;
+
+const EXAMPLES = `
+Examples:
+  tapster run -- curl -s https://example.org/
+  tapster run --summary -- npm install
+  tapster doctor                      what this machine allows
+  tapster run --help                  all that run can do`;
+
+/** Where the program writes, for tests. */
+export interface Output {
+  out(text: string): void;
+  error(text: string): void;
+  /** Columns of the terminal; undefined when there is none. */
+  readonly columns: number | undefined;
+}
+
+/** Runs the command line `args` (without `node` and the script) and returns the exit status. */
+export async function main(args: readonly string[], output: Output = terminal()): Promise<number> {
+  let status: number = EXIT.success;
+  const program = makeProgram(output, (value) => {
+    status = value;
+  });
+  try {
+    await program.parseAsync(attachValues(program, args), { from: 'user' });
+    return status;
+  } catch (error) {
+    return tellMistake(error, program, args, output);
+  }
+}
+
+export function makeProgram(output: Output, finish: (status: number) => void): Command {
+  const program = new Command('tapster')
+    .description(DESCRIPTION)
+    .version(`tapster ${packageVersion()}`, '-V, --version', 'show the version')
+    .helpOption('-h, --help', 'show this help')
+    .helpCommand('help [COMMAND]', 'show the help of a command')
+    .enablePositionalOptions()
+    .addHelpText('after', EXAMPLES)
+    .addCommand(makeRunCommand(finish))
+    .addCommand(makeDoctorCommand(finish, output))
+    .addCommand(makeCompletionCommand(output))
+    .addCommand(makeDemoCommand(finish), { hidden: true });
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().configureOutput(commanderOutput(output)).showSuggestionAfterError();
+    command.configureHelp({ helpWidth: Math.min(output.columns ?? HELP_COLUMNS_MAX, HELP_COLUMNS_MAX) });
+  }
+  return program;
+}
+
+function attachValues(program: Command, args: readonly string[]): string[] {
+  const run = program.commands.find((command) => command.name() === 'run');
+  return run !== undefined && args[0] === 'run'
+    ? ['run', ...attachOptionalValues(args.slice(1), valueShapes(run))]
+    : [...args];
+}
+
+/** Errors are told by `tellMistake` alone, help and version by commander. */
+function commanderOutput(output: Output): OutputConfiguration {
+  return { writeOut: (text) => output.out(text), writeErr: () => {}, outputError: () => {} };
+}
+
+function tellMistake(error: unknown, program: Command, args: readonly string[], output: Output): number {
+  if (error instanceof UsageError) {
+    const right = error.right === undefined ? '' : `${harmless(error.right)}\n`;
+    output.error(`tapster: ${harmless(error.message)}\n${right}`);
+    return EXIT.usage;
+  }
+  if (!(error instanceof CommanderError)) throw error;
+  if (error.exitCode === 0) return EXIT.success;
+  const command = program.commands.find((candidate) => candidate.name() === args[0]);
+  const help = `Try "tapster ${command === undefined ? '' : `${command.name()} `}--help".`;
+  // Commander shows the help when no command is given, as an error with a message that is not for people.
+  const message = error.code === 'commander.help' ? 'a command is missing' : error.message;
+  const [what = '', ...hints] = message.replace(/^error: /, '').split('\n');
+  const hint = hints.join(' ').replace(/^\((.*)\)$/, '$1') || help;
+  output.error(`tapster: ${harmless(what)}\n${harmless(hint)}\n`);
+  return EXIT.usage;
+}
+
+function terminal(): Output {
+  return {
+    out: (text) => process.stdout.write(text),
+    error: (text) => process.stderr.write(text),
+    columns: process.stdout.columns,
+  };
+}
+
+export function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const { version } = JSON.parse(text) as { version: string };
+  return version;
+}
