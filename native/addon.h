@@ -1,14 +1,15 @@
 /*
- * What every family of the addon shares: how its functions are registered, how their arguments are read, and the table of
- * memories that JavaScript registered.
+ * What every family of the addon shares: how its functions are registered, how their arguments are read, and the
+ * table of memories that JavaScript registered.
  *
- * Each family is one file that makes system calls and nothing else, and offers `NAME_register`, which puts its functions on
- * the exports. A function takes integers and memory ids, and returns a count or -errno; it throws only for what is a bug of
- * our own side of JavaScript: a TypeError for an argument of the wrong kind, a RangeError for memory that is not there.
- * After a throw it returns NULL.
+ * Each family is one file that makes system calls and nothing else, and offers `NAME_register`, which puts its
+ * functions on the exports. A function takes integers and memory ids, and returns a count or -errno; it throws only
+ * for what is a bug of our own side of JavaScript: a TypeError for an argument of the wrong kind, a RangeError for
+ * memory that is not there. After a throw it returns NULL.
  *
- * State belongs to one environment (the main thread, or one worker), never to the process: `struct addon`, handed to every
- * function as its callback data. The one exception is signal.c, since signal dispositions belong to the process.
+ * State belongs to one environment (the main thread, or one worker), never to the process: `struct addon`, handed to
+ * every function as its callback data. The one exception is signal.c, since signal dispositions belong to the
+ * process.
  */
 #ifndef TAPSTER_ADDON_H
 #define TAPSTER_ADDON_H
@@ -48,8 +49,8 @@ void namespace_register(napi_env env, napi_value exports);
 void addon_function(napi_env env, napi_value exports, const char *name, napi_callback function);
 
 /*
- * Reads exactly `count` arguments, and the addon unless it is NULL. Those that the caller left out are `undefined`, which no
- * reader below takes for a number. False: an exception is pending, return NULL.
+ * Reads exactly `count` arguments, and the addon unless it is NULL. Those that the caller left out are `undefined`,
+ * which no reader below takes for a number. False: an exception is pending, return NULL.
  */
 bool addon_arguments(napi_env env, napi_callback_info info, size_t count, napi_value *values, struct addon **addon);
 
@@ -61,13 +62,19 @@ bool addon_integers(napi_env env, const napi_value *values, size_t count, int32_
 bool addon_integer_arguments(napi_env env, napi_callback_info info, size_t count, int32_t *integers,
                              struct addon **addon);
 
-/* An Int32Array argument of at least `words` words, or NULL with a RangeError. `available`: how many it has, unless NULL. */
+/*
+ * An Int32Array argument of at least `words` words, or NULL with a RangeError. `available`: how many it has, unless
+ * NULL.
+ */
 int32_t *addon_words(napi_env env, napi_value value, size_t words, size_t *available);
 
 /* A JavaScript number. */
 napi_value addon_number(napi_env env, int64_t value);
 
-/* What a system call returned: its result, or -errno when it is negative. To be called before anything can change errno. */
+/*
+ * What a system call returned: its result, or -errno when it is negative. To be called before anything can change
+ * errno.
+ */
 napi_value addon_result(napi_env env, int64_t result);
 
 /* Throws a RangeError and returns NULL. */

@@ -1,9 +1,11 @@
 /*
- * Datagrams in batches, with what UDP, ping and raw sockets say beside the payload: segment size (UDP_GRO in, UDP_SEGMENT
- * out), TTL or hop limit, and traffic class; and the error queue, where ICMP errors arrive (ip(7), IP_RECVERR).
+ * Datagrams in batches, with what UDP, ping and raw sockets say beside the payload: segment size (UDP_GRO in,
+ * UDP_SEGMENT out), TTL or hop limit, and traffic class; and the error queue, where ICMP errors arrive (ip(7),
+ * IP_RECVERR).
  *
- * A record is twelve int32 words, DATAGRAM_WORDS of src/sys/sys.ts. Control messages follow the address: IPPROTO_IP for a
- * mapped one, IPPROTO_IPV6 for others. The kernel's calls take what fits its arrays here; a longer batch is several of them.
+ * A record is twelve int32 words, DATAGRAM_WORDS of src/sys/sys.ts. Control messages follow the address: IPPROTO_IP
+ * for a mapped one, IPPROTO_IPV6 for others. The kernel's calls take what fits its arrays here; a longer batch is
+ * several of them.
  */
 #include "addon.h"
 #include "socket.h"
@@ -56,9 +58,12 @@ static bool control_is(const struct cmsghdr *control, int level, int type) {
 
 static void record_controls(struct msghdr *message, int32_t *record) {
   for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
-    if (control_is(c, IPPROTO_IP, IP_TTL) || control_is(c, IPPROTO_IPV6, IPV6_HOPLIMIT)) record[HOPS] = control_value(c);
-    else if (control_is(c, IPPROTO_IP, IP_TOS) || control_is(c, IPPROTO_IPV6, IPV6_TCLASS)) record[TRAFFIC_CLASS] = control_value(c);
-    else if (control_is(c, SOL_UDP, UDP_GRO)) record[SEGMENT] = control_value(c);
+    if (control_is(c, IPPROTO_IP, IP_TTL) || control_is(c, IPPROTO_IPV6, IPV6_HOPLIMIT))
+      record[HOPS] = control_value(c);
+    else if (control_is(c, IPPROTO_IP, IP_TOS) || control_is(c, IPPROTO_IPV6, IPV6_TCLASS))
+      record[TRAFFIC_CLASS] = control_value(c);
+    else if (control_is(c, SOL_UDP, UDP_GRO))
+      record[SEGMENT] = control_value(c);
   }
 }
 
@@ -102,7 +107,8 @@ static napi_value datagram_receive(napi_env env, napi_callback_info info) {
   struct addon *addon;
   if (!addon_integer_arguments(env, info, 9, a, &addon)) return NULL;
   const int32_t at = a[2], end = a[3], headroom = a[4], room = a[5], datagrams_max = a[8];
-  if (headroom < 0 || room <= 0 || headroom > INT32_MAX - room) return addon_range_error(env, "the room of a datagram is not positive");
+  if (headroom < 0 || room <= 0 || headroom > INT32_MAX - room)
+    return addon_range_error(env, "the room of a datagram is not positive");
   if (at > end) return addon_range_error(env, "the range ends before it starts");
   uint8_t *bytes = memory_bytes(env, addon, a[1], 0, end);
   if (bytes == NULL || memory_bytes(env, addon, a[1], at, 0) == NULL) return NULL;
@@ -115,8 +121,9 @@ static napi_value datagram_receive(napi_env env, napi_callback_info info) {
   int32_t total = 0;
   while (total < wanted) {
     const int32_t count = wanted - total < BATCH_MAX ? wanted - total : BATCH_MAX;
-    const int received = receive_batch(a[0], bytes, (int64_t)at + headroom + (int64_t)total * stride, stride, room, count,
-                                       records + (size_t)total * DATAGRAM_WORDS);
+    const int64_t first = (int64_t)at + headroom + (int64_t)total * stride;
+    const int received =
+        receive_batch(a[0], bytes, first, stride, room, count, records + (size_t)total * DATAGRAM_WORDS);
     if (received < 0) {
       if (total > 0 || errno == EAGAIN) break;
       return addon_result(env, received);
@@ -139,18 +146,20 @@ static void append_control(struct msghdr *message, int level, int type, const vo
 
 static void append_controls(struct msghdr *message, const int32_t *record) {
   const bool inet = address_is_inet(record + ADDRESS);
+  const int level = inet ? IPPROTO_IP : IPPROTO_IPV6;
   const int hops = record[HOPS], traffic_class = record[TRAFFIC_CLASS];
   if (record[SEGMENT] > 0 && record[SEGMENT] < record[LENGTH]) {
     const uint16_t segment = (uint16_t)record[SEGMENT];
     append_control(message, SOL_UDP, UDP_SEGMENT, &segment, sizeof segment);
   }
-  if (hops >= 0) append_control(message, inet ? IPPROTO_IP : IPPROTO_IPV6, inet ? IP_TTL : IPV6_HOPLIMIT, &hops, sizeof hops);
+  if (hops >= 0) append_control(message, level, inet ? IP_TTL : IPV6_HOPLIMIT, &hops, sizeof hops);
   if (traffic_class >= 0)
-    append_control(message, inet ? IPPROTO_IP : IPPROTO_IPV6, inet ? IP_TOS : IPV6_TCLASS, &traffic_class, sizeof traffic_class);
+    append_control(message, level, inet ? IP_TOS : IPV6_TCLASS, &traffic_class, sizeof traffic_class);
 }
 
 /* One sendmmsg(2) of up to BATCH_MAX records; -1 with errno 0 when an exception is pending. */
-static int send_batch(napi_env env, const struct addon *addon, int fd, int32_t memory, const int32_t *records, int32_t count) {
+static int send_batch(napi_env env, const struct addon *addon, int fd, int32_t memory, const int32_t *records,
+                      int32_t count) {
   struct batch batch;
   memset(batch.controls, 0, (size_t)count * sizeof batch.controls[0]);
   for (int32_t i = 0; i < count; i++) {
@@ -248,7 +257,8 @@ static napi_value datagram_receive_error(napi_env env, napi_callback_info info) 
   record[ERROR_LENGTH] = (int32_t)received;
   address_to_words(&destination.any, record + ERROR_DESTINATION);
   for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c != NULL; c = CMSG_NXTHDR(&message, c))
-    if (control_is(c, IPPROTO_IP, IP_RECVERR) || control_is(c, IPPROTO_IPV6, IPV6_RECVERR)) error_from_control(c, record);
+    if (control_is(c, IPPROTO_IP, IP_RECVERR) || control_is(c, IPPROTO_IPV6, IPV6_RECVERR))
+      error_from_control(c, record);
   return addon_number(env, 1);
 }
 

@@ -1,10 +1,11 @@
 /*
  * Registered memories: typed arrays that JavaScript hands over once and then names by a small integer.
  *
- * The table keeps a strong reference to each, so V8 can not collect an array that JavaScript no longer mentions while a later
- * call would still write into it. The pointer stays the same for the array's life (the backing store of an array does
- * not move), unless its buffer is transferred to another thread: that, and a resizable buffer, the caller must not do. Every call
- * checks its ranges here, in 64 bits, so no length reaches the kernel that was not inside a registered memory.
+ * The table keeps a strong reference to each, so V8 can not collect an array that JavaScript no longer mentions while
+ * a later call would still write into it. The pointer stays the same for the array's life (the backing store of an
+ * array does not move), unless its buffer is transferred to another thread: that, and a resizable buffer, the caller
+ * must not do. Every call checks its ranges here, in 64 bits, so no length reaches the kernel that was not inside a
+ * registered memory.
  */
 #include "addon.h"
 

@@ -1,11 +1,14 @@
 /*
- * Readiness and time: epoll, timerfd, the monotonic clock, and the watch, which is how the engine lives in Node's event loop.
+ * Readiness and time: epoll, timerfd, the monotonic clock, and the watch, which is how the engine lives in Node's
+ * event loop.
  *
- * One epoll descriptor holds all others. It is itself readable when any of them is ready, so a watch (uv_poll_t) of this one
- * descriptor is all that libuv ever sees; when it fires, JavaScript collects what is ready with pollCollect, which never waits.
+ * One epoll descriptor holds all others. It is itself readable when any of them is ready, so a watch (uv_poll_t) of
+ * this one descriptor is all that libuv ever sees; when it fires, JavaScript collects what is ready with pollCollect,
+ * which never waits.
  *
- * A watch belongs to its environment: an asynchronous clean-up hook closes it when a worker ends while it is open. Its
- * callback runs through napi_make_callback, so that promises and process.nextTick run behind it as behind any other event.
+ * A watch belongs to its environment: an asynchronous clean-up hook closes it when a worker ends while it is open.
+ * Its callback runs through napi_make_callback, so that promises and process.nextTick run behind it as behind any
+ * other event.
  */
 #include "addon.h"
 
@@ -106,7 +109,8 @@ static void watch_fired(uv_poll_t *poll, int status, int events) {
   napi_handle_scope scope;
   if (napi_open_handle_scope(env, &scope) != napi_ok) return;
   napi_value callback, global, error;
-  if (napi_get_reference_value(env, watch->callback, &callback) == napi_ok && napi_get_global(env, &global) == napi_ok) {
+  if (napi_get_reference_value(env, watch->callback, &callback) == napi_ok &&
+      napi_get_global(env, &global) == napi_ok) {
     /* From here on the callback may have closed the watch. */
     if (napi_make_callback(env, watch->context, global, callback, 0, NULL, NULL) == napi_pending_exception &&
         napi_get_and_clear_last_exception(env, &error) == napi_ok)
@@ -175,7 +179,8 @@ static napi_value watch_open(napi_env env, napi_callback_info info) {
   watch->env = env;
   watch->addon = addon;
   watch->poll.data = watch;
-  if (!watch_attach(env, watch, values[1])) napi_fatal_error("watch_open", NAPI_AUTO_LENGTH, "out of memory", NAPI_AUTO_LENGTH);
+  if (!watch_attach(env, watch, values[1]))
+    napi_fatal_error("watch_open", NAPI_AUTO_LENGTH, "out of memory", NAPI_AUTO_LENGTH);
   watch->id = ++addon->last_watch;
   watch->next = addon->watches;
   addon->watches = watch;

@@ -1,14 +1,14 @@
 /*
  * Signals with their origin, and the terminal's foreground process group.
  *
- * A program that runs a command on a terminal must know where a signal came from. Ctrl-C reaches the whole foreground group,
- * the command too (si_code is SI_KERNEL), and must not be passed on again; a kill(2) of ours alone must be. Node's own
- * handlers do not tell, signalfd(2) would need the signals blocked in every thread of Node, so these handlers write
- * one record of three int32 to a pipe: signal number, si_code, si_pid.
+ * A program that runs a command on a terminal must know where a signal came from. Ctrl-C reaches the whole foreground
+ * group, the command too (si_code is SI_KERNEL), and must not be passed on again; a kill(2) of ours alone must be.
+ * Node's own handlers do not tell, signalfd(2) would need the signals blocked in every thread of Node, so these
+ * handlers write one record of three int32 to a pipe: signal number, si_code, si_pid.
  *
- * Dispositions belong to the process: so does the pipe, which is made once and kept, since a handler may run at any moment in any thread.
- * Do not mix with process.on('SIGINT') for the same signals: the last one to install wins. A record is dropped when the pipe
- * is full (more than 5000 unread signals).
+ * Dispositions belong to the process: so does the pipe, which is made once and kept, since a handler may run at any
+ * moment in any thread. Do not mix with process.on('SIGINT') for the same signals: the last one to install wins. A
+ * record is dropped when the pipe is full (more than 5000 unread signals).
  */
 #include "addon.h"
 
@@ -73,8 +73,8 @@ static int signal_install_all(const int32_t *numbers, uint32_t count) {
 }
 
 /*
- * signalDescriptor(numbers: number[]): the descriptor that records are read from, or -errno, with no disposition changed. The
- * descriptor is the addon's: stop watching it, but do not close it.
+ * signalDescriptor(numbers: number[]): the descriptor that records are read from, or -errno, with no disposition
+ * changed. The descriptor is the addon's: stop watching it, but do not close it.
  */
 static napi_value signal_descriptor(napi_env env, napi_callback_info info) {
   napi_value array;
@@ -115,7 +115,10 @@ static napi_value terminal_foreground(napi_env env, napi_callback_info info) {
   return addon_result(env, tcgetpgrp(fd));
 }
 
-/* setTerminalForeground(fd, group). From the background this would stop us with SIGTTOU, so that is blocked meanwhile. */
+/*
+ * setTerminalForeground(fd, group). From the background this would stop us with SIGTTOU, so that is blocked
+ * meanwhile.
+ */
 static napi_value terminal_set_foreground(napi_env env, napi_callback_info info) {
   int32_t a[2];
   if (!addon_integer_arguments(env, info, 2, a, NULL)) return NULL;

@@ -1,6 +1,6 @@
 /*
- * Sockets: making, naming, connecting and configuring them; one function per system call. Bytes are moved by stream.c and
- * datagram.c. Every socket is non-blocking and close-on-exec from its first moment.
+ * Sockets: making, naming, connecting and configuring them; one function per system call. Bytes are moved by stream.c
+ * and datagram.c. Every socket is non-blocking and close-on-exec from its first moment.
  *
  * Options are ints, but for two that the kernel wants as a struct: SO_LINGER and the ICMP filter of raw sockets.
  */
@@ -199,8 +199,9 @@ static napi_value socket_tcp_info(napi_env env, napi_callback_info info) {
 }
 
 /*
- * sendRoom(fd). The kernel counts a queued segment with its own overhead, which at worst (each segment holds one MSS of Ethernet size) is as
- * much as the payload: so half of what is free is sure to be taken. Measured down to an MSS of 88, in pieces of 100 bytes.
+ * sendRoom(fd). The kernel counts a queued segment with its own overhead, which at worst (each segment holds one MSS
+ * of Ethernet size) is as much as the payload: so half of what is free is sure to be taken. Measured down to an MSS
+ * of 88, in pieces of 100 bytes.
  */
 static napi_value socket_send_room(napi_env env, napi_callback_info info) {
   int32_t fd;

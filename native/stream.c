@@ -1,9 +1,10 @@
 /*
- * Bytes of connected stream sockets: looking at what arrived without taking it (peek), taking it without looking (discard),
- * both at once (receive), and sending a vector of pieces.
+ * Bytes of connected stream sockets: looking at what arrived without taking it (peek), taking it without looking
+ * (discard), both at once (receive), and sending a vector of pieces.
  *
- * Peeking is how data stays in the host socket until the guest acknowledged it. Where the kernel has SO_PEEK_OFF for the
- * socket it remembers how far we looked; elsewhere the bytes to skip are read into a scratch memory, once more each time.
+ * Peeking is how data stays in the host socket until the guest acknowledged it. Where the kernel has SO_PEEK_OFF for
+ * the socket it remembers how far we looked; elsewhere the bytes to skip are read into a scratch memory, once more
+ * each time.
  */
 #include "addon.h"
 
@@ -23,8 +24,9 @@ static ssize_t stream_receive_message(int fd, struct iovec *pieces, size_t count
 }
 
 /*
- * Peeks behind `skip` bytes. Where nothing lies there, the kernel answers with those bytes alone, whether the stream has ended or
- * not: the hang-up of our reading side tells. It is asked before the second look, for bytes could arrive in between and none after it.
+ * Peeks behind `skip` bytes. Where nothing lies there, the kernel answers with those bytes alone, whether the stream
+ * has ended or not: the hang-up of our reading side tells. It is asked before the second look, for bytes could arrive
+ * in between and none after it.
  */
 static ssize_t stream_peek_behind(int fd, struct iovec *pieces) {
   const ssize_t skip = (ssize_t)pieces[0].iov_len;

@@ -1,8 +1,9 @@
 /*
  * TAP devices: opening one in the current network namespace, its offloads, and frames in batches.
  *
- * A batch is a loop of read(2) or write(2), since the device has no call for several frames; what is saved is the crossing. Frames
- * carry their virtio-net header in front when the device was opened with IFF_VNET_HDR. The ioctls are those of linux/if_tun.h.
+ * A batch is a loop of read(2) or write(2), since the device has no call for several frames; what is saved is the
+ * crossing. Frames carry their virtio-net header in front when the device was opened with IFF_VNET_HDR. The ioctls
+ * are those of linux/if_tun.h.
  */
 #include "addon.h"
 
@@ -10,7 +11,6 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -18,9 +18,10 @@
 /* struct virtio_net_hdr_mrg_rxbuf; the device's own default is 10 bytes, without the count of buffers. */
 #define VNET_HEADER_BYTES 12
 
+/* `name` has IFNAMSIZ bytes. */
 static int tap_configure(int fd, const char *name, int32_t flags) {
   struct ifreq request = {.ifr_flags = (short)flags};
-  snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
+  memcpy(request.ifr_name, name, IFNAMSIZ);
   if (ioctl(fd, TUNSETIFF, &request) < 0) return -1;
   if ((flags & IFF_VNET_HDR) == 0) return 0;
   int header_bytes = VNET_HEADER_BYTES;
@@ -33,7 +34,7 @@ static int tap_configure(int fd, const char *name, int32_t flags) {
 static napi_value tap_open(napi_env env, napi_callback_info info) {
   napi_value values[2];
   int32_t flags;
-  char name[IFNAMSIZ + 1];
+  char name[IFNAMSIZ + 1] = {0}; /* one more, to tell a name that is too long */
   size_t length;
   if (!addon_arguments(env, info, 2, values, NULL) || !addon_integers(env, values + 1, 1, &flags)) return NULL;
   if (napi_get_value_string_utf8(env, values[0], name, sizeof name, &length) != napi_ok) {
@@ -62,7 +63,10 @@ static napi_value tap_interface_name(napi_env env, napi_callback_info info) {
   return name;
 }
 
-/* tunFeatures(fd): the IFF_* flags that the kernel's TUNSETIFF knows. Asked of a descriptor without an interface, too. */
+/*
+ * tunFeatures(fd): the IFF_* flags that the kernel's TUNSETIFF knows. Asked of a descriptor without an interface,
+ * too.
+ */
 static napi_value tap_features(napi_env env, napi_callback_info info) {
   int32_t fd;
   if (!addon_integer_arguments(env, info, 1, &fd, NULL)) return NULL;

@@ -52,7 +52,7 @@ function writeRecord(index: number, start: number, length: number, address: Int3
 }
 
 function word(index: number, name: number): number {
-  return records[index * DATAGRAM_WORDS + name]!;
+  return records[index * DATAGRAM_WORDS + name];
 }
 
 function receiveAll(fd: number, roomBytes: number = 2048, headroom: number = 0, datagramsMax: number = 200): number {
