@@ -9,7 +9,7 @@ import { POLL, POLL_OPERATION, SHUTDOWN, SOCKET_FAMILY, SOCKET_TYPE, TCP_INFO_WO
 
 const sys = new LinuxSys();
 
-/** si_code and state numbers that the tests compare with (linux/tcp.h). */
+/** A state of TCP_INFO (net/tcp_states.h). */
 const TCP_ESTABLISHED = 1;
 
 function loopback(family: number, port: number = 0): Int32Array {
@@ -229,7 +229,7 @@ describe('sockets', () => {
     assert.equal(sys.getOption(pair.near, SOL.TCP, TCP.NODELAY), 1);
     assert.equal(sys.setOption(pair.near, SOL.TCP, 9999, 1), -ERRNO.ENOPROTOOPT);
     assert.equal(sys.getOption(pair.near, SOL.TCP, 9999), -ERRNO.ENOPROTOOPT);
-    // Linger for 0 seconds: closing sends RST. The first value is on and off again.
+    // Off, then on for 0 seconds: closing sends RST.
     assert.equal(sys.setOption(pair.near, SOL.SOCKET, SO.LINGER, -1), 0);
     assert.equal(sys.setOption(pair.near, SOL.SOCKET, SO.LINGER, 0), 0);
     sys.close(pair.near);
