@@ -2,8 +2,8 @@
  * The addon's entry: makes the state of one environment, registers the families, and reads arguments for them.
  *
  * A call costs what Node-API's crossing costs: one napi_get_cb_info, one napi_get_value_int32 for each argument, one
- * number made for the result: measured, 33 ns with five arguments and 44 ns with eight, on a machine where a system call
- * takes 100. Typed arrays are looked at only where they are not registered memories (addresses, records), since
+ * number made for the result: measured, 33 ns with five arguments and 44 ns with eight, on a machine where a system
+ * call takes 100. Typed arrays are looked at only where they are not registered memories (addresses, records), since
  * napi_get_typedarray_info costs as much as the rest of a call.
  */
 #include "addon.h"
