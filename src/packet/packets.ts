@@ -92,7 +92,8 @@ export class Packets {
   /** Sets the length of the newest packet and frees what lay behind. */
   trim(packet: Packet, frameBytes: number): void {
     this.length[packet] = frameBytes;
-    this.used = this.start[packet] + frameBytes;
+    this.end[packet] = this.start[packet] + frameBytes;
+    this.used = this.end[packet];
   }
 
   #append(start: number, frameBytes: number): Packet {
