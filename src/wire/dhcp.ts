@@ -25,6 +25,7 @@
  * Accessors are safe once `check` has returned a length. Of an option that stands more than once the first is taken.
  */
 import { type IpPrefix, prefixNetwork } from '../base/address.ts';
+import { copyBytes } from '../base/bytes.ts';
 import * as dns from './dns.ts';
 
 export const SERVER_PORT = 67;
@@ -265,7 +266,7 @@ export function echoOption(
   if (at + 2 + bytes >= limit) return at;
   view.setUint8(at, code);
   view.setUint8(at + 1, bytes);
-  for (let i = 0; i < bytes; i++) view.setUint8(at + 2 + i, view.getUint8(option + i));
+  copyBytes(view, option, view, at + 2, bytes);
   return at + 2 + bytes;
 }
 

@@ -20,6 +20,7 @@
  * Accessors are safe once `check` has returned a length. An option is named by where its code stands; its data starts at `data(option)`.
  */
 import type { IpAddress, MacAddress } from '../base/address.ts';
+import { copyBytes } from '../base/bytes.ts';
 import * as dns from './dns.ts';
 
 export const SERVER_PORT = 547;
@@ -182,7 +183,7 @@ export function appendOption(view: DataView, at: number, limit: number, code: nu
 export function echoOption(view: DataView, at: number, limit: number, option: number): number {
   const bytes = next(view, option) - option;
   if (at + bytes > limit) return at;
-  for (let i = 0; i < bytes; i++) view.setUint8(at + i, view.getUint8(option + i));
+  copyBytes(view, option, view, at, bytes);
   return at + bytes;
 }
 
