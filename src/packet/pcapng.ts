@@ -66,7 +66,7 @@ export interface CaptureInterface {
   readonly comment?: string;
 }
 
-/** An address and what it is called, the best name first. */
+/** An address and what it is called, the best name last: Wireshark shows the last one that it reads. */
 export interface ResolvedName {
   readonly address: IpAddress;
   readonly names: readonly string[];
