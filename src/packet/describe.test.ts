@@ -16,9 +16,9 @@ suite('describe', () => {
       [captured.PORT_UNREACHABLE, 'IP 10.0.2.2 > 10.0.2.15: ICMP unreachable code 3'],
       [
         captured.SYN_IPV4,
-        'IP 10.0.2.15.36694 > 10.0.2.2.80: TCP SYN seq 2822146940 win 64240 len 0 mss 1460 wscale 10',
+        'IP 10.0.2.15.36694 > 10.0.2.2.80: TCP SYN seq 2822145916 win 64240 len 0 mss 1460 wscale 10',
       ],
-      [captured.RST_IPV4, 'IP 10.0.2.2.80 > 10.0.2.15.36694: TCP RST seq 0 ack 2822146941 win 0 len 0'],
+      [captured.RST_IPV4, 'IP 10.0.2.2.80 > 10.0.2.15.36694: TCP RST seq 0 ack 2822145917 win 0 len 0'],
       [captured.FRAGMENT_IPV4, 'IP 10.0.2.15 > 10.0.2.2: fragment id 24328 offset 1480 protocol 17 len 28'],
       [captured.ROUTER_SOLICITATION, 'IP6 fe80::ff:fe00:a > ff02::2: ICMP6 router solicitation'],
       [captured.LISTENER_REPORT, 'IP6 fe80::ff:fe00:b > ff02::16: ICMP6 type 143 code 0 len 40'],
