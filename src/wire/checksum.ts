@@ -11,9 +11,10 @@
  */
 
 const IPV4_SOURCE = 12;
-const IPV4_ADDRESSES_BYTES = 8;
-const IPV6_SOURCE = 8;
-const IPV6_ADDRESSES_BYTES = 32;
+const IPV4_DESTINATION = 16;
+/** Source and destination, one behind the other. */
+const IPV6_ADDRESSES = 8;
+const IPV6_ADDRESSES_END = 40;
 
 /** 2^32, by which a sum of 32-bit words is folded. */
 const WORD = 0x1_0000_0000;
@@ -66,11 +67,15 @@ export function pseudoHeader(view: DataView, network: number, protocol: number, 
 }
 
 export function pseudoIpv4(view: DataView, network: number, protocol: number, transportBytes: number): number {
-  return sum(view, network + IPV4_SOURCE, IPV4_ADDRESSES_BYTES, protocol + transportBytes);
+  const source = view.getInt32(network + IPV4_SOURCE);
+  const destination = view.getInt32(network + IPV4_DESTINATION);
+  return pseudoIpv4Words(source, destination, protocol, transportBytes);
 }
 
 export function pseudoIpv6(view: DataView, network: number, protocol: number, transportBytes: number): number {
-  return sum(view, network + IPV6_SOURCE, IPV6_ADDRESSES_BYTES, protocol + transportBytes);
+  let addresses = 0;
+  for (let at = IPV6_ADDRESSES; at < IPV6_ADDRESSES_END; at += 4) addresses += halves(view.getInt32(network + at));
+  return fold(addresses + protocol + transportBytes);
 }
 
 /** The pseudo-header's sum from two IPv4 addresses. */
