@@ -189,5 +189,5 @@ function colourOf(column: number, text: string): Colour {
 }
 
 function paint(layout: TableLayout, colour: Colour, text: string): string {
-  return layout.colours && colour !== 'plain' ? styleText(colour, text) : text;
+  return layout.colours && colour !== 'plain' ? styleText(colour, text, { validateStream: false }) : text;
 }

@@ -25,7 +25,7 @@ export function doctorJson(checks: readonly Check[]): string {
 
 function paragraph(check: Check, colours: boolean): string[] {
   const mark = MARKS[check.status].padEnd(MARK_COLUMNS);
-  const painted = colours ? styleText(COLOURS[check.status], mark) : mark;
+  const painted = colours ? styleText(COLOURS[check.status], mark, { validateStream: false }) : mark;
   const lines = [`${painted}${check.title.padEnd(TITLE_COLUMNS)}${harmless(check.found)}`];
   if (check.without !== undefined) lines.push(`${INDENT}so: ${harmless(check.without)}`);
   if (check.fix !== undefined) lines.push(`${INDENT}fix: ${harmless(check.fix)}`);
