@@ -3,6 +3,7 @@
  * `run` the shell completes the command as it would alone.
  */
 import type { Command, Option } from 'commander';
+import { RepeatableOption } from './option.ts';
 
 export function completionScript(shell: string, program: Command): string {
   const commands = program.commands.filter((command) => isVisible(program, command));
@@ -104,12 +105,13 @@ function zsh(commands: readonly Command[]): string {
   return `#compdef tapster
 # zsh completion for tapster; made by "tapster completion zsh"
 _tapster() {
-  local -a commands
-  commands=(
+  # Not "commands": that is the table of the shell, by which commands are completed.
+  local -a subcommands
+  subcommands=(
 ${described}
   )
   if (( CURRENT == 2 )); then
-    _describe -t commands 'tapster command' commands
+    _describe -t commands 'tapster command' subcommands
     _arguments '--help[show help]' '--version[show the version]'
     return
   fi
@@ -123,7 +125,7 @@ ${specs.join('\n')}
       ;;
     completion) _values 'shell' ${SHELLS} ;;
     doctor) _arguments '--json[print JSON]' '--help[show help]' ;;
-    help) _describe -t commands 'tapster command' commands ;;
+    help) _describe -t commands 'tapster command' subcommands ;;
   esac
 }
 if [[ $funcstack[1] == _tapster ]]; then
@@ -137,16 +139,14 @@ fi
 /** \`'(-v --verbose)'{-v,--verbose}'[log each flow]'\`; see _arguments in zshcompsys(1). */
 function zshSpec(option: Option): string {
   const names = namesOf(option);
-  const text = option.description.replace(/[[\]:]/g, '\\\\$&');
+  const text = option.description.replace(/[[\]:]/g, '\\$&');
   const action = takesFile(option) ? '_files' : ' ';
   const value = option.required ? `:${valueName(option)}:${action}` : '';
   const assigned = (name: string): string => (option.required && name.startsWith('--') ? `${name}=` : name);
-  const repeats = isRepeatable(option);
+  const repeats = option instanceof RepeatableOption;
   const rest = quote(`[${text}]${value}`);
-  const first = names[0] as string;
-  if (names.length === 1) return `${quote(`${repeats ? '*' : ''}`)}${assigned(first)}${rest}`;
-  const braces = `{${names.map(assigned).join(',')}}`;
-  return `${quote(repeats ? '*' : `(${names.join(' ')})`)}${braces}${rest}`;
+  if (names.length === 1) return `${repeats ? quote('*') : ''}${assigned(names[0] as string)}${rest}`;
+  return `${quote(repeats ? '*' : `(${names.join(' ')})`)}{${names.map(assigned).join(',')}}${rest}`;
 }
 
 function fish(commands: readonly Command[]): string {
@@ -195,7 +195,7 @@ function __tapster_in_options
 end
 function __tapster_complete_inner
   set -l inner (__tapster_inner)
-  complete -C (string join ' ' -- (string escape -- $inner) (commandline -ct))
+  complete --do-complete=(string join ' ' -- (string escape -- $inner) (commandline -ct))
 end
 ${optionsOf(run).map(fishLine).join('\n')}
 complete -c tapster -n '__fish_seen_subcommand_from run' -a '(__tapster_complete_inner)'
@@ -215,15 +215,11 @@ function takesFile(option: Option): boolean {
   return option.required && option.flags.includes('<FILE>');
 }
 
-function isRepeatable(option: Option): boolean {
-  return option.description.includes('repeatable');
-}
-
 function valueName(option: Option): string {
   return /[<[]([^>\]]+)[>\]]/.exec(option.flags)?.[1]?.toLowerCase() ?? 'value';
 }
 
-/** In single quotes, as all three shells take it; fish knows no '\\'' inside, but it takes what stands beside. */
+/** In single quotes; a quote itself stands between two quoted pieces, which all three shells understand. */
 function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }

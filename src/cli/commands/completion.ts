@@ -5,8 +5,8 @@ import type { Output } from '../program.ts';
 const DESCRIPTION = 'Prints a script that makes the shell complete commands and options.';
 
 const INSTALL = `
-Examples:
-  bash   tapster completion bash > ~/.local/share/bash-completion/completions/tapster
+How to use it:
+  bash   in ~/.bashrc:  eval "$(tapster completion bash)"
   zsh    tapster completion zsh > DIR/_tapster   where DIR is one of $fpath
   fish   tapster completion fish > ~/.config/fish/completions/tapster.fish`;
 

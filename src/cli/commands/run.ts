@@ -1,15 +1,14 @@
 /** `tapster run`: its options. What it does is in `run-command.ts`, which is loaded when it is asked for. */
 import { Command, Option } from 'commander';
+import { flag, many, one } from '../option.ts';
 import { parseDnsAddress, parseGateway, parseHostLoopback, parseInterfaceAddress } from '../parse/address.ts';
 import { parseCapturePath, parseFilePath } from '../parse/file-path.ts';
 import { parseInterfaceName } from '../parse/interface-name.ts';
 import { parseMac } from '../parse/mac.ts';
 import { parseMaxFlows, parseMtu } from '../parse/number.ts';
 import type { ValueShape } from '../parse/optional-value.ts';
-import type { Parsed } from '../parse/parsed.ts';
 import { parsePublish } from '../parse/publish.ts';
 import { type RunFlags, toRunOptions } from '../run-options.ts';
-import { UsageError } from '../usage-error.ts';
 
 const DESCRIPTION =
   "Runs a command in a network namespace of its own, whose packets become this user's own sockets. Without a command: " +
@@ -126,30 +125,4 @@ function reportOptions(): Option[] {
     flag('-v, --verbose', 'log each flow as it opens and closes'),
     flag('-q, --quiet', 'say nothing but errors'),
   ];
-}
-
-/**
- * An option without a value. `--no-dns` stands beside `--dns`, which commander would make one thing with two states, so that giving both could not be
- * told from giving the last one: all are plain flags here.
- */
-function flag(flags: string, description: string): Option {
-  const option = new Option(flags, description);
-  option.negate = false;
-  return option;
-}
-
-function one<T>(flags: string, description: string, parse: (text: string) => Parsed<T>): Option {
-  const option = new Option(flags, description);
-  return option.argParser((text: string): T => readValue(option, text, parse));
-}
-
-function many<T>(flags: string, description: string, parse: (text: string) => Parsed<T>): Option {
-  const option = new Option(flags, description);
-  return option.argParser<T[]>((text, earlier): T[] => [...(earlier ?? []), readValue(option, text, parse)]);
-}
-
-function readValue<T>(option: Option, text: string, parse: (text: string) => Parsed<T>): T {
-  const result = parse(text);
-  if (result.ok) return result.value;
-  throw new UsageError(`${option.long} ${text === '' ? '""' : text}: ${result.wrong}`, result.right);
 }
