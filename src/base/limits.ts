@@ -5,6 +5,9 @@
 /** Packets that one turn may hold, received and built together. Beyond it a turn sends what it has and goes on. */
 export const PACKETS_MAX: number = 2048;
 
+/** Ready descriptors that one turn collects; the others come with the next. */
+export const TURN_EVENTS_MAX: number = 512;
+
 /** Frames that one read of a link collects. */
 export const FRAMES_PER_READ_MAX: number = 256;
 
@@ -46,3 +49,9 @@ export const NAMES_MAX: number = 16_384;
 
 /** Guest addresses whose MAC address is known, on one interface; beyond it the one that spoke longest ago is forgotten. */
 export const NEIGHBOURS_MAX: number = 1024;
+
+/** Published UDP ports, ranges counted port by port; beyond it `publish` fails. */
+export const DATAGRAM_LISTENERS_MAX: number = 1024;
+
+/** Datagrams taken from one host socket in one turn, so that others have theirs. */
+export const DATAGRAMS_PER_TURN_MAX: number = 256;
