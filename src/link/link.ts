@@ -14,5 +14,7 @@ export interface Link {
   receive(packets: Packets, frame: Int32Array, framesMax: number): number;
   /** Sends `count` packets of `frame` in order. Returns how many were taken; the others are lost and the caller counts them. */
   transmit(packets: Packets, frame: Int32Array, count: number): number;
+  /** The packets of this turn are about to be forgotten; everything is known of them now. For wrappers that look at packets. */
+  turnEnded?(packets: Packets): void;
   close(): void;
 }

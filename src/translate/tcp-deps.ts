@@ -1,5 +1,6 @@
 /** What the parts of TCP translation work with. Each part's constructor names those that it uses. */
 import type { TimerWheel } from '../base/timer-wheel.ts';
+import type { TurnClock } from '../base/turn-clock.ts';
 import type { FlowTable } from '../flow/flow-table.ts';
 import type { GuestLinks } from '../flow/guest-link.ts';
 import type { FlowObserver, Policy } from '../flow/policy.ts';
@@ -7,14 +8,7 @@ import type { TokenSpace } from '../flow/poll-handler.ts';
 import type { Output } from '../graph/node.ts';
 import type { Packets } from '../packet/packets.ts';
 import type { Sys } from '../sys/sys.ts';
-
-/** Tells the guest by ICMP that a flow's target can't be reached. */
-export interface UnreachableReporter {
-  /** `errno`: what connect(2) failed with, positive. */
-  flowUnreachable(flow: number, errno: number): void;
-  /** `record`: what the socket's error queue had to say, with the node that sent the ICMP (see `ERROR_RECORD_WORDS`). */
-  flowError(flow: number, record: Int32Array): void;
-}
+import type { IcmpErrors } from './icmp-error.ts';
 
 export interface TcpDeps {
   readonly sys: Sys;
@@ -25,12 +19,13 @@ export interface TcpDeps {
   readonly arenaMemory: number;
   readonly flows: FlowTable;
   readonly timers: TimerWheel;
+  readonly clock: TurnClock;
   readonly links: GuestLinks;
   readonly policy: Policy;
   readonly observer: FlowObserver;
   readonly output: Output;
   readonly tokens: TokenSpace;
-  readonly unreachable: UnreachableReporter;
+  readonly errors: IcmpErrors;
   /** 32 random bits: for initial sequence numbers. */
   readonly random: () => number;
 }

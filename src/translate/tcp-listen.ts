@@ -17,6 +17,8 @@ import type { TcpDeps } from './tcp-deps.ts';
 /** Callers taken in one go, so that a flood of them leaves room for the others' work. */
 const ACCEPTED_PER_TURN_MAX = 128;
 
+export type ListenDeps = Pick<TcpDeps, 'sys' | 'poll' | 'flows' | 'tokens'>;
+
 /** A listening socket and where it leads. */
 export interface TcpListener {
   readonly fd: number;
@@ -27,14 +29,14 @@ export interface TcpListener {
 }
 
 export class TcpListeners implements PollHandler {
-  readonly #deps: TcpDeps;
+  readonly #deps: ListenDeps;
   readonly #tcp: TcpTranslate;
   readonly #neighbours: Neighbours;
   readonly #callers: CallerMap;
   readonly #listeners: Map<number, TcpListener> = new Map();
   readonly #caller: Int32Array = new Int32Array(SOCKET_ADDRESS_WORDS);
 
-  constructor(deps: TcpDeps, translate: TcpTranslate, neighbours: Neighbours, callers: CallerMap) {
+  constructor(deps: ListenDeps, translate: TcpTranslate, neighbours: Neighbours, callers: CallerMap) {
     this.#deps = deps;
     this.#tcp = translate;
     this.#neighbours = neighbours;

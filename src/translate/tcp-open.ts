@@ -56,10 +56,10 @@ export class TcpOpener {
   }
 
   /** The SYN in `packet`, whose key is in the probe, opens a flow. Returns it, or -1 when the SYN is to be refused. */
-  open(packet: number, nowUs: number): number {
+  open(packet: number): number {
     const { packets, policy, observer } = this.#deps;
     const flows = this.#flows;
-    const flow = flows.insert(SIDE.GUEST, nowUs);
+    const flow = flows.insert(SIDE.GUEST, this.#deps.clock.nowUs);
     if (flow === -1) return -1;
     flows.macHigh[flow] = ethernet.sourceHigh(packets.view, packets.start[packet]);
     flows.macLow[flow] = ethernet.sourceLow(packets.view, packets.start[packet]);
@@ -82,18 +82,9 @@ export class TcpOpener {
 
   /** connect(2) has failed: RST, ICMP, or silence. */
   failed(flow: number, errno: number, close: CloseFlow): void {
-    const { unreachable, sys } = this.#deps;
     const outcome = outcomeOf(errno);
-    if (outcome === OUTCOME.unreachable) {
-      const fd = this.#flows.hostFd[flow];
-      if (fd === -1 || sys.receiveError(fd, this.#deps.arenaMemory, 0, 0, this.#errorRecord) <= 0) {
-        unreachable.flowUnreachable(flow, errno);
-      } else {
-        unreachable.flowError(flow, this.#errorRecord);
-      }
-    } else if (outcome !== OUTCOME.timeout) {
-      this.#segments.control(flow, tcp.RST | tcp.ACK, 0);
-    }
+    if (outcome === OUTCOME.unreachable) this.#tellUnreachable(flow, errno);
+    else if (outcome !== OUTCOME.timeout) this.#segments.control(flow, tcp.RST | tcp.ACK, 0);
     this.#flows.outcome[flow] = outcome;
     this.#deps.observer.opened(flow);
     close(flow, outcome);
@@ -125,9 +116,9 @@ export class TcpOpener {
   }
 
   /** A caller's socket `fd` becomes a flow with the key in the probe, and the guest gets a SYN. Returns the flow, or -1. */
-  accepted(fd: number, macHigh: number, macLow: number, nowUs: number): number {
+  accepted(fd: number, macHigh: number, macLow: number): number {
     const flows = this.#flows;
-    const flow = flows.insert(SIDE.HOST, nowUs);
+    const flow = flows.insert(SIDE.HOST, this.#deps.clock.nowUs);
     if (flow === -1) return -1;
     flows.setTargeted(flow);
     flows.setActive(flow);
@@ -162,6 +153,17 @@ export class TcpOpener {
     columns.rcvEdge[flow] = (columns.rcvNxt[flow] + SYN_WINDOW_BYTES) | 0;
     const scaled = columns.guestScale[flow] !== UNSCALED;
     this.#segments.control(flow, answers ? tcp.SYN | tcp.ACK : tcp.SYN, iss, scaled);
+  }
+
+  /** By ICMP; in the name of the node that reported it, where the socket's error queue tells: tcptraceroute lives on that. */
+  #tellUnreachable(flow: number, errno: number): void {
+    const { errors, sys, arenaMemory } = this.#deps;
+    const fd = this.#flows.hostFd[flow];
+    const syn = (this.#tcp.rcvNxt[flow] - 1) | 0;
+    const record = this.#errorRecord;
+    const told = fd !== -1 && sys.receiveError(fd, arenaMemory, 0, 0, record) > 0;
+    if (told) errors.flowError(flow, record, undefined, syn);
+    else errors.flowUnreachable(flow, errno, syn);
   }
 
   #takeSyn(flow: number, packet: number): void {

@@ -28,6 +28,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { distance } from '../base/sequence.ts';
+import type { TurnClock } from '../base/turn-clock.ts';
 import { type FlowTable, KEY, OUTCOME } from '../flow/flow-table.ts';
 import type { FlowObserver } from '../flow/policy.ts';
 import { drop } from '../graph/drop.ts';
@@ -72,14 +73,15 @@ export class TcpTranslate implements GraphNode {
   /** Flows that owe something, in the order in which they came to. */
   readonly #dirtyFlows: Int32Array;
   #dirtyCount: number = 0;
+  readonly #clock: TurnClock;
   readonly #info: Int32Array = new Int32Array(TCP_INFO_WORDS);
-  #nowUs: number = 0;
 
   constructor(deps: TcpDeps) {
     const { sys, packets, arenaMemory, flows, links, output } = deps;
     this.#sys = sys;
     this.#flows = flows;
     this.#observer = deps.observer;
+    this.#clock = deps.clock;
     this.columns = new TcpColumns(flows.max);
     this.#held = new TcpHeld(sys, flows.max);
     this.#segments = new TcpSegments(packets, flows, links, output, this.columns);
@@ -88,11 +90,6 @@ export class TcpTranslate implements GraphNode {
     this.#timers = new TcpTimers(flows, this.columns, this.#sender, deps.timers);
     this.#opener = new TcpOpener(deps, this.columns, this.#segments, this.#sender);
     this.#dirtyFlows = new Int32Array(flows.max + REUSED_PER_TURN_MAX);
-  }
-
-  /** Tells the time that the coming frame and events belong to. */
-  beginTurn(nowUs: number): void {
-    this.#nowUs = nowUs;
   }
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
@@ -144,10 +141,10 @@ export class TcpTranslate implements GraphNode {
 
   /** The wheel says that the flow's timer may be due. */
   timerExpired(flow: number): void {
-    if (this.columns.phase[flow] === PHASE.NONE || !this.#timers.isDue(flow, this.#nowUs / 1000)) return;
+    if (this.columns.phase[flow] === PHASE.NONE || !this.#timers.isDue(flow, this.#clock.nowUs / 1000)) return;
     if (this.columns.phase[flow] === PHASE.OPEN) this.#openTimer(flow);
     else this.#handshakeTimer(flow);
-    if (this.columns.phase[flow] !== PHASE.NONE) this.#timers.arm(flow, this.#nowUs / 1000);
+    if (this.columns.phase[flow] !== PHASE.NONE) this.#timers.arm(flow, this.#clock.nowUs / 1000);
   }
 
   /**
@@ -155,20 +152,23 @@ export class TcpTranslate implements GraphNode {
    * reset, when there is no room.
    */
   accepted(fd: number, macHigh: number, macLow: number): boolean {
-    const flow = this.#opener.accepted(fd, macHigh, macLow, this.#nowUs);
+    const flow = this.#opener.accepted(fd, macHigh, macLow);
     if (flow < 0) return false;
-    this.#timers.arm(flow, this.#nowUs / 1000);
+    this.#timers.arm(flow, this.#clock.nowUs / 1000);
     return true;
   }
 
-  /** Flows whose guest has sent bytes that the host's kernel does not have yet, or may still send some. */
-  unfinishedCount(): number {
-    let count = 0;
+  /** What the guest's side still has to get across: flows that it has not ended, or whose end the host does not have, and bytes that are held for them. */
+  undelivered(): { readonly flows: number; readonly bytes: number } {
+    let flows = 0;
+    let bytes = 0;
     for (let flow = 0; flow < this.#flows.max; flow++) {
       if (this.columns.phase[flow] !== PHASE.OPEN) continue;
-      if ((this.columns.flags[flow] & FLAG.GUEST_FIN_DELIVERED) === 0) count++;
+      if ((this.columns.flags[flow] & FLAG.GUEST_FIN_DELIVERED) !== 0) continue;
+      flows++;
+      bytes += this.#receiver.heldBytes(flow);
     }
-    return count;
+    return { flows, bytes };
   }
 
   /** Ends all flows at once, as when the guest has gone: the host's ends are reset unless all was delivered. */
@@ -201,7 +201,7 @@ export class TcpTranslate implements GraphNode {
     if (flow === -1) return this.#stranger(packets, packet);
     packets.flow[packet] = flow;
     this.#flows.packetsOut[flow]++;
-    this.#flows.activeUs[flow] = this.#nowUs;
+    this.#flows.activeUs[flow] = this.#clock.nowUs;
     switch (this.columns.phase[flow]) {
       case PHASE.OPEN:
         return this.#open(packets, packet, flow, at + headerBytes, end);
@@ -244,7 +244,7 @@ export class TcpTranslate implements GraphNode {
     if ((flags & (tcp.SYN | tcp.ACK | tcp.RST)) !== tcp.SYN) {
       return this.#segments.refuse(packet) ? ARC_OUTPUT : drop(packets, packet, REASON['tcp-no-flow']);
     }
-    const flow = this.#opener.open(packet, this.#nowUs);
+    const flow = this.#opener.open(packet);
     if (flow >= 0) {
       packets.flow[packet] = flow;
       return ARC_DONE;
@@ -319,7 +319,7 @@ export class TcpTranslate implements GraphNode {
     const fin = (flags & tcp.FIN) !== 0;
     const plain = payloadBytes === 0 && !fin;
     const acknowledgment = tcp.acknowledgment(view, at);
-    if (!this.#sender.acknowledged(flow, acknowledgment, tcp.window(view, at), plain, this.#nowUs)) {
+    if (!this.#sender.acknowledged(flow, acknowledgment, tcp.window(view, at), plain, this.#clock.nowUs)) {
       this.#mark(flow, DIRTY.ACK);
       return drop(packets, packet, REASON['tcp-out-of-window']);
     }
@@ -356,7 +356,7 @@ export class TcpTranslate implements GraphNode {
       return;
     }
     this.#opener.connected(flow);
-    this.#timers.arm(flow, this.#nowUs / 1000);
+    this.#timers.arm(flow, this.#clock.nowUs / 1000);
     if ((events & (POLL.IN | POLL.RDHUP | POLL.HUP)) !== 0) this.columns.flags[flow] |= FLAG.HOST_READABLE;
     if ((events & (POLL.RDHUP | POLL.HUP)) !== 0) this.columns.flags[flow] |= FLAG.HOST_HUNG_UP;
   }
@@ -390,7 +390,7 @@ export class TcpTranslate implements GraphNode {
     if (phase[flow] !== PHASE.OPEN) return;
     const sentBefore = this.#flows.packetsIn[flow];
     if ((owed & DIRTY.PULL) !== 0) {
-      const pulled = this.#sender.pull(flow, this.#nowUs);
+      const pulled = this.#sender.pull(flow, this.#clock.nowUs);
       if (pulled === PULL.FAILED) {
         this.#failedByHost(flow);
         return;
@@ -407,7 +407,7 @@ export class TcpTranslate implements GraphNode {
     }
     const done = FLAG.GUEST_FIN_DELIVERED | FLAG.HOST_FIN_ACKED;
     if ((flags[flow] & done) === done) this.#closeFlow(flow, OUTCOME.closed);
-    else this.#timers.arm(flow, this.#nowUs / 1000);
+    else this.#timers.arm(flow, this.#clock.nowUs / 1000);
   }
 
   #isDrainedAndBroken(flow: number): boolean {
@@ -436,7 +436,7 @@ export class TcpTranslate implements GraphNode {
       this.#sender.probe(flow);
     } else if ((flags[flow] & FLAG.HOST_BLOCKED) !== 0) {
       this.#writable(flow);
-    } else if (this.#nowUs - this.#flows.activeUs[flow] >= KEEPALIVE_IDLE_MS * 1000) {
+    } else if (this.#clock.nowUs - this.#flows.activeUs[flow] >= KEEPALIVE_IDLE_MS * 1000) {
       if ((flags[flow] & FLAG.PROBING) === 0) retries[flow] = 0;
       if (++retries[flow] > KEEPALIVE_PROBES_MAX) {
         this.#guestGone(flow);

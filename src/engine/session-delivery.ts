@@ -1,0 +1,36 @@
+/**
+ * The end of a session: a program that has exited leaves its last bytes to the kernel, and they must arrive. Our part of that kernel works on until they have.
+ */
+import type { TcpTranslate } from '../translate/tcp.ts';
+import type { SessionHooks } from './run-session.ts';
+
+const LOOK_MS = 20;
+/** A host that takes nothing for so long is given up. */
+const WITHOUT_PROGRESS_MS = 5000;
+/** Without held bytes only the guest's own kernel can have some left: it sends them, and its FIN, at once, or has none. */
+const WITHOUT_HELD_MS = 300;
+
+/** Resolves when all that the guest sent is with the host's kernel, when nothing moves any more, or when `interrupted` does. */
+export async function waitUntilDelivered(
+  tcp: TcpTranslate,
+  interrupted: Promise<void>,
+  hooks: Pick<SessionHooks, 'log'>,
+): Promise<void> {
+  let stop = false;
+  void interrupted.then(() => {
+    stop = true;
+  });
+  let left = tcp.undelivered();
+  let movedAt = performance.now();
+  while (left.flows > 0 && !stop) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    const now = tcp.undelivered();
+    if (now.flows !== left.flows || now.bytes !== left.bytes) movedAt = performance.now();
+    left = now;
+    const patienceMs = left.bytes > 0 ? WITHOUT_PROGRESS_MS : WITHOUT_HELD_MS;
+    if (performance.now() - movedAt > patienceMs) break;
+  }
+  if (left.bytes > 0) {
+    hooks.log('warning', `${left.bytes} bytes that the command sent were not taken by the hosts that it sent them to`);
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * The command as its parent sees it: signals go to it, its end comes from it.
+ *
+ * The command is in our process group, so what the terminal sends (Ctrl-C, Ctrl-\, a hang-up, a new window size) reaches it without us, and must not reach it
+ * twice: only what another process sent to us with kill(2) is passed on. Stopping (Ctrl-Z) takes us and the command alike, by the kernel's default.
+ */
+import { constants } from 'node:os';
+import { type LinuxSys, SI_KERNEL, SIGNAL_RECORD_BYTES, type WatchHandle } from '../sys/linux.ts';
+import type { CommandStatus, NamespaceChild } from '../sys/namespace.ts';
+
+const { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT, SIGSTOP } = constants.signals;
+const FORWARDED: readonly number[] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH];
+/** Those that ask for an end, also when the command has ended and only its last bytes are on their way. */
+const ENDING: readonly number[] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+const RECORDS_PER_READ = 16;
+const STDIN_FD = 0;
+
+export class SessionSignals {
+  readonly #sys: LinuxSys;
+  readonly #child: NamespaceChild;
+  readonly #records: Int32Array = new Int32Array((SIGNAL_RECORD_BYTES / 4) * RECORDS_PER_READ);
+  readonly #recordsMemory: number;
+  readonly #signalFd: number;
+  readonly #watches: WatchHandle[];
+  readonly #foreground: number;
+  readonly #ended: Promise<CommandStatus>;
+  readonly #interrupted: Promise<void>;
+  #reportEnd: (status: CommandStatus) => void = () => {};
+  #interrupt: () => void = () => {};
+
+  constructor(sys: LinuxSys, child: NamespaceChild) {
+    this.#sys = sys;
+    this.#child = child;
+    this.#recordsMemory = sys.register(this.#records);
+    this.#foreground = sys.terminalForeground(STDIN_FD);
+    this.#ended = new Promise((resolve) => {
+      this.#reportEnd = resolve;
+    });
+    this.#interrupted = new Promise((resolve) => {
+      this.#interrupt = resolve;
+    });
+    this.#signalFd = sys.signalDescriptor(FORWARDED);
+    this.#watches = [
+      sys.watchReadable(this.#signalFd, this.#readSignals),
+      sys.watchReadable(child.controlFd, this.#readStatus),
+    ];
+  }
+
+  /** Resolves with how the command ended. */
+  commandEnded(): Promise<CommandStatus> {
+    return this.#ended;
+  }
+
+  /** Resolves when somebody wants an end, from the terminal or by kill(2). */
+  interrupted(): Promise<void> {
+    return this.#interrupted;
+  }
+
+  /** Gives signals, and the terminal, back to who had them before. */
+  close(): void {
+    for (const watch of this.#watches) this.#sys.unwatch(watch);
+    this.#sys.signalRestore();
+    this.#sys.unregister(this.#recordsMemory);
+    // A shell inside had its own job in the foreground; nobody is left to take the terminal back.
+    if (this.#foreground > 0 && this.#foreground === this.#sys.processGroup()) {
+      if (this.#sys.terminalForeground(STDIN_FD) !== this.#foreground) {
+        this.#sys.setTerminalForeground(STDIN_FD, this.#foreground);
+      }
+    }
+  }
+
+  readonly #readSignals = (): void => {
+    const bytes = this.#sys.read(this.#signalFd, this.#recordsMemory, 0, this.#records.byteLength);
+    for (let at = 0; at * 4 + SIGNAL_RECORD_BYTES <= bytes; at += SIGNAL_RECORD_BYTES / 4) {
+      const signal = this.#records[at]!;
+      if (this.#records[at + 1] !== SI_KERNEL) this.#child.signal(signal);
+      if (ENDING.includes(signal)) this.#interrupt();
+    }
+  };
+
+  readonly #readStatus = (): void => {
+    const status = this.#child.readStatus();
+    if (status === undefined) return;
+    if (status.kind === 'stopped') {
+      // A shell inside suspended itself: so do we, and whoever continues us continues it.
+      this.#sys.raise(SIGSTOP);
+      this.#child.signal(SIGCONT);
+      return;
+    }
+    this.#sys.unwatch(this.#watches.pop()!);
+    this.#reportEnd(status);
+  };
+}
