@@ -1,16 +1,20 @@
 /*
  * The first process of the new namespaces: PID 1 of its PID namespace, "init".
  *
- * It is a clone of a process with many threads, and never execs: it has a copy of our memory in which locks of other threads stay held for
- * ever. So it calls only what is async-signal-safe, on data that was made before the clone, and allocates with mmap alone.
+ * It is a clone of a process with many threads, and never execs: it has a copy of our memory in which locks of other
+ * threads stay held for ever. So it calls only what is async-signal-safe, on data that was made before the clone,
+ * and allocates with mmap alone.
  *
- * What it does, in this order: it ties its life to ours; maps its user; makes the mount namespace its own, with a new /proc and the
- * replaced files; brings lo up; makes the tap, and a netlink socket; writes sysctls; passes the descriptors to us; waits. On RUN it starts the command,
- * then reaps everything, forwards signals, reports how the command ended, and exits. With its exit the kernel kills what is left in the namespace.
+ * What it does, in this order: it ties its life to ours; maps its user; makes the mount namespace its own, with a
+ * new /proc; brings lo up; makes the tap, and a netlink socket; replaces files; writes sysctls; passes the descriptors
+ * to us; waits. On RUN it starts the command, then reaps everything, forwards signals, reports how the command ended,
+ * and exits. With its exit the kernel kills what is left in the namespace.
  *
- * It ends when we do, in two ways that do not depend on each other: the kernel's parent-death signal, and the hang-up of the control socket.
+ * It ends when we do, in two ways that do not depend on each other: the kernel's parent-death signal, and the hang-up
+ * of the control socket.
  *
- * It stays in our process group and session, and so does the command: the terminal's signals and its foreground group work as for any child.
+ * It stays in our process group and session, and so does the command: the terminal's signals and its foreground
+ * group work as for any child.
  */
 #include "namespace.h"
 
@@ -95,7 +99,10 @@ static void begin(struct init *init) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) fail(NAMESPACE_STEP_PROCESS, errno);
 }
 
-/* user_namespaces(7): a process without privilege over the outer namespace may map its own user and, once setgroups(2) is denied, its group. */
+/*
+ * user_namespaces(7): a process without privilege over the outer namespace may map its own user and, once
+ * setgroups(2) is denied, its group.
+ */
 static void map_user(const struct namespace_plan *plan) {
   if (plan->uid_map[0] == 0) return;
   int error = write_file("/proc/self/setgroups", "deny");
@@ -105,12 +112,15 @@ static void map_user(const struct namespace_plan *plan) {
 }
 
 /* The mounts become slaves: what the host mounts later appears here too, and nothing that is mounted here leaves. */
-static void make_mounts_ours(void) {
+static void take_mounts_over(void) {
   if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) fail(NAMESPACE_STEP_MOUNTS, errno);
   if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0) warn(NAMESPACE_STEP_PROC, 0, errno);
 }
 
-/* Makes `file` on the tmpfs and mounts it over `pair->path`, which must exist; links on the way are followed. 0 or errno. */
+/*
+ * Makes `file` on the tmpfs and mounts it over `pair->path`, which must exist; links on the way are followed. 0 or
+ * errno.
+ */
 static int replace_file(struct init *init, const char *file, const struct namespace_pair *pair, int index) {
   int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (fd < 0) return errno;
@@ -129,8 +139,8 @@ static int replace_file(struct init *init, const char *file, const struct namesp
 }
 
 /*
- * The replaced files live on a small tmpfs, which covers a directory only while they are bound to their places. Their descriptors go to
- * us, who write them anew when the host's change.
+ * The replaced files live on a small tmpfs, which covers a directory only while they are bound to their places.
+ * Their descriptors go to us, who write them anew when the host's change.
  */
 static void replace_files(struct init *init) {
   static const char *const places[] = {"/tmp", "/mnt", "/run"};
@@ -139,7 +149,8 @@ static void replace_files(struct init *init) {
   const char *place = NULL;
   int error = 0;
   for (size_t i = 0; i < sizeof places / sizeof *places && place == NULL; i++) {
-    if (mount("tapster", places[i], "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=1m,mode=0755") == 0) place = places[i];
+    unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    if (mount("tapster", places[i], "tmpfs", flags, "size=1m,mode=0755") == 0) place = places[i];
     else error = errno;
   }
   if (place == NULL) {
@@ -163,7 +174,10 @@ static void raise_loopback(void) {
   close(fd);
 }
 
-/* tun.txt: the interface lives as long as a descriptor of it is open, in the network namespace of the process that named it. */
+/*
+ * tun.txt: the interface lives as long as a descriptor of it is open, in the network namespace of the process that
+ * named it.
+ */
 static void make_tap(struct init *init) {
   const struct namespace_plan *plan = init->plan;
   if (plan->tap_name[0] == 0) return;
@@ -183,7 +197,8 @@ static void make_tap(struct init *init) {
   }
   if (init->vnet_header) {
     int bytes = plan->vnet_header_bytes, yes = 1;
-    if (ioctl(fd, TUNSETVNETHDRSZ, &bytes) < 0 || ioctl(fd, TUNSETVNETLE, &yes) < 0) fail(NAMESPACE_STEP_TUN_HEADER, errno);
+    if (ioctl(fd, TUNSETVNETHDRSZ, &bytes) < 0 || ioctl(fd, TUNSETVNETLE, &yes) < 0)
+      fail(NAMESPACE_STEP_TUN_HEADER, errno);
   }
   init->descriptors[init->descriptors_count++] = fd;
 }
@@ -259,7 +274,15 @@ static int read_command(int fd, struct command *command) {
   return take_strings(command->environment, counts[2], &at, end) ? 0 : EINVAL;
 }
 
-/* Tries the candidates in order, as execvp(3) does: what is not there or can not be reached is passed over. Returns errno. */
+/* Errors after which execvp(3) looks in the next directory, besides EACCES. */
+static bool is_elsewhere(int error) {
+  return error == ENOENT || error == ENOTDIR || error == ESTALE || error == ENODEV || error == ETIMEDOUT;
+}
+
+/*
+ * Tries the candidates in order, as shells do: what is not there is passed over, and a file that may not be executed
+ * counts when there is no other. Returns errno.
+ */
 static int execute(const struct command *command) {
   int error = ENOENT;
   for (char **path = command->candidates; *path != NULL; path++) {
@@ -272,8 +295,10 @@ static int execute(const struct command *command) {
       execve(name, shell, command->environment);
       return errno;
     }
-    if (errno == EACCES) error = EACCES;
-    else if (errno != ENOENT && errno != ENOTDIR && errno != ESTALE && errno != ENODEV && errno != ETIMEDOUT) return errno;
+    if (errno != EACCES && !is_elsewhere(errno)) return errno;
+    /* A directory of the search path that we may not enter says nothing about the program. */
+    bool searched = command->candidates[1] != NULL;
+    if (errno == EACCES && (!searched || access(*path, F_OK) == 0)) error = EACCES;
   }
   return error;
 }
@@ -315,7 +340,10 @@ static void reap(const struct init *init) {
   pid_t pid;
   while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
     if (pid != init->command) continue;
-    /* In our own process group the terminal's stop has stopped us all. A shell that suspended itself in a group of its own is ours to tell. */
+    /*
+     * In our own process group the terminal's stop has stopped us all. A shell that suspended itself in a group of
+     * its own is ours to tell.
+     */
     if (WIFSTOPPED(status) && getpgid(pid) > 0) report(NAMESPACE_STOPPED, WSTOPSIG(status), 0, 0);
     if (WIFSTOPPED(status)) continue;
     if (WIFEXITED(status)) report(NAMESPACE_EXITED, WEXITSTATUS(status), 0, 0);
@@ -351,13 +379,16 @@ void namespace_child(const struct namespace_plan *plan) {
   struct init init = {.plan = plan};
   begin(&init);
   map_user(plan);
-  make_mounts_ours();
+  take_mounts_over();
   raise_loopback();
   make_tap(&init);
   open_netlink(&init);
   replace_files(&init);
   write_sysctls(plan);
-  /* Every signal was blocked before the clone, and stays so: init sees its children through this descriptor, and the terminal's signals are for the command. */
+  /*
+   * Every signal was blocked before the clone, and stays so: init sees its children through this descriptor, and the
+   * terminal's signals are for the command.
+   */
   sigset_t children;
   sigemptyset(&children);
   sigaddset(&children, SIGCHLD);

@@ -1,9 +1,10 @@
 /*
- * Our side of the namespaces: clones the child that makes them (namespace-child.c), talks with it over a control socket, and
- * takes the descriptors that it opened there.
+ * Our side of the namespaces: clones the child that makes them (namespace-child.c), talks with it over a control
+ * socket, and takes the descriptors that it opened there.
  *
- * A process with several threads, as Node is one, may not unshare(CLONE_NEWUSER), and setns would move one thread only: so a child goes, and we never leave
- * the host's namespaces. A raw clone without CLONE_VM is a fork that runs no handlers; the child works on a plan that was made before.
+ * A process with several threads, as Node is one, may not unshare(CLONE_NEWUSER), and setns would move one thread
+ * only: so a child goes, and we never leave the host's namespaces. A raw clone without CLONE_VM is a fork that runs
+ * no handlers; the child works on a plan that was made before.
  */
 #include "namespace.h"
 
@@ -116,7 +117,10 @@ static int wait_readable(int fd, int32_t timeout_ms) {
   }
 }
 
-/* Clones the child; `flags` are the CLONE_NEW* of the namespaces. Its pid, or -errno. The plan's control is the child's end, ours is *control. */
+/*
+ * Clones the child; `flags` are the CLONE_NEW* of the namespaces. Its pid, or -errno. The plan's control is the
+ * child's end, ours is *control.
+ */
 static pid_t clone_child(struct namespace_plan *plan, int32_t flags, int *control, int *pidfd) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return -errno;
@@ -143,9 +147,9 @@ static pid_t clone_child(struct namespace_plan *plan, int32_t flags, int *contro
 /*
  * namespaceClone(numbers, strings, result): 0 or -errno.
  *
- * | numbers | CLONE_NEW* flags, tap flags, bytes of the virtio-net header, count of files, count of sysctls             |
- * | strings | uid map, gid map, name of the tap, then path and content of each file, path and value of each sysctl   |
- * | result  | pid, pidfd, our end of the control socket                                                              |
+ * | numbers | CLONE_NEW* flags, tap flags, bytes of the virtio-net header, count of files, count of sysctls        |
+ * | strings | uid map, gid map, name of the tap, then path and content of each file, path and value of each sysctl |
+ * | result  | pid, pidfd, our end of the control socket                                                            |
  */
 static napi_value namespace_clone(napi_env env, napi_callback_info info) {
   napi_value values[3];
@@ -178,7 +182,10 @@ static napi_value namespace_clone(napi_env env, napi_callback_info info) {
   return addon_number(env, 0);
 }
 
-/* namespaceReceive(control, message, timeoutMs): 1, 0 when the child is gone, -EAGAIN when the time is over, or another -errno. */
+/*
+ * namespaceReceive(control, message, timeoutMs): 1, 0 when the child is gone, -EAGAIN when the time is over, or
+ * another -errno.
+ */
 static napi_value namespace_receive_message(napi_env env, napi_callback_info info) {
   napi_value values[3];
   int32_t control, timeout_ms;
@@ -210,8 +217,8 @@ static napi_value namespace_signal(napi_env env, napi_callback_info info) {
 }
 
 /*
- * namespaceRun(control, command): hands the command over, in the layout that `read_command` of the child takes, as a file: environments are
- * larger than a message may be. 0 or -errno.
+ * namespaceRun(control, command): hands the command over, in the layout that `read_command` of the child takes, as a
+ * file: environments are larger than a message may be. 0 or -errno.
  */
 static napi_value namespace_run(napi_env env, napi_callback_info info) {
   napi_value values[2];
@@ -235,8 +242,9 @@ static napi_value namespace_run(napi_env env, napi_callback_info info) {
 }
 
 /*
- * namespaceEnd(pid, pidfd, killed, timeoutMs): kills the child if `killed` is not 0, waits until it and all that it holds have ended, and reaps it. Returns the signal
- * that ended it, 0 when it exited, -EAGAIN when the time is over (a process hangs in the kernel), or another -errno.
+ * namespaceEnd(pid, pidfd, killed, timeoutMs): kills the child if `killed` is not 0, waits until it and all that it
+ * holds have ended, and reaps it. Returns the signal that ended it, 0 when it exited, -EAGAIN when the time is over
+ * (a process hangs in the kernel), or another -errno.
  */
 static napi_value namespace_end(napi_env env, napi_callback_info info) {
   int32_t arguments[4];

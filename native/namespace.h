@@ -21,8 +21,8 @@ struct namespace_pair {
 };
 
 /*
- * All that the child needs, made before it is cloned: it has a copy of our memory, in which another thread may have held the
- * lock of malloc, so it must not allocate.
+ * All that the child needs, made before it is cloned: it has a copy of our memory, in which another thread may have
+ * held the lock of malloc, so it must not allocate.
  */
 struct namespace_plan {
   int control;         /* the child's end of the control socket */
@@ -45,19 +45,31 @@ struct namespace_message {
   int32_t error; /* errno */
 };
 
+/*
+ * | from the child | value                                       | index                      | with it              |
+ * | -------------- | ------------------------------------------- | -------------------------- | -------------------- |
+ * | READY          | 1: the tap has virtio-net headers           | bit i: file i was replaced | tap, netlink, files  |
+ * | FAILED         | the step; the child has ended               |                            |                      |
+ * | WARNING        | the step; the child goes on without         | which file or sysctl       |                      |
+ * | EXITED         | the command's exit status                   |                            |                      |
+ * | SIGNALLED      | the signal that ended the command           |                            |                      |
+ * | EXEC_FAILED    | the step: directory or exec                 |                            |                      |
+ * | STOPPED        | the signal that stopped a command in a      |                            |                      |
+ * |                | process group of its own                    |                            |                      |
+ * | from us        |                                             |                            |                      |
+ * | RUN            |                                             |                            | the command, a file  |
+ * | SIGNAL         | a signal for the command                    |                            |                      |
+ */
 enum namespace_kind {
-  /* from the child */
-  NAMESPACE_READY = 1,   /* value: 1 when the tap has virtio-net headers; index: bit i is set when file i was replaced; descriptors: tap
-                            (unless there is none), netlink, and one per replaced file */
-  NAMESPACE_FAILED = 2,  /* value: the step; the child has ended */
-  NAMESPACE_WARNING = 3, /* value: the step, index: which file or sysctl; the child goes on without */
-  NAMESPACE_EXITED = 4,  /* value: the command's exit status */
-  NAMESPACE_SIGNALLED = 5,   /* value: the signal that ended the command */
-  NAMESPACE_EXEC_FAILED = 6, /* value: NAMESPACE_STEP_DIRECTORY or _EXEC */
-  NAMESPACE_STOPPED = 7,     /* value: the signal that stopped the command in a process group of its own */
-  /* from us */
-  NAMESPACE_RUN = 16,    /* descriptor: the command, in the layout that namespace.c writes */
-  NAMESPACE_SIGNAL = 17, /* value: a signal for the command */
+  NAMESPACE_READY = 1,
+  NAMESPACE_FAILED = 2,
+  NAMESPACE_WARNING = 3,
+  NAMESPACE_EXITED = 4,
+  NAMESPACE_SIGNALLED = 5,
+  NAMESPACE_EXEC_FAILED = 6,
+  NAMESPACE_STOPPED = 7,
+  NAMESPACE_RUN = 16,
+  NAMESPACE_SIGNAL = 17,
 };
 
 enum namespace_step {
@@ -86,8 +98,8 @@ _Noreturn void namespace_child(const struct namespace_plan *plan);
 int namespace_send(int control, struct namespace_message message, const int *descriptors, int count);
 
 /*
- * Receives one message without waiting, and up to NAMESPACE_DESCRIPTORS_MAX descriptors, close-on-exec. 1: there was one; 0: the
- * other side is gone; -errno otherwise.
+ * Receives one message without waiting, and up to NAMESPACE_DESCRIPTORS_MAX descriptors, close-on-exec. 1: there was
+ * one; 0: the other side is gone; -errno otherwise.
  */
 int namespace_receive(int control, struct namespace_message *message, int *descriptors, int *count);
 

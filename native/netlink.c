@@ -1,8 +1,8 @@
 /*
  * A NETLINK_ROUTE socket: open, send, receive. What the messages mean is known to src/sys/netlink/ alone.
  *
- * The control plane calls these and waits for answers, a few milliseconds at most: the kernel answers a request within sendmsg. The time limit is
- * there so that a bug does not hang us.
+ * The control plane calls these and waits for answers, a few milliseconds at most: the kernel answers a request
+ * within sendmsg. The time limit is there so that a bug does not hang us.
  */
 #include "namespace.h"
 
@@ -28,8 +28,8 @@ static napi_value netlink_open(napi_env env, napi_callback_info info) {
 }
 
 /*
- * netlinkPrepare(fd): asks for the kernel's sentence with each error, for acknowledgments without the request in them, and for dumps that
- * are filtered as asked. Kernels that do not know one of these work without. Always 0.
+ * netlinkPrepare(fd): asks for the kernel's sentence with each error, for acknowledgments without the request in
+ * them, and for dumps that are filtered as asked. Kernels that do not know one of these work without. Always 0.
  */
 static napi_value netlink_prepare(napi_env env, napi_callback_info info) {
   static const int options[] = {NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK};
@@ -58,8 +58,8 @@ static napi_value netlink_send(napi_env env, napi_callback_info info) {
 }
 
 /*
- * netlinkReceive(fd, bytes, timeoutMs): one datagram of the kernel's; its bytes, -EMSGSIZE when it was longer than the array, -EAGAIN when the time is over, or
- * another -errno. What did not come from the kernel is passed over.
+ * netlinkReceive(fd, bytes, timeoutMs): one datagram of the kernel's; its bytes, -EMSGSIZE when it was longer than
+ * the array, -EAGAIN when the time is over, or another -errno. What did not come from the kernel is passed over.
  */
 static napi_value netlink_receive(napi_env env, napi_callback_info info) {
   napi_value values[3];

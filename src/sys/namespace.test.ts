@@ -35,6 +35,8 @@ const EACCES = 13;
 const SIGTERM = 15;
 const SIGKILL = 9;
 const NOBODY = '65534';
+const CTRL_C = '\x03';
+const CTRL_Z = '\x1a';
 
 const skip = tunReason();
 const skipUnlessRoot = skip || (process.geteuid?.() === 0 ? false : 'needs root, to become another user');
@@ -51,6 +53,8 @@ const PROGRAM = `
     console.log(started.failure.code);
     process.exit(125);
   }
+  // The terminal sends it to the command as well.
+  process.on('SIGINT', () => undefined);
   started.value.run(process.argv.slice(1), process.env);
   setInterval(() => {
     const status = started.value.readStatus();
@@ -60,7 +64,7 @@ const PROGRAM = `
   }, 5);
 `;
 
-test("the exit status is the command's own", { skip }, async (t) => {
+test("the exit status is the command's own", { skip: skip || missing('ip') }, async (t) => {
   const { status, output } = await run(t, ['sh', '-c', 'ip -j addr; exit 7']);
   assert.deepEqual(status, { kind: 'exited', code: 7 });
   assert.equal(exitCode(status), 7);
@@ -225,13 +229,12 @@ test('the command does not outlive us when we are killed', { skip }, async (t) =
 });
 
 test('without privilege: our own user, or root inside', { skip: skipUnlessRoot }, () => {
-  const script =
-    'id -u; id -g; cat /etc/hosts; echo; ls /sys/class/net /proc/sys/net/ipv4/conf | grep tap7; ip -o link | wc -l; exit 9';
+  const script = 'id -u; id -g; cat /etc/hosts; echo; cut -d : -f 1 /proc/net/dev | tail -n +3; exit 9';
   const own = unprivileged(['sh', '-c', script]);
-  assert.equal(own.stdout, `${NOBODY}\n${NOBODY}\nreplaced\ntap7\n2\n`, own.stderr);
+  assert.equal(own.stdout, `${NOBODY}\n${NOBODY}\nreplaced\n    lo\n  tap7\n`, own.stderr);
   assert.equal(own.status, 9);
   const root = unprivileged(['sh', '-c', script], 'ROOT_INSIDE=1');
-  assert.equal(root.stdout, '0\n0\nreplaced\ntap7\n2\n', root.stderr);
+  assert.equal(root.stdout, '0\n0\nreplaced\n    lo\n  tap7\n', root.stderr);
 });
 
 test('without privilege the command has no capabilities; the device may be denied', { skip: skipUnlessRoot }, () => {
@@ -240,6 +243,48 @@ test('without privilege the command has no capabilities; the device may be denie
   const denied = unprivileged(['true'], 'ROOT_INSIDE=0', '600');
   assert.equal(denied.stdout, 'tun-device-denied\n');
   assert.equal(denied.status, 125);
+});
+
+test('without user namespaces the failure names the sysctl', { skip: skipUnlessRoot }, () => {
+  // A user namespace of its own bears the limit; the machine's stays as it is.
+  const script = 'echo 0 > /proc/sys/user/max_user_namespaces; exec setpriv --inh-caps=-all --bounding-set=-all "$@"';
+  const program = [process.execPath, '--input-type=module', '-e', PROGRAM, 'true'];
+  const refused = spawnSync('unshare', ['-Ur', 'sh', '-c', script, 'sh', ...program], { encoding: 'utf8' });
+  assert.equal(refused.stdout, 'user-namespaces-disabled\n', refused.stderr);
+});
+
+test('job control: the terminal stops, continues and interrupts the command as any other', {
+  skip: skip || missing('script'),
+}, async (t) => {
+  const mark = `9${process.pid}.25`;
+  const terminal = openTerminal(t);
+  terminal.type(`"$NODE" --input-type=module -e "$PROGRAM" sleep ${mark}\n`);
+  await until(() => processesWith(mark).length === 1);
+  terminal.type(CTRL_Z);
+  await until(() => /Stopped/.test(terminal.output()));
+  assert.equal(stateOf(processesWith(mark)[0]), 'T');
+  terminal.type('fg\n');
+  await until(() => stateOf(processesWith(mark)[0]) === 'S');
+  terminal.type(CTRL_C);
+  await until(() => processesWith(mark).length === 0);
+  terminal.type('echo "status:$?"\n');
+  await until(() => /status:130/.test(terminal.output()));
+});
+
+test('a shell inside has job control, and gives the terminal back', { skip: skip || missing('script') }, async (t) => {
+  const mark = `5${process.pid}.25`;
+  const terminal = openTerminal(t);
+  terminal.type('"$NODE" --input-type=module -e "$PROGRAM" bash --norc -i\n');
+  terminal.type('sleep 60 &\n');
+  terminal.type('jobs | grep -c "Running" | sed s/^/jobs:/; exit 3\n');
+  await until(() => /jobs:1/.test(terminal.output()));
+  terminal.type(`echo "status:$?"; sleep ${mark}\n`);
+  await until(() => processesWith(mark).length === 1);
+  assert.match(terminal.output(), /status:3/);
+  terminal.type(CTRL_C);
+  terminal.type('echo "status:$?"\n');
+  await until(() => /status:130/.test(terminal.output()));
+  assert.doesNotMatch(terminal.output(), /no job control|can't set|cannot set/i);
 });
 
 test('options that can not be are refused before anything is made', () => {
@@ -352,6 +397,32 @@ function spawnProgram(argv: string[]): ChildProcess {
   return spawn(process.execPath, ['--input-type=module', '-e', PROGRAM, ...argv], { stdio: 'ignore' });
 }
 
+interface Terminal {
+  type(text: string): void;
+  output(): string;
+}
+
+/** An interactive shell on a terminal of its own, with the program in its environment. */
+function openTerminal(t: TestContext): Terminal {
+  const env = { ...process.env, NODE: process.execPath, PROGRAM };
+  const script = spawn('script', ['-qec', 'bash --norc -i', '/dev/null'], { env, stdio: ['pipe', 'pipe', 'inherit'] });
+  t.after(() => script.kill('SIGKILL'));
+  let output = '';
+  script.stdout.on('data', (data) => {
+    output += data;
+  });
+  return { type: (text) => script.stdin.write(text), output: () => output };
+}
+
+/** The letter of a process' state (proc_pid_stat(5)); undefined when it is gone. */
+function stateOf(pid: string | undefined): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /, '')[0];
+  } catch {
+    return undefined;
+  }
+}
+
 /** Runs the program as an ordinary user, with a tun device of its own that is open to everyone, in a mount namespace that ends with it. */
 function unprivileged(
   argv: string[],
@@ -380,6 +451,12 @@ function temporaryFolder(t: TestContext): string {
 function unwrap<T>(result: Result<T>): T {
   assert.ok(result.ok, JSON.stringify(result));
   return result.value;
+}
+
+/** A reason to skip when a program is not installed. */
+function missing(program: string): string | false {
+  const { status } = spawnSync('sh', ['-c', `command -v ${program}`]);
+  return status === 0 ? false : `needs the program ${program}`;
 }
 
 function tunReason(): string | false {
