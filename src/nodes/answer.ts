@@ -19,7 +19,7 @@ export const UDP4_PAYLOAD: number = ethernet.HEADER_BYTES + ipv4.HEADER_BYTES + 
 export const UDP6_PAYLOAD: number = ethernet.HEADER_BYTES + ipv6.HEADER_BYTES + udp.HEADER_BYTES;
 export const ICMPV6_MESSAGE: number = ethernet.HEADER_BYTES + ipv6.HEADER_BYTES;
 
-/** What no router is to pass on is sent with a TTL that would let it: DHCP clients behind a relay are further away (RFC 1542). */
+/** Not 1, though the guest is on the link: a DHCP relay may be some hops away. */
 const TTL = 64;
 
 /** Whether the guest left the transport checksum to us, or says that it was found right: there is nothing to verify. */
