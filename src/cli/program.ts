@@ -10,6 +10,7 @@ import { makeDemoCommand } from './commands/demo.ts';
 import { makeDoctorCommand } from './commands/doctor.ts';
 import { makeRunCommand, valueShapes } from './commands/run.ts';
 import { EXIT } from './exit.ts';
+import type { Output } from './output.ts';
 import { attachOptionalValues } from './parse/optional-value.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -24,14 +25,6 @@ Examples:
   tapster run --summary -- npm install
   tapster doctor                      what this machine allows
   tapster run --help                  all that run can do`;
-
-/** Where the program writes, for tests. */
-export interface Output {
-  out(text: string): void;
-  error(text: string): void;
-  /** Columns of the terminal; undefined when there is none. */
-  readonly columns: number | undefined;
-}
 
 /** Runs the command line `args` (without `node` and the script) and returns the exit status. */
 export async function main(args: readonly string[], output: Output = terminal()): Promise<number> {

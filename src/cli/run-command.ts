@@ -1,28 +1,14 @@
 /** What `tapster run` does: opens what listens to flows, runs the session, and tells how it ended. */
 import { formatIpAddress, type IpAddress } from '../base/address.ts';
-import type { Failure, Result } from '../base/result.ts';
+import type { Failure } from '../base/result.ts';
 import { FlowLines } from '../engine/flow-lines.ts';
 import { type FlowLog, openFlowLog } from '../engine/flow-log.ts';
 import type { FlowSink } from '../engine/flow-record.ts';
 import { FlowSummary, layoutFor } from '../engine/flow-summary.ts';
 import type { PublishRule, RunOptions } from '../engine/run-options.ts';
+import { type LogLevel, runSession } from '../engine/run-session.ts';
 import { formatEndpoint, harmless } from '../engine/text.ts';
 import { EXIT } from './exit.ts';
-
-/** `engine/run-session.ts`. */
-interface SessionModule {
-  runSession(
-    options: RunOptions,
-    hooks: {
-      flowSinks: FlowSink[];
-      log(level: LogLevel, message: string): void;
-      published(rule: PublishRule, address: IpAddress, port: number): void;
-    },
-  ): Promise<Result<number>>;
-}
-const SESSION_MODULE: string = new URL('../engine/run-session.js', import.meta.url).href;
-
-export type LogLevel = 'error' | 'warning' | 'info' | 'debug';
 
 /** Returns the exit status. Everything that Tapster says goes to the standard error: the standard output is the command's. */
 export async function runCommand(options: RunOptions): Promise<number> {
@@ -42,7 +28,6 @@ export async function runCommand(options: RunOptions): Promise<number> {
     // Nobody knows yet which port the kernel picked: that is an answer, which -q must not swallow.
     if (rule.firstPort === 0 || options.verbosity !== 'quiet') say(publishedText(rule, address, port));
   };
-  const { runSession } = (await import(SESSION_MODULE)) as SessionModule;
   const result = await runSession(options, { flowSinks: sinks, log, published });
   await flowLog?.close();
   if (summary !== undefined) process.stderr.write(summary.render(layoutFor(process.stderr)));

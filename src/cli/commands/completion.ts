@@ -1,6 +1,6 @@
 /** `tapster completion bash|zsh|fish`: prints a script for the shell, made from the options themselves. */
 import { Argument, Command } from 'commander';
-import type { Output } from '../program.ts';
+import type { Output } from '../output.ts';
 
 const DESCRIPTION = 'Prints a script that makes the shell complete commands and options.';
 

@@ -1,7 +1,7 @@
 /** `tapster doctor`: what this machine allows. */
 import { Command } from 'commander';
 import { EXIT } from '../exit.ts';
-import type { Output } from '../program.ts';
+import type { Output } from '../output.ts';
 
 const DESCRIPTION =
   'Tries what "tapster run" needs and says what is there, what does not work without the rest, and the command that ' +
