@@ -307,8 +307,15 @@ _Noreturn static void become_command(const struct command *command) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
-  /* libuv marks the standard descriptors close-on-exec when Node starts. */
-  for (int fd = 0; fd < 3; fd++) fcntl(fd, F_SETFD, 0);
+  /*
+   * libuv marks the standard descriptors close-on-exec when Node starts, and pipes and sockets among them non-blocking
+   * when process.stdin and its like are first used: the command would lose what a full pipe does not take.
+   */
+  for (int fd = 0; fd < 3; fd++) {
+    fcntl(fd, F_SETFD, 0);
+    int flags = fcntl(fd, F_GETFL);
+    if (flags >= 0 && (flags & O_NONBLOCK) != 0) fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+  }
   enum namespace_step step = NAMESPACE_STEP_DIRECTORY;
   int error = command->directory[0] != 0 && chdir(command->directory) < 0 ? errno : 0;
   if (error == 0) {

@@ -129,6 +129,16 @@ test('the command has default signals, no descriptors of ours, our process group
   assert.equal(group, '0');
 });
 
+test('a pipe that Node made non-blocking takes all that the command writes', { skip }, async () => {
+  const program = ['--input-type=module', '-e', `process.stdout.write('');${PROGRAM}`];
+  const { stdout } = spawn(process.execPath, [...program, 'seq', '100000'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  // The pipe is full before we read from it.
+  await sleep(300);
+  let bytes = 0;
+  for await (const chunk of stdout) bytes += chunk.length;
+  assert.equal(bytes, 588_895);
+});
+
 test('signals reach the command', { skip }, async (t) => {
   const child = start(t, { tap: { name: 'eth0' } });
   unwrap(child.run(['sleep', '60'], process.env));

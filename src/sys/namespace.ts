@@ -7,7 +7,9 @@
  *
  * The child and all processes in its namespaces end with `end`, with the command, and with us, however we end. They are bound to the *thread* that started them.
  *
- * The command is in our session and process group, as any child of ours would be. Descriptors above 2 are not passed on.
+ * The command is in our session and process group, as any child of ours would be. Descriptors above 2 are not passed on. Standard input, output and error are
+ * shared with it: who uses `process.stdout` or its like for the first time after `run` makes a pipe non-blocking under the command's feet. Use them before, or
+ * write with `fs.writeSync`.
  *
  * Not here: joining a namespace that exists already.
  */
