@@ -46,10 +46,11 @@ function install() {
   // Somebody may have called npm by hand: what it installed is as new as the lock file.
   const installedByHand = existsSync(INSTALLED_LOCK) && statSync(INSTALLED_LOCK).mtimeMs >= statSync(LOCK).mtimeMs;
   if (!installedByHand) {
-    say('installing the dependencies (npm ci)');
-    // The addon is built below, where its messages can be seen; no dependency has an install script that we need.
+    say('installing the dependencies (npm install)');
+    // `--no-save` takes what the lock file names and leaves that file alone, as `npm ci` does; but `npm ci` refuses a registry or lock file that lacks optional
+    // packages of platforms that are not ours. The addon is built below, where its messages can be seen, and no dependency has an install script that we need.
     const [program, ...first] = npmCommand();
-    const options = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
+    const options = ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
     const result = spawnSync(program, [...first, ...options], { cwd: root, stdio: ['ignore', 2, 2] });
     if (result.error?.code === 'ENOENT') stop('npm is missing. On Debian: apt-get install npm');
     if (result.status !== 0) {
