@@ -15,7 +15,6 @@ export const root = fileURLToPath(new URL('..', import.meta.url));
 const LOCK = join(root, 'package-lock.json');
 const INSTALLED_LOCK = join(root, 'node_modules', '.package-lock.json');
 const INSTALLED_STAMP = join(root, 'node_modules', '.tapster-setup');
-const BUILT_STAMP = join(root, 'dist', '.setup-stamp');
 /** What a build makes and everybody needs: where one is missing, the stamp means nothing. */
 const PRODUCTS = ['native/build/Release/tapster.node', 'dist/cli/main.js'].map((path) => join(root, path));
 /** What a build reads. */
@@ -24,19 +23,23 @@ const SOURCE_FILES = ['package.json', 'package-lock.json', 'tsconfig.json', 'tsc
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) setup();
+/** The TypeScript project of each target: the program with all that it imports; and everything, tests and benchmarks too. */
+const PROJECTS = { program: join(root, 'src', 'cli'), all: root };
 
-/** Ends the process with a message when a step fails. */
-export function setup() {
+if (process.argv[1] === fileURLToPath(import.meta.url)) setup('all');
+
+/** `target`: a name of `PROJECTS`. Ends the process with a message when a step fails. */
+export function setup(target) {
   if (process.platform !== 'linux') stop(`Tapster runs on Linux only; this is ${process.platform}.`);
   if (major < 20 || (major === 20 && minor < 20))
     stop(`Tapster needs Node 20.20 or newer; this is ${process.version}.`);
   install();
   const stamp = sourcesStamp();
-  if (PRODUCTS.every((path) => existsSync(path)) && readIfThere(BUILT_STAMP) === stamp) return;
-  build();
+  const stampPath = join(root, 'dist', `.setup-${target}`);
+  if (PRODUCTS.every((path) => existsSync(path)) && readIfThere(stampPath) === stamp) return;
+  build(PROJECTS[target]);
   mkdirSync(join(root, 'dist'), { recursive: true });
-  writeFileSync(BUILT_STAMP, stamp);
+  writeFileSync(stampPath, stamp);
 }
 
 /** Installs what package-lock.json names, when it is not what was installed last. */
@@ -69,12 +72,12 @@ function npmCommand() {
   return running?.endsWith('.js') && existsSync(running) ? [process.execPath, running] : ['npm'];
 }
 
-function build() {
+function build(project) {
   say('building');
   // build.mjs says itself what is missing.
   step([join(root, 'native', 'build.mjs')], 'the native addon could not be built.');
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-  step([compiler, '-b', root], 'the TypeScript sources have errors; they stand above.');
+  step([compiler, '-b', project], 'the TypeScript sources have errors; they stand above.');
   chmodSync(join(root, 'dist', 'cli', 'main.js'), 0o755);
 }
 

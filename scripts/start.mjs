@@ -5,7 +5,7 @@
  */
 import { setup } from './setup.mjs';
 
-setup();
+setup('program');
 const { main } = await import('../dist/cli/program.js');
 const words = process.argv.slice(2);
 process.exit(await main(words.length > 0 ? ['run', '--summary', '--', ...words] : ['demo']));

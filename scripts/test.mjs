@@ -21,7 +21,7 @@ const KERNEL_TIMEOUT_MS = 600_000;
 const filters = process.argv.slice(2);
 const report = { passed: 0, failed: 0, skipped: [], failures: [], kernelFilesWithoutRun: [] };
 
-setup();
+setup('all');
 if (filters.length === 0) lint();
 const sources = [...testSources(join(root, 'src')), ...testSources(join(root, 'test'))].filter(wanted).sort();
 if (sources.length === 0) finish(`no test file's path contains ${filters.join(' or ')}`);
