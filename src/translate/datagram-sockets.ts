@@ -13,6 +13,7 @@ import { assert } from '../base/assert.ts';
 import { DATAGRAM_LISTENERS_MAX } from '../base/limits.ts';
 import { type FlowTable, KEY, KEY_WORDS, SIDE } from '../flow/flow-table.ts';
 import type { PollHandler, TokenSpace } from '../flow/poll-handler.ts';
+import { ERRNO } from '../sys/errno.ts';
 import { POLL, POLL_OPERATION, type Sys } from '../sys/sys.ts';
 
 export const SOCKET_KIND = { FREE: 0, SHARED: 1, OWN: 2, LISTENER: 3 } as const;
@@ -54,6 +55,7 @@ export class DatagramSockets {
   readonly #references: Int32Array;
   readonly #free: Int32Array;
   #freeCount: number;
+  #listeners: number = 0;
   /** Chains of shared sockets by the hash of their endpoint. */
   readonly #buckets: Int32Array;
   readonly #chain: Int32Array;
@@ -119,7 +121,7 @@ export class DatagramSockets {
     return socket;
   }
 
-  /** Takes over `fd` as a published port that leads to a guest endpoint. Returns it, or -errno (`fd` is closed then). */
+  /** Takes over `fd` as a published port that leads to a guest endpoint. Returns it, or -errno (`fd` is closed then): ENOSPC when there are too many. */
   addListener(
     protocol: number,
     interfaceIndex: number,
@@ -128,8 +130,13 @@ export class DatagramSockets {
     fd: number,
     ipv4: boolean,
   ): number {
+    if (this.#listeners === DATAGRAM_LISTENERS_MAX) {
+      this.#sys.close(fd);
+      return -ERRNO.ENOSPC;
+    }
     const socket = this.#add(SOCKET_KIND.LISTENER, fd, ipv4, this.#tokens.allocate(this.#handler));
     if (socket < 0) return socket;
+    this.#listeners++;
     const at = socket * ENDPOINT_WORDS;
     this.endpoints[at] = protocol | (interfaceIndex << 8);
     for (let word = 0; word < 4; word++) this.endpoints[at + 1 + word] = guest[word];
@@ -163,6 +170,7 @@ export class DatagramSockets {
     for (let socket = 0; socket < this.kind.length; socket++) {
       if (this.kind[socket] === SOCKET_KIND.LISTENER) this.#close(socket);
     }
+    this.#listeners = 0;
   }
 
   /** Fills the flow table's probe with the key of the flow between this socket's guest endpoint and a remote address and port. */

@@ -138,7 +138,8 @@ export class IcmpTranslate implements PollHandler, SendSink, DatagramSink {
   closeAll(): void {
     for (let flow = 0; flow < this.#flows.max; flow++) {
       const protocol = this.#flows.protocol(flow);
-      if (this.#flows.state[flow] === FLOW_STATE.FREE || (protocol !== icmp.PROTOCOL && protocol !== icmpv6.PROTOCOL)) continue;
+      if (this.#flows.state[flow] === FLOW_STATE.FREE || (protocol !== icmp.PROTOCOL && protocol !== icmpv6.PROTOCOL))
+        continue;
       if (this.#flows.outcome[flow] === OUTCOME.established) this.#flows.outcome[flow] = OUTCOME.closed;
       this.#life.close(flow);
     }

@@ -236,14 +236,25 @@ export class SendQueue {
         this.#singles[to + LENGTH] = Math.min(segment, length - offset);
         this.#singles[to + SEGMENT] = 0;
       }
-      const fd = this.#sockets.fd[socket];
-      const sent = this.#sys.sendDatagrams(fd, this.#arenaMemory, this.#singlesMemory, 0, count);
-      if (sent < 0 && !isFull(-sent)) {
-        this.#sink.sendFailed(this.#batchFlow[index], -sent);
-        return;
-      }
-      this.dropped += count - Math.max(sent, 0);
+      if (!this.#sendAll(socket, count, this.#batchFlow[index])) return;
     }
+  }
+
+  /** Sends the first `count` of the singles. Returns false when the rest of their record is not worth trying. */
+  #sendAll(socket: number, count: number, flow: number): boolean {
+    const fd = this.#sockets.fd[socket];
+    let at = 0;
+    while (at < count) {
+      const sent = this.#sys.sendDatagrams(fd, this.#arenaMemory, this.#singlesMemory, at * DATAGRAM_WORDS, count - at);
+      if (sent > 0) {
+        at += sent;
+        continue;
+      }
+      if (isFull(-sent)) this.dropped += count - at;
+      else this.#sink.sendFailed(flow, -sent);
+      return false;
+    }
+    return true;
   }
 }
 
