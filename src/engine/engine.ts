@@ -17,12 +17,13 @@ import type { NameTable } from '../flow/names.ts';
 import { Neighbours } from '../flow/neighbours.ts';
 import type { FlowObserver, Policy } from '../flow/policy.ts';
 import type { PollHandler } from '../flow/poll-handler.ts';
-import { Graph, type NodeCounters } from '../graph/graph.ts';
+import { type Feature, Graph, type NodeCounters } from '../graph/graph.ts';
 import { FRAME_PACKETS_MAX, type GraphNode } from '../graph/node.ts';
 import type { Link } from '../link/link.ts';
 import { ArpInput } from '../nodes/arp.ts';
 import { DhcpInput } from '../nodes/dhcp.ts';
 import { Dhcpv6Input } from '../nodes/dhcpv6.ts';
+import { DnsInput, type LocalNames } from '../nodes/dns-input.ts';
 import { EthernetInput } from '../nodes/ethernet-input.ts';
 import { Ip4Input } from '../nodes/ip4-input.ts';
 import { Ip4Reassembly } from '../nodes/ip4-reassembly.ts';
@@ -33,9 +34,11 @@ import { Reassembly } from '../nodes/reassembly.ts';
 import type { ServiceConfig } from '../nodes/service-config.ts';
 import { Packets } from '../packet/packets.ts';
 import { POLL, POLL_EVENT_WORDS, POLL_OPERATION, type Sys } from '../sys/sys.ts';
+import { IcmpTranslate } from '../translate/icmp.ts';
 import { IcmpErrors } from '../translate/icmp-error.ts';
 import { TcpTranslate } from '../translate/tcp.ts';
 import { TcpListeners } from '../translate/tcp-listen.ts';
+import { UdpTranslate } from '../translate/udp.ts';
 import { type InterfaceCounters, InterfaceOutput } from './interface-output.ts';
 import { Tokens } from './tokens.ts';
 
@@ -47,6 +50,8 @@ export interface EngineOptions {
   readonly policy: Policy;
   readonly callers: CallerMap;
   readonly names: NameTable;
+  /** Names that only we know, and their addresses. */
+  readonly localNames: LocalNames;
   /** What ARP, NDP and the DHCP servers tell the guest. */
   readonly services: ServiceConfig;
   /** Makes the observer of flows, which needs the table that they are in. */
@@ -72,6 +77,8 @@ export class Engine {
   readonly neighbours: Neighbours = new Neighbours();
   readonly tcp: TcpTranslate;
   readonly tcpListeners: TcpListeners;
+  readonly udp: UdpTranslate;
+  readonly icmp: IcmpTranslate;
   readonly errors: IcmpErrors;
   /** Called when a link fails for good: its device is gone. */
   onLinkLost: (interfaceIndex: number, errno: number) => void = () => {};
@@ -125,6 +132,8 @@ export class Engine {
     };
     this.errors = new IcmpErrors(deps);
     this.tcp = new TcpTranslate({ ...deps, errors: this.errors });
+    this.udp = new UdpTranslate({ ...deps, errors: this.errors }, options.callers);
+    this.icmp = new IcmpTranslate({ ...deps, errors: this.errors });
     this.tcpListeners = new TcpListeners(deps, this.tcp, this.neighbours, options.callers);
 
     const arp = new ArpInput(options.services, this.neighbours);
@@ -144,10 +153,19 @@ export class Engine {
       dhcp,
       dhcpv6,
       this.tcp,
-      ...['udp-input', 'icmp-input', 'icmp6-input'].map((name) => ({ name, next: [], process: (_p: Packets, _f: Int32Array, _c: number, arcs: Uint8Array): void => { arcs.fill(1); } })),
+      this.udp,
+      this.icmp.node4,
+      this.icmp.node6,
       this.#output,
     ];
-    this.#graph = new Graph(nodes);
+    const features: Feature[] = [];
+    if (options.localNames.size > 0) {
+      const dns = new DnsInput(options.services, options.localNames, this.#output);
+      this.#services.push(dns);
+      nodes.unshift(dns);
+      features.push({ before: 'udp-input', node: dns.name });
+    }
+    this.#graph = new Graph(nodes, features);
     this.#entry = this.#graph.indexOf('ethernet-input');
   }
 
@@ -212,6 +230,8 @@ export class Engine {
   close(): void {
     if (this.#closed) return;
     this.tcp.closeAll();
+    this.udp.closeAll();
+    this.icmp.closeAll();
     this.tcpListeners.closeAll();
     this.#output.flush();
     this.#closed = true;
@@ -243,7 +263,17 @@ export class Engine {
   }
 
   #hostReady(flow: number, events: number): void {
-    if (this.flows.protocol(flow) === TCP) this.tcp.hostReady(flow, events);
+    const protocol = this.flows.protocol(flow);
+    if (protocol === PROTOCOL.TCP) this.tcp.hostReady(flow, events);
+    else if (protocol === PROTOCOL.UDP) this.udp.hostReady(flow, events);
+    else this.icmp.hostReady(flow, events);
+  }
+
+  #timerExpired(flow: number): void {
+    const protocol = this.flows.protocol(flow);
+    if (protocol === PROTOCOL.TCP) this.tcp.timerExpired(flow);
+    else if (protocol === PROTOCOL.UDP) this.udp.timerExpired(flow, this.#clock.nowUs);
+    else this.icmp.timerExpired(flow, this.#clock.nowUs);
   }
 
   /** Returns whether there are more timers due than one round takes. */
@@ -251,8 +281,7 @@ export class Engine {
     const nowMs = this.#clock.nowUs / 1000;
     const count = this.#timers.advance(nowMs, this.#expired);
     for (let i = 0; i < count; i++) {
-      const flow = this.#expired[i]!;
-      if (this.flows.protocol(flow) === TCP) this.tcp.timerExpired(flow);
+      this.#timerExpired(this.#expired[i]!);
     }
     if (nowMs >= this.#housekeepingMs) this.#keepHouse(nowMs);
     if (count > 0) this.#output.flush();
@@ -289,4 +318,4 @@ export class Engine {
   }
 }
 
-const TCP = 6;
+const PROTOCOL = { TCP: 6, UDP: 17 } as const;

@@ -28,7 +28,14 @@ import { openPcapFile, type PcapFile } from './pcap-file.ts';
 import { openPublished, type PublishedSocket } from './publish.ts';
 import type { PublishRule, RunOptions } from './run-options.ts';
 import { waitUntilDelivered } from './session-delivery.ts';
-import { dnsAddresses, guestResolvConf, OUR_MAC, planSession, type SessionNetwork } from './session-network.ts';
+import {
+  dnsAddresses,
+  guestResolvConf,
+  HOST_NAME,
+  OUR_MAC,
+  planSession,
+  type SessionNetwork,
+} from './session-network.ts';
 import { SessionSignals } from './session-signals.ts';
 
 export type LogLevel = 'error' | 'warning' | 'info' | 'debug';
@@ -140,6 +147,7 @@ class Session {
       callers: policy,
       names: this.#names,
       services: network.services,
+      localNames: new Map(network.hostAddresses.length > 0 ? [[HOST_NAME, network.hostAddresses]] : []),
       observer: (flows) => {
         reporter = new FlowReporter(flows, this.#names, sinks, () => sys.nowUs());
         return reporter;
@@ -197,6 +205,7 @@ class Session {
       const words = Int32Array.of(to.w0, to.w1, to.w2, to.w3);
       const listener = { fd, interfaceIndex: GUEST_INTERFACE, guest: words, guestPort };
       if (rule.protocol === 'tcp') engine.tcpListeners.add(listener);
+      else engine.udp.publish({ ...listener, ipv4: isIpv4(address) });
     }
   }
 

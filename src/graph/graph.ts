@@ -19,6 +19,12 @@ export interface NodeCounters {
   readonly drops: Readonly<Record<string, number>>;
 }
 
+/** A node that sees what is on its way to another one, both by name. At most one for each. */
+export interface Feature {
+  readonly before: string;
+  readonly node: string;
+}
+
 export class Graph {
   readonly #nodes: readonly GraphNode[];
   /** For each node, the indexes of its next nodes: `#next[node][arc - ARC_NEXT]`. */
@@ -32,15 +38,19 @@ export class Graph {
   readonly #packets: Float64Array;
   readonly #drops: Float64Array;
 
-  /** `nodes` in the order in which they are visited; each name in a node's `next` must be among them. */
-  constructor(nodes: readonly GraphNode[]) {
+  /**
+   * `nodes` in the order in which they are visited; each name in a node's `next` must be among them. `features` are nodes put before others by
+   * configuration: every arc to the node that a feature is for leads to the feature instead, but for the feature's own.
+   */
+  constructor(nodes: readonly GraphNode[], features: readonly Feature[] = []) {
     this.#nodes = nodes;
     const index = new Map(nodes.map((node, at) => [node.name, at]));
     assert(index.size === nodes.length, 'each node has a name of its own');
     this.#next = nodes.map((node) =>
       Int32Array.from(node.next, (name) => {
-        const to = index.get(name);
-        assert(to !== undefined, `node ${node.name} leads to ${name}, which is not in the graph`);
+        const feature = features.find((each) => each.before === name && each.node !== node.name);
+        const to = index.get(feature?.node ?? name);
+        assert(to !== undefined, `node ${node.name} leads to ${feature?.node ?? name}, which is not in the graph`);
         return to;
       }),
     );
