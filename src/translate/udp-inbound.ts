@@ -28,7 +28,7 @@ const HOPS_DEFAULT = 64;
 const NONE = -1;
 
 export class UdpInbound {
-  /** Datagrams that nobody asked for and that the guest is not to see: from the host's loopback, from link-local or the guest's own address; or with the flow table full. */
+  /** Datagrams that nobody asked for and that the guest is not to see (from the host's loopback, from its own address), or for which there was no room. */
   refused: number = 0;
 
   readonly #packets: Packets;
