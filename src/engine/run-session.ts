@@ -102,6 +102,7 @@ class Session {
     const configured = configureGuest(child.netlinkFd, guest, this.#options.configure ? 'all' : 'link');
     if (!configured.ok) return configured;
 
+    for (const { w0, w1, w2, w3 } of network.policy.loopbackAddresses) this.#names.add(HOST_NAME, w0, w1, w2, w3);
     const policy = new HostPolicy(network.policy);
     const engine = this.#makeEngine(child, guest, network, policy);
     if (!engine.ok) return engine;

@@ -59,6 +59,11 @@ export class NameTable {
     return learnt;
   }
 
+  /** Names an address that no DNS answer names: one of our own. */
+  add(name: string, w0: number, w1: number, w2: number, w3: number): void {
+    this.#names[this.#places.take(w0, w1, w2, w3)] = name;
+  }
+
   /** The name of an address, given as four words. */
   lookup(w0: number, w1: number, w2: number, w3: number): string | undefined {
     const place = this.#places.find(w0, w1, w2, w3);

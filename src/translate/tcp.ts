@@ -386,7 +386,7 @@ export class TcpTranslate implements GraphNode {
 
   #serve(flow: number, owed: number): void {
     const { phase, flags, sndNxt } = this.columns;
-    if (phase[flow] === PHASE.SYN_RECEIVED) this.#opener.sendHandshake(flow);
+    if (phase[flow] === PHASE.SYN_RECEIVED && (owed & DIRTY.ACK) !== 0) this.#opener.sendHandshake(flow);
     if (phase[flow] !== PHASE.OPEN) return;
     const sentBefore = this.#flows.packetsIn[flow];
     if ((owed & DIRTY.PULL) !== 0) {
