@@ -2,7 +2,8 @@
  * The life of datagram flows (UDP, ICMP echo), which have no beginning and no end of their own: opened by the first packet, closed by silence.
  *
  * The timer of a flow is not moved with each packet. It is set once, and when it fires the flow's last activity tells whether it is over or how long
- * to wait on.
+ * to wait on. Only a DNS flow whose questions are all answered has its timer moved forward: stub resolvers take a new port for each question, and most of
+ * a guest's flows would be such empty shells (RFC 4787, REQ-5 b, allows less than two minutes for well-known ports).
  */
 import type { TimerWheel } from '../base/timer-wheel.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
@@ -14,6 +15,11 @@ import { SOCKET_ADDRESS_WORDS } from '../sys/sys.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import type { DatagramDeps } from './datagram-deps.ts';
 import type { DatagramSockets } from './datagram-sockets.ts';
+
+const UDP = 17;
+const DNS_PORT = 53;
+/** How long an answered DNS flow waits for another question, or for the answer's duplicate. */
+const DNS_ANSWERED_MS = 3000;
 
 /** The word of a socket address that holds the port. */
 const PORT = 4;
@@ -109,6 +115,7 @@ export class DatagramFlows {
     this.#flows.bytesIn[flow] += bytes;
     this.#flows.activeUs[flow] = this.#clock.nowUs;
     if (this.#flows.origin[flow] === SIDE.GUEST) this.#flows.outcome[flow] = OUTCOME.established;
+    if (this.#isAnsweredDns(flow)) this.#timers.set(flow, this.#clock.nowUs / 1000 + DNS_ANSWERED_MS);
   }
 
   /** An error came back for the flow: that is how it ends, unless an answer came or comes. */
@@ -119,25 +126,19 @@ export class DatagramFlows {
 
   /** The flow's timer has fired: closes it if it has been silent for long enough. Returns whether it did. */
   expire(flow: number, nowUs: number): boolean {
-    const { packetsIn, packetsOut, activeUs, outcome } = this.#flows;
-    const bothWays = packetsIn[flow] > 0 && packetsOut[flow] > 0;
-    const deadlineMs = activeUs[flow] / 1000 + (bothWays ? this.#bothWaysMs : this.#onewayMs);
+    const { activeUs } = this.#flows;
+    const deadlineMs = activeUs[flow] / 1000 + this.#silenceMs(flow);
     if (deadlineMs > nowUs / 1000) {
       this.#timers.set(flow, deadlineMs);
       return false;
     }
-    if (outcome[flow] === OUTCOME.pending) outcome[flow] = OUTCOME.timeout;
-    if (outcome[flow] === OUTCOME.established) outcome[flow] = OUTCOME.closed;
-    this.close(flow);
+    this.#end(flow, OUTCOME.timeout);
     return true;
   }
 
-  /** Ends an active flow with the outcome that it has. */
-  close(flow: number): void {
-    this.#timers.cancel(flow);
-    this.#sockets.detach(flow);
-    this.#observer.closed(flow);
-    this.#flows.remove(flow);
+  /** Ends an active flow before its time. */
+  kill(flow: number): void {
+    this.#end(flow, OUTCOME.killed);
   }
 
   /** Ends a flow that never became active. */
@@ -146,5 +147,30 @@ export class DatagramFlows {
     this.#observer.opened(flow);
     this.#observer.closed(flow);
     this.#flows.remove(flow);
+  }
+
+  /** `unanswered` is how a flow ends of which nothing has been heard. */
+  #end(flow: number, unanswered: number): void {
+    const { outcome } = this.#flows;
+    if (outcome[flow] === OUTCOME.pending) outcome[flow] = unanswered;
+    if (outcome[flow] === OUTCOME.established) outcome[flow] = OUTCOME.closed;
+    this.#timers.cancel(flow);
+    this.#sockets.detach(flow);
+    this.#observer.closed(flow);
+    this.#flows.remove(flow);
+  }
+
+  #silenceMs(flow: number): number {
+    if (this.#isAnsweredDns(flow)) return DNS_ANSWERED_MS;
+    const bothWays = this.#flows.packetsIn[flow] > 0 && this.#flows.packetsOut[flow] > 0;
+    return bothWays && !this.#isDns(flow) ? this.#bothWaysMs : this.#onewayMs;
+  }
+
+  #isDns(flow: number): boolean {
+    return this.#flows.remotePort(flow) === DNS_PORT && this.#flows.protocol(flow) === UDP;
+  }
+
+  #isAnsweredDns(flow: number): boolean {
+    return this.#isDns(flow) && this.#flows.packetsIn[flow] >= this.#flows.packetsOut[flow];
   }
 }

@@ -12,7 +12,7 @@ import * as make from '../nodes/packet-fixtures.test.ts';
 import { LinuxSys } from '../sys/linux.ts';
 import { SOL, UDP } from '../sys/options.ts';
 import { DATAGRAM_WORDS, SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE } from '../sys/sys.ts';
-import { Bench, type BenchOptions, type GuestFrame } from './datagram-bench.test.ts';
+import { Bench, type BenchOptions, type GuestFrame } from './datagram-bench-fixture.test.ts';
 
 const INSIDE = 'TAPSTER_TEST_NAMESPACE';
 const SETUP = `ip link set lo up && ip addr add 192.0.2.1/32 dev lo && ip -6 addr add 2001:db8:0:1::1/128 dev lo nodad && exec "$0" --test-reporter=tap "$1"`;

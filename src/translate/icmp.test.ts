@@ -7,7 +7,7 @@ import { ERRNO } from '../sys/errno.ts';
 import { SimulatedSys } from '../sys/simulated.ts';
 import { pingService } from '../sys/simulated-datagram-service.ts';
 import { SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE } from '../sys/sys.ts';
-import { Bench, type BenchOptions, type GuestFrame } from './datagram-bench.test.ts';
+import { Bench, type BenchOptions, type GuestFrame } from './datagram-bench-fixture.test.ts';
 
 const SERVER = '192.0.2.1';
 const SERVER6 = '2001:db8:0:1::1';

@@ -140,8 +140,7 @@ export class IcmpTranslate implements PollHandler, SendSink, DatagramSink {
       const protocol = this.#flows.protocol(flow);
       if (this.#flows.state[flow] === FLOW_STATE.FREE || (protocol !== icmp.PROTOCOL && protocol !== icmpv6.PROTOCOL))
         continue;
-      if (this.#flows.outcome[flow] === OUTCOME.established) this.#flows.outcome[flow] = OUTCOME.closed;
-      this.#life.close(flow);
+      this.#life.kill(flow);
     }
   }
 

@@ -11,7 +11,7 @@ import type { DatagramSocket } from '../sys/simulated-datagram.ts';
 import { echoService } from '../sys/simulated-datagram-service.ts';
 import { endpoint } from '../sys/simulated-endpoint.ts';
 import { SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE } from '../sys/sys.ts';
-import { Bench, type BenchOptions, type GuestFrame } from './datagram-bench.test.ts';
+import { Bench, type BenchOptions, type GuestFrame } from './datagram-bench-fixture.test.ts';
 
 const SERVER = '192.0.2.1';
 const SERVER6 = '2001:db8:0:1::1';
@@ -511,11 +511,11 @@ describe('udp: large datagrams', () => {
 });
 
 describe('udp: timers', () => {
-  it('closes a flow after 30 s without an answer and 120 s with one', () => {
+  it('close a flow after 30 s without an answer and 120 s with one', () => {
     start();
-    sys.network.datagram(SERVER, 53, echoService);
-    sys.network.datagram('192.0.2.2', 53, {});
-    bench.turn(datagram4([1]), datagram4([1], [192, 0, 2, 2]));
+    sys.network.datagram(SERVER, 99, echoService);
+    sys.network.datagram('192.0.2.2', 99, {});
+    bench.turn(datagram4([1], undefined, {}, 99), datagram4([1], [192, 0, 2, 2], {}, 99));
     settle();
     sys.advance(29_000_000);
     bench.turn();
@@ -525,7 +525,7 @@ describe('udp: timers', () => {
     assert.deepEqual(bench.ended, ['timeout 1 0']);
     assert.equal(bench.udp.sockets.count, 1);
     sys.advance(60_000_000);
-    bench.turn(datagram4([2]));
+    bench.turn(datagram4([2], undefined, {}, 99));
     settle();
     sys.advance(119_000_000);
     bench.turn();
@@ -534,6 +534,27 @@ describe('udp: timers', () => {
     bench.turn();
     assert.deepEqual(bench.ended, ['timeout 1 0', 'closed 2 2']);
     assert.equal(bench.udp.sockets.count, 0);
+  });
+
+  it('close DNS 3 s after the last answer, and wait for answers that are missing', () => {
+    start();
+    sys.network.datagram(SERVER, 53, { answer: (question) => (question[0] === 1 ? [question] : []) });
+    bench.turn(datagram4([1]), datagram4([2]));
+    settle();
+    sys.advance(5_000_000);
+    bench.turn(datagram4([1]));
+    settle();
+    sys.advance(29_000_000);
+    bench.turn();
+    assert.equal(bench.flows.count, 1);
+    sys.advance(1_100_000);
+    bench.turn();
+    assert.deepEqual(bench.ended, ['closed 3 2']);
+    bench.turn(datagram4([1]));
+    settle();
+    sys.advance(3_100_000);
+    bench.turn();
+    assert.deepEqual(bench.ended, ['closed 3 2', 'closed 1 1']);
   });
 });
 

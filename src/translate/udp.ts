@@ -25,7 +25,7 @@
  * *Errors.* ICMP errors of the host's socket go back to the guest as ICMP, with the node that sent them, so traceroute works. A hop count other than 64 is carried over, and so is the traffic
  * class.
  *
- * *Timers.* 30 s; 120 s once datagrams went both ways (RFC 4787, section 4.3: not less than two minutes).
+ * *Timers.* 30 s; 120 s once datagrams went both ways (RFC 4787, section 4.3: not less than two minutes); DNS that has been answered, 3 s.
  *
  * *Limits.* Flows: the flow table; a new one in a full table is answered with ICMP. Sockets: descriptors; a flow that gets none is answered with ICMP. A full socket buffer loses datagrams, which
  * are counted (`sendQueue.dropped`). Multicast and broadcast do not get here. "Don't fragment" is not carried over (`udp-socket.ts`).
@@ -138,8 +138,7 @@ export class UdpTranslate implements GraphNode, PollHandler, SendSink, DatagramS
   closeAll(): void {
     for (let flow = 0; flow < this.#flows.max; flow++) {
       if (this.sockets.of[flow] === NONE) continue;
-      if (this.#flows.outcome[flow] === OUTCOME.established) this.#flows.outcome[flow] = OUTCOME.closed;
-      this.#life.close(flow);
+      this.#life.kill(flow);
     }
     this.sockets.closeListeners();
   }
