@@ -30,7 +30,7 @@ export async function runCommand(options: RunOptions): Promise<number> {
   };
   const result = await runSession(options, { flowSinks: sinks, log, published });
   await flowLog?.close();
-  if (summary !== undefined) process.stderr.write(summary.render(layoutFor(process.stderr)));
+  if (summary !== undefined) process.stderr.write(`\n${summary.render(layoutFor(process.stderr))}`);
   return result.ok ? result.value : tellFailure(result.failure);
 }
 

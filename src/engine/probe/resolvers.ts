@@ -11,6 +11,8 @@ const TIMEOUT_MS = 1500;
 const SERVERS_MAX = 3;
 /** As many bytes of the file as we would read anyway. */
 const FILE_BYTES_MAX = 65_536;
+/** Errors that a server has answered with, as Node calls them. */
+const ANSWERS = ['ENOTFOUND', 'ENODATA', 'ESERVFAIL', 'EREFUSED', 'EFORMERR', 'ENOTIMP'];
 
 export async function probeResolvers(path: string = PATH): Promise<Check> {
   const id = 'resolvers';
@@ -51,7 +53,6 @@ async function answersAtAll(server: string): Promise<boolean> {
     await resolver.resolve('localhost', 'A');
     return true;
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    return code !== 'ETIMEOUT' && code !== 'ECONNREFUSED' && code !== 'ECANCELLED';
+    return ANSWERS.includes((error as NodeJS.ErrnoException).code ?? '');
   }
 }
