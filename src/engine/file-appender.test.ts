@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { FileAppender, openOutput } from './file-appender.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'tapster-appender-'));
+after(() => rmSync(folder, { recursive: true }));
+
+function open(path: string, keep: boolean): number {
+  const output = openOutput(path, keep);
+  assert.ok(output.ok);
+  return output.value.fd;
+}
+
+/** A pipe with a name; its reader does not block. */
+function pipe(name: string): { reader: number; writer: number } {
+  const path = join(folder, name);
+  assert.equal(spawnSync('mkfifo', [path]).status, 0);
+  const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  return { reader, writer: open(path, true) };
+}
+
+describe('openOutput', () => {
+  it('keeps a file or starts it anew', async () => {
+    const path = join(folder, 'file');
+    for (const [keep, expected] of [
+      [true, 'old+new'],
+      [false, 'new'],
+    ] as const) {
+      writeFileSync(path, keep ? 'old+' : 'old');
+      const appender = new FileAppender(open(path, keep), true, 100, assert.fail);
+      assert.ok(appender.append(Buffer.from('new')));
+      await appender.close(1000);
+      assert.equal(readFileSync(path, 'utf8'), expected);
+    }
+  });
+
+  it('uses descriptors that are there, and does not own them', () => {
+    const samples = { '-': 1, '/dev/stdout': 1, '/dev/stderr': 2, '/dev/fd/7': 7, '/proc/self/fd/12': 12 };
+    for (const [path, fd] of Object.entries(samples)) {
+      assert.deepEqual(openOutput(path, true), { ok: true, value: { fd, owned: false } });
+    }
+  });
+});
+
+describe('FileAppender', () => {
+  it('takes what fits into its bound, and more when that is written', async () => {
+    const path = join(folder, 'bound');
+    const appender = new FileAppender(open(path, true), true, 10, assert.fail);
+    assert.deepEqual(
+      ['12345', '67890', 'x'].map((text) => appender.append(Buffer.from(text))),
+      [true, true, false],
+    );
+    while (!appender.append(Buffer.from('y'))) await new Promise((resolve) => setTimeout(resolve, 1));
+    await appender.close(1000);
+    assert.equal(readFileSync(path, 'utf8'), '1234567890y');
+  });
+
+  it('goes on where a short write ended', async () => {
+    const { reader, writer } = pipe('short');
+    const appender = new FileAppender(writer, true, 1 << 20, assert.fail);
+    const pieces = Array.from({ length: 7 }, (_, i) => Buffer.alloc(50_000, i));
+    for (const piece of pieces) assert.ok(appender.append(piece));
+    const closed = appender.close(5000);
+    const expected = Buffer.concat(pieces);
+    const received = Buffer.alloc(expected.length);
+    for (let at = 0; at < expected.length; ) {
+      try {
+        at += readSync(reader, received, at, Math.min(10_000, expected.length - at), null);
+      } catch (error) {
+        assert.equal((error as NodeJS.ErrnoException).code, 'EAGAIN');
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    }
+    await closed;
+    closeSync(reader);
+    assert.ok(received.equals(expected));
+  });
+
+  it('does not wait for ever for a reader that has stopped', async () => {
+    const { reader, writer } = pipe('stopped');
+    const failures: string[] = [];
+    const appender = new FileAppender(writer, true, 1 << 20, (reason) => failures.push(reason));
+    assert.ok(appender.append(Buffer.alloc(500_000)));
+    await appender.close(100);
+    assert.deepEqual(failures, ['nobody reads what is written']);
+    assert.equal(appender.append(Buffer.from('x')), false);
+    closeSync(reader);
+  });
+
+  it('tells a reader that has gone, once', async () => {
+    const { reader, writer } = pipe('gone');
+    const failures: string[] = [];
+    const appender = new FileAppender(writer, true, 1 << 20, (reason) => failures.push(reason));
+    closeSync(reader);
+    for (let i = 0; i < 3; i++) {
+      appender.append(Buffer.from('x'));
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    assert.equal(appender.working, false);
+    await appender.close(1000);
+    assert.deepEqual(failures, ['EPIPE']);
+  });
+});
