@@ -32,6 +32,8 @@ const LENGTH = 1;
 export interface DatagramSink {
   /** One datagram: the record at `at` of `records`, as `receiveDatagrams` fills it. */
   received(socket: number, records: Int32Array, at: number): void;
+  /** All datagrams of a batch have been told. */
+  batchReceived(): void;
   /** One error, as `receiveError` fills the record; `quote` holds what came back of the datagram. */
   failed(socket: number, record: Int32Array, quote: DataView): void;
 }
@@ -133,6 +135,7 @@ export class DatagramReceiver {
     const last = (count - 1) * DATAGRAM_WORDS;
     this.#datagrams.reserve(records[last + START] + records[last + LENGTH]);
     for (let i = 0; i < count; i++) this.#sink.received(socket, records, i * DATAGRAM_WORDS);
+    this.#sink.batchReceived();
     this.#datagrams.reserve(0);
     return count;
   }

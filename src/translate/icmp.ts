@@ -166,6 +166,8 @@ export class IcmpTranslate implements PollHandler, SendSink, DatagramSink {
     this.#deliver(flow, start, length, hops, records[at + CLASS]);
   }
 
+  batchReceived(): void {}
+
   failed(socket: number, record: Int32Array, quote: DataView): void {
     const quoted = record[QUOTE_LENGTH] >= icmp.HEADER_BYTES;
     const flow = this.#flowOf(socket, record, ADDRESS, quoted ? icmp.identifier(quote, 0) : NONE);

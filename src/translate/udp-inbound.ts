@@ -1,5 +1,8 @@
 /**
  * UDP from the host's sockets to the guest: which flow a datagram belongs to, and the packets that it becomes. See `udp.ts`.
+ *
+ * Where the guest takes merged datagrams (USO), neighbours of one batch that belong together are merged here, whether the kernel has merged them already (UDP_GRO)
+ * or not: one packet is *open* and grows until something comes that does not fit. Moving 1,500 bytes costs some 50 ns, a packet's way into the guest some 1,500.
  */
 import { isLoopbackWords } from '../base/address.ts';
 import type { CallerMap } from '../flow/caller-map.ts';
@@ -27,6 +30,10 @@ const PORT = 4;
 const HOPS_DEFAULT = 64;
 const NONE = -1;
 
+/** An IPv4 packet's, less its headers; and as many segments as all kernels take (UDP_MAX_SEGMENTS before 6.9). */
+const PAYLOAD_BYTES_MAX = 65_507;
+const SEGMENTS_MAX = 64;
+
 export class UdpInbound {
   /** Datagrams that nobody asked for and that the guest is not to see (from the host's loopback, from its own address), or for which there was no room. */
   refused: number = 0;
@@ -39,6 +46,13 @@ export class UdpInbound {
   readonly #neighbours: Neighbours;
   readonly #callers: CallerMap;
   readonly #caller: Int32Array = new Int32Array(SOCKET_ADDRESS_WORDS);
+  /** The open packet: its flow (-1: there is none), where its payload lies, and what its datagrams have in common. */
+  #openFlow: number = NONE;
+  #openStart: number = 0;
+  #openLength: number = 0;
+  #openSegment: number = 0;
+  #openHops: number = 0;
+  #openClass: number = 0;
 
   constructor(
     deps: DatagramDeps,
@@ -66,6 +80,11 @@ export class UdpInbound {
     this.#life.got(flow, records[at + LENGTH]);
     const hops = records[at + HOPS] < 1 ? HOPS_DEFAULT : records[at + HOPS];
     this.#deliver(flow, records[at + START], records[at + LENGTH], records[at + SEGMENT], hops, records[at + CLASS]);
+  }
+
+  /** The batch is over: what is open goes. */
+  batchReceived(): void {
+    if (this.#openFlow !== NONE) this.#close();
   }
 
   /** The flow that an error record is about, or -1. */
@@ -128,18 +147,48 @@ export class UdpInbound {
   }
 
   #deliver(flow: number, start: number, length: number, segment: number, hops: number, trafficClass: number): void {
+    const unit = segment === 0 ? length : Math.min(segment, length);
+    if (this.#append(flow, start, length, unit, hops, trafficClass)) return;
+    this.batchReceived();
     const link = this.#datagrams.link(flow);
-    const headers = this.#datagrams.ipHeaderBytes(flow) + udp.HEADER_BYTES;
-    const merged = segment > 0 && segment < length;
-    if (merged && !(link.offload.udpSegmentation && link.offload.checksum && segment + headers <= link.mtu)) {
+    const mergeable = link.offload.udpSegmentation && link.offload.checksum;
+    const fits = this.#datagrams.ipHeaderBytes(flow) + udp.HEADER_BYTES + unit <= link.mtu;
+    if (mergeable && fits && length > 0) {
+      this.#openFlow = flow;
+      this.#openStart = this.#datagrams.settle(flow, start, length, udp.HEADER_BYTES);
+      this.#openLength = length;
+      this.#openSegment = unit;
+      this.#openHops = hops;
+      this.#openClass = trafficClass;
+    } else if (unit < length) {
       this.#deliverEach(flow, start, length, segment, hops, trafficClass);
-      return;
+    } else {
+      const payload = this.#datagrams.settle(flow, start, length, udp.HEADER_BYTES);
+      const packet = this.#build(flow, payload, length, hops, trafficClass);
+      this.#finish(packet, fits && link.offload.checksum, 0);
+      this.#datagrams.emit(packet, link.mtu);
     }
-    const payload = this.#datagrams.settle(flow, start, length, udp.HEADER_BYTES);
-    const packet = this.#build(flow, payload, length, hops, trafficClass);
-    const whole = merged || headers + length <= link.mtu;
-    this.#finish(packet, whole && link.offload.checksum, merged ? segment : 0);
-    this.#datagrams.emit(packet, merged ? Number.POSITIVE_INFINITY : link.mtu);
+  }
+
+  /** Adds to the open packet what may be added: all its datagrams but the last are of one size. */
+  #append(flow: number, start: number, length: number, unit: number, hops: number, trafficClass: number): boolean {
+    const segment = this.#openSegment;
+    const total = this.#openLength;
+    if (this.#openFlow !== flow || length === 0 || total % segment !== 0) return false;
+    if (unit !== segment && (unit > segment || unit !== length)) return false;
+    if (total + length > PAYLOAD_BYTES_MAX || total + length > segment * SEGMENTS_MAX) return false;
+    if (this.#openHops !== hops || this.#openClass !== trafficClass) return false;
+    this.#packets.bytes.copyWithin(this.#openStart + total, start, start + length);
+    this.#openLength = total + length;
+    return true;
+  }
+
+  #close(): void {
+    const packet = this.#build(this.#openFlow, this.#openStart, this.#openLength, this.#openHops, this.#openClass);
+    const merged = this.#openLength > this.#openSegment;
+    this.#finish(packet, true, merged ? this.#openSegment : 0);
+    this.#openFlow = NONE;
+    this.#datagrams.emit(packet, Number.POSITIVE_INFINITY);
   }
 
   /** What the kernel merged becomes single datagrams again: copies, behind all that was received. */

@@ -5,7 +5,7 @@ import { type FlowTable, TARGET_WORDS } from '../flow/flow-table.ts';
 import { VERDICT } from '../flow/policy.ts';
 import * as make from '../nodes/packet-fixtures.test.ts';
 import { ERRNO } from '../sys/errno.ts';
-import { UDP } from '../sys/options.ts';
+import { SOL, UDP } from '../sys/options.ts';
 import { SimulatedSys } from '../sys/simulated.ts';
 import type { DatagramSocket } from '../sys/simulated-datagram.ts';
 import { echoService } from '../sys/simulated-datagram-service.ts';
@@ -354,6 +354,22 @@ describe('udp: errors of the host', () => {
   });
 });
 
+/** A kernel without UDP_GRO. */
+function withoutMerging(): void {
+  const set = sys.setOption.bind(sys);
+  sys.setOption = (fd, level, name, value) =>
+    level === SOL.UDP && name === UDP.GRO ? -ERRNO.ENOPROTOOPT : set(fd, level, name, value);
+}
+
+/** The payloads of a frame, which may be a super-packet. */
+function takenApart({ vnet, frame }: GuestFrame): number[][] {
+  const payload = frame.slice(42);
+  const segment = vnet[1] === 5 ? vnet[4] | (vnet[5] << 8) : payload.length;
+  const pieces = [payload.slice(0, segment)];
+  for (let at = segment; at < payload.length; at += segment) pieces.push(payload.slice(at, at + segment));
+  return pieces;
+}
+
 describe('udp: segments', () => {
   const batches = (): number[][] => {
     const seen: number[][] = [];
@@ -450,6 +466,48 @@ describe('udp: segments', () => {
       burst.flatMap((bytes) => [...bytes]),
     );
     assert.deepEqual(answer.frame.slice(38, 40), make.u16(248));
+  });
+
+  it('merges what the kernel did not, in order, for one flow at a time', () => {
+    start({ offload: FULL });
+    withoutMerging();
+    sys.network.datagram('*', 53, {});
+    bench.turn(datagram4([1]), datagram4([1], [192, 0, 2, 2]));
+    const to = endpoint('203.0.113.1', 4000);
+    const sizes = [100, 100, 60, 100, 0, 100];
+    const send = (address: string, bytes: number, seed: number): void =>
+      sys.network.send(endpoint(address, 53), to, Uint8Array.from(numbers(bytes, seed)));
+    for (const [seed, bytes] of sizes.entries()) send(SERVER, bytes, seed);
+    send('192.0.2.2', 100, 9);
+    const answers = settle();
+    const payloads = answers.map(({ frame }) => frame.slice(42));
+    const sent = [...sizes.flatMap((bytes, seed) => numbers(bytes, seed)), ...numbers(100, 9)];
+    assert.deepEqual(payloads.flat(), sent);
+    assert.deepEqual(
+      payloads.map(({ length }) => length),
+      [260, 100, 0, 100, 100],
+    );
+    assert.ok(answers.every(({ vnet }) => vnet[0] === 1));
+  });
+
+  it('gives the guest each datagram once whatever may be merged where', () => {
+    const sizes = fc.array(fc.constantFrom(0, 1, 99, 100, 100, 100, 100, 1400, 3000), { minLength: 1, maxLength: 80 });
+    fc.assert(
+      fc.property(sizes, fc.boolean(), fc.boolean(), (all, guestMerges, kernelMerges) => {
+        start({ offload: { ...FULL, udpSegmentation: guestMerges } });
+        if (!kernelMerges) withoutMerging();
+        const burst = all.map((bytes, seed) => Uint8Array.from(numbers(bytes, seed)));
+        sys.network.datagram(SERVER, 53, { answer: () => burst });
+        bench.turn(datagram4([1]));
+        // Fragments of the large ones are another test's business.
+        const whole = settle().filter(({ frame }) => (frame[20] & 0x3f) === 0 && frame[21] === 0);
+        const small = burst.map((bytes) => [...bytes]).filter(({ length }) => length <= 1472);
+        assert.deepEqual(whole.flatMap(takenApart), small);
+        bench.close();
+      }),
+      { numRuns: 60 },
+    );
+    start();
   });
 
   it("takes it apart where the segments are larger than the guest's MTU", () => {

@@ -20,7 +20,7 @@
  * goes out as it is and the host's kernel cuts it.
  *
  * *In* (`datagram-receiver.ts`). Payloads are read into the arena with room in front, where the headers are written. What the kernel merged (UDP_GRO, only asked for where the link
- * segments) goes to the guest in one piece. A datagram larger than the guest's MTU is cut into IP fragments.
+ * segments) goes to the guest in one piece, and what it did not merge is merged where it can be (`udp-inbound.ts`). A datagram larger than the guest's MTU is cut into IP fragments.
  *
  * *Errors.* ICMP errors of the host's socket go back to the guest as ICMP, with the node that sent them, so traceroute works. A hop count other than 64 is carried over, and so is the traffic
  * class.
@@ -154,6 +154,10 @@ export class UdpTranslate implements GraphNode, PollHandler, SendSink, DatagramS
 
   received(socket: number, records: Int32Array, at: number): void {
     this.#inbound.received(socket, records, at);
+  }
+
+  batchReceived(): void {
+    this.#inbound.batchReceived();
   }
 
   failed(socket: number, record: Int32Array, quote: DataView): void {
