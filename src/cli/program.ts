@@ -3,6 +3,7 @@
  * so that `tapster --version` is quick.
  */
 import { readFileSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { Command, CommanderError, type OutputConfiguration } from 'commander';
 import { harmless } from '../engine/text.ts';
 import { makeCompletionCommand } from './commands/completion.ts';
@@ -93,7 +94,8 @@ function terminal(): Output {
   return {
     out: (text) => process.stdout.write(text),
     error: (text) => process.stderr.write(text),
-    columns: process.stdout.columns,
+    // Not asked of a pipe: Node would make it non-blocking, for a command too that shares it.
+    columns: isatty(1) ? process.stdout.columns : undefined,
   };
 }
 

@@ -4,20 +4,31 @@ import type { Failure } from '../base/result.ts';
 import { FlowLines } from '../engine/flow-lines.ts';
 import { type FlowLog, openFlowLog } from '../engine/flow-log.ts';
 import type { FlowSink } from '../engine/flow-record.ts';
-import { FlowSummary, layoutFor } from '../engine/flow-summary.ts';
+import { FlowSummary } from '../engine/flow-summary.ts';
 import type { PublishRule, RunOptions } from '../engine/run-options.ts';
 import { type LogLevel, runSession } from '../engine/run-session.ts';
 import { formatEndpoint, harmless } from '../engine/text.ts';
 import { EXIT } from './exit.ts';
+import { StandardError } from './standard-error.ts';
 
 /** Returns the exit status. Everything that Tapster says goes to the standard error: the standard output is the command's. */
 export async function runCommand(options: RunOptions): Promise<number> {
-  const log = makeLog(options.verbosity);
+  const standardError = new StandardError();
+  try {
+    return await runReported(options, standardError);
+  } finally {
+    await standardError.close();
+  }
+}
+
+async function runReported(options: RunOptions, standardError: StandardError): Promise<number> {
+  const say = (text: string): void => standardError.write(`tapster: ${harmless(text)}\n`);
+  const log = makeLog(options.verbosity, say);
   const sinks: FlowSink[] = [];
   let flowLog: FlowLog | undefined;
   if (options.flowsPath !== undefined) {
     const opened = openFlowLog(options.flowsPath, (message) => log('error', message));
-    if (!opened.ok) return tellFailure(opened.failure);
+    if (!opened.ok) return tellFailure(opened.failure, say);
     flowLog = opened.value;
     sinks.push(flowLog);
   }
@@ -30,20 +41,18 @@ export async function runCommand(options: RunOptions): Promise<number> {
   };
   const result = await runSession(options, { flowSinks: sinks, log, published });
   await flowLog?.close();
-  if (summary !== undefined) process.stderr.write(`\n${summary.render(layoutFor(process.stderr))}`);
-  return result.ok ? result.value : tellFailure(result.failure);
+  if (summary !== undefined) standardError.write(`\n${summary.render(standardError.layout())}`);
+  return result.ok ? result.value : tellFailure(result.failure, say);
 }
 
-function makeLog(verbosity: RunOptions['verbosity']): (level: LogLevel, message: string) => void {
+type Say = (text: string) => void;
+
+function makeLog(verbosity: RunOptions['verbosity'], say: Say): (level: LogLevel, message: string) => void {
   return (level, message) => {
     if (level === 'debug' || (verbosity === 'quiet' && level !== 'error')) return;
     if (level === 'info' && verbosity !== 'verbose') return;
     say(level === 'warning' || level === 'error' ? `${level}: ${message}` : message);
   };
-}
-
-function say(text: string): void {
-  process.stderr.write(`tapster: ${harmless(text)}\n`);
 }
 
 function publishedText(rule: PublishRule, address: IpAddress, port: number): string {
@@ -53,7 +62,7 @@ function publishedText(rule: PublishRule, address: IpAddress, port: number): str
 }
 
 /** Prints a failure with its causes and returns the exit status that it stands for. */
-function tellFailure(failure: Failure): number {
+function tellFailure(failure: Failure, say: Say): number {
   for (let at: Failure | undefined = failure; at !== undefined; at = at.cause) {
     say(at === failure ? at.message : `  because: ${at.message}`);
   }

@@ -93,8 +93,11 @@ export class FlowSummary implements FlowSink {
 }
 
 /** The width and the colours that a stream allows: COLUMNS and the terminal's own width, NO_COLOR and FORCE_COLOR (no-color.org, force-color.org). */
-export function layoutFor(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv = process.env): TableLayout {
-  const columns = Number(env['COLUMNS']) || (stream.isTTY ? stream.columns : 0) || 100;
+export function layoutFor(
+  stream: { readonly isTTY?: boolean; readonly columns?: number },
+  env: NodeJS.ProcessEnv = process.env,
+): TableLayout {
+  const columns = Number(env['COLUMNS']) || (stream.isTTY === true ? stream.columns : 0) || 100;
   const forced = env['FORCE_COLOR'] !== undefined && env['FORCE_COLOR'] !== '0';
   const terminal = stream.isTTY === true && env['TERM'] !== 'dumb';
   return { columns: Math.max(columns, COLUMNS_MIN), colours: !env['NO_COLOR'] && (forced || terminal) };

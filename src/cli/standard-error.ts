@@ -1,0 +1,32 @@
+/**
+ * The standard error beside a running command, which has the same one.
+ *
+ * `process.stderr` is not used: its first use makes a pipe non-blocking, for the command too, whose writes then fail with EAGAIN. Lines go out by libuv's threads
+ * instead (`engine/file-appender.ts`), in order, and never hold a turn up.
+ */
+import { isatty, WriteStream } from 'node:tty';
+import { FileAppender } from '../engine/file-appender.ts';
+import { layoutFor, type TableLayout } from '../engine/flow-summary.ts';
+
+const FD = 2;
+/** Lines beyond this, while nobody reads, are lost. */
+const QUEUED_BYTES_MAX = 1024 * 1024;
+const CLOSE_TIMEOUT_MS = 1000;
+
+export class StandardError {
+  readonly #appender: FileAppender = new FileAppender(FD, false, QUEUED_BYTES_MAX, () => {});
+
+  write(text: string): void {
+    this.#appender.append(Buffer.from(text));
+  }
+
+  /** Width and colours for what is written here. */
+  layout(): TableLayout {
+    return layoutFor(isatty(FD) ? new WriteStream(FD) : { isTTY: false, columns: 0 });
+  }
+
+  /** Resolves when all is written, or nobody reads. */
+  close(): Promise<void> {
+    return this.#appender.close(CLOSE_TIMEOUT_MS);
+  }
+}
