@@ -13,6 +13,10 @@ export function success<T>(value: T): Result<T> {
   return { ok: true, value };
 }
 
-export function failure(code: string, message: string, cause?: Failure): { readonly ok: false; readonly failure: Failure } {
+export function failure(
+  code: string,
+  message: string,
+  cause?: Failure,
+): { readonly ok: false; readonly failure: Failure } {
   return { ok: false, failure: cause === undefined ? { code, message } : { code, message, cause } };
 }

@@ -13,8 +13,25 @@ export const SO = {
   BUSY_POLL: 46,
 } as const;
 
-export const IP = { TOS: 1, TTL: 2, RECVERR: 11, RECVTTL: 12, RECVTOS: 13, MTU_DISCOVER: 10, MTU: 14, FREEBIND: 15 } as const;
-export const IPV6 = { UNICAST_HOPS: 16, V6ONLY: 26, RECVERR: 25, RECVHOPLIMIT: 51, MTU_DISCOVER: 23, RECVTCLASS: 66, TCLASS: 67 } as const;
+export const IP = {
+  TOS: 1,
+  TTL: 2,
+  RECVERR: 11,
+  RECVTTL: 12,
+  RECVTOS: 13,
+  MTU_DISCOVER: 10,
+  MTU: 14,
+  FREEBIND: 15,
+} as const;
+export const IPV6 = {
+  UNICAST_HOPS: 16,
+  V6ONLY: 26,
+  RECVERR: 25,
+  RECVHOPLIMIT: 51,
+  MTU_DISCOVER: 23,
+  RECVTCLASS: 66,
+  TCLASS: 67,
+} as const;
 export const TCP = { NODELAY: 1, MAXSEG: 2, CORK: 3, QUICKACK: 12, USER_TIMEOUT: 18, NOTSENT_LOWAT: 25 } as const;
 export const UDP = { SEGMENT: 103, GRO: 104 } as const;
 /** The addon builds struct icmp_filter: the value is the bit mask of types that are blocked. */
