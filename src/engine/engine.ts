@@ -33,6 +33,7 @@ import { NdpInput } from '../nodes/ndp.ts';
 import { Reassembly } from '../nodes/reassembly.ts';
 import type { ServiceConfig } from '../nodes/service-config.ts';
 import { Packets } from '../packet/packets.ts';
+import { ERRNO } from '../sys/errno.ts';
 import { POLL, POLL_EVENT_WORDS, POLL_OPERATION, type Sys } from '../sys/sys.ts';
 import { IcmpTranslate } from '../translate/icmp.ts';
 import { IcmpErrors } from '../translate/icmp-error.ts';
@@ -63,6 +64,7 @@ export interface EngineOptions {
 interface Interface extends PollHandler {
   readonly index: number;
   readonly link: Link;
+  readonly fd: number;
   readonly counters: InterfaceCounters;
   readable: boolean;
 }
@@ -175,6 +177,7 @@ export class Engine {
     const entry: Interface = {
       index: guest.index,
       link,
+      fd,
       counters,
       readable: true,
       ready: () => {
@@ -247,7 +250,7 @@ export class Engine {
     const got = entry.link.receive(this.packets, frame, FRAME_PACKETS_MAX);
     if (got <= 0) {
       entry.readable = false;
-      if (got < 0) this.onLinkLost(entry.index, -got);
+      if (got < 0 && got !== -ERRNO.EINTR) this.#lose(entry, -got);
       return false;
     }
     const { rxInterface, length } = this.packets;
@@ -260,6 +263,12 @@ export class Engine {
     this.tcp.writePayloads();
     this.#output.flush();
     return true;
+  }
+
+  /** The link's device is gone, and would be reported as ready for ever. */
+  #lose(entry: Interface, errno: number): void {
+    this.sys.pollControl(this.poll, POLL_OPERATION.REMOVE, entry.fd, 0, 0);
+    this.onLinkLost(entry.index, errno);
   }
 
   #hostReady(flow: number, events: number): void {
