@@ -1,7 +1,8 @@
 /**
  * Who is told when a descriptor is ready that belongs to no single flow: a socket that flows share, a listening socket, a timer.
  *
- * A flow's own socket is polled with the token `flow * 2 + 1` (see `flow-table.ts`), which is never negative; these handlers get negative ones.
+ * A flow's own socket is polled with the token `flow * 2 + 1` (see `flow-table.ts`), which is never negative; these handlers get
+ * negative ones.
  */
 export interface PollHandler {
   /** `events`: EPOLL* bits; `token`: what the descriptor was added to the poll set with. */

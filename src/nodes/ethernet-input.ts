@@ -1,9 +1,9 @@
 /**
  * The first node behind a link: judges the Ethernet header, and the virtio-net header in front of it, and sorts by EtherType.
  *
- * Sets `packets.network`. A frame must be for us, for a group or for everybody; on a point-to-point link everything else was meant for someone who is not
- * there. No VLAN tags. What a guest claims in its virtio-net header (checksum position, segment size) is checked against the frame's length here,
- * once, so that whoever uses it later may believe that it lies inside.
+ * Sets `packets.network`. A frame must be for us, for a group or for everybody; on a point-to-point link everything else was meant for
+ * someone who is not there. No VLAN tags. What a guest claims in its virtio-net header (checksum position, segment size) is checked
+ * against the frame's length here, once, so that whoever uses it later may believe that it lies inside.
  */
 import type { GuestLinks } from '../flow/guest-link.ts';
 import { drop } from '../graph/drop.ts';

@@ -1,12 +1,13 @@
 /**
  * Judges IPv4 headers (RFC 791; RFC 1122, section 3.2.1) and sorts by protocol.
  *
- * Sets `packets.transport`, `protocol` and `end`: Ethernet padding behind the total length is cut off. Options are skipped, not obeyed. The header checksum is always
- * verified: no offload leaves it undone.
+ * Sets `packets.transport`, `protocol` and `end`: Ethernet padding behind the total length is cut off. Options are skipped, not obeyed.
+ * The header checksum is always verified: no offload leaves it undone.
  *
- * Addresses. A guest speaks for itself and to one host: sources that can't be one host's (0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4, 240.0.0.0/4) are dropped. Destinations
- * in 127.0.0.0/8 and 0.0.0.0/8 would mean the host's own loopback to the host's sockets, so they never get there. Multicast and broadcast are not
- * translated: dropped and counted. The exception is DHCP: what goes from port 68 to port 67 is for our own server, whatever its addresses.
+ * Addresses. A guest speaks for itself and to one host: sources that can't be one host's (0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4,
+ * 240.0.0.0/4) are dropped. Destinations in 127.0.0.0/8 and 0.0.0.0/8 would mean the host's own loopback to the host's sockets, so they
+ * never get there. Multicast and broadcast are not translated: dropped and counted. The exception is DHCP: what goes from port 68 to
+ * port 67 is for our own server, whatever its addresses.
  */
 import { drop } from '../graph/drop.ts';
 import { ARC_NEXT, type GraphNode } from '../graph/node.ts';
@@ -64,7 +65,9 @@ function arc(packets: Packets, packet: number): number {
   }
 }
 
-/** A client that has no address yet sends to everybody from 0.0.0.0; one that renews its lease, from its own address to the server's. */
+/**
+ * A client that has no address yet sends to everybody from 0.0.0.0; one that renews its lease, from its own address to the server's.
+ */
 function isDhcp(packets: Packets, packet: number): boolean {
   const transport = packets.transport[packet];
   return (

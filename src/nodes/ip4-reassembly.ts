@@ -1,8 +1,9 @@
 /**
  * Puts the fragments of IPv4 datagrams together (RFC 791, section 3.2).
  *
- * The whole datagram is a new packet in the arena, which takes the place of its last fragment in the frame (`frame[i]`), and goes where `ip4-input` would have sent it. Its header
- * is that of the first fragment without options. Its virtio-net header is zero: the transport checksum is verified in software.
+ * The whole datagram is a new packet in the arena, which takes the place of its last fragment in the frame (`frame[i]`), and goes where
+ * `ip4-input` would have sent it. Its header is that of the first fragment without options. Its virtio-net header is zero: the
+ * transport checksum is verified in software.
  *
  * Not done: ICMP "reassembly time exceeded".
  */

@@ -3,9 +3,9 @@
  *
  * Sets `packets.transport`, `protocol` (the last next-header) and `end`. Extension headers are skipped, not obeyed.
  *
- * Addresses. A multicast source is nobody's. The first 96 bits zero (::, ::1, IPv4-compatible) and IPv4-mapped addresses are dropped: the former would mean
- * the host's own loopback to the host's sockets; the latter, which must not be on the wire, would pass for IPv4 in the flow table. The exception is a
- * source of :: for a host that still looks for its address, in neighbour discovery only.
+ * Addresses. A multicast source is nobody's. The first 96 bits zero (::, ::1, IPv4-compatible) and IPv4-mapped addresses are dropped:
+ * the former would mean the host's own loopback to the host's sockets; the latter, which must not be on the wire, would pass for IPv4
+ * in the flow table. The exception is a source of :: for a host that still looks for its address, in neighbour discovery only.
  *
  * Multicast is not translated, but neighbour discovery and DHCPv6 are for our own services. Group membership reports
  * (MLD, RFC 3810) are sent by every host and need no answer from us: they are taken in silence, everything else is counted.

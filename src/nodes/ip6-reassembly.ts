@@ -1,9 +1,9 @@
 /**
  * Puts the fragments of IPv6 packets together (RFC 8200, section 4.5; overlaps: RFC 5722).
  *
- * The whole packet is a new one in the arena, which takes the place of its last fragment in the frame (`frame[i]`). Its header is that of the first fragment,
- * without the extension headers in front of the fragment header, which nobody here obeys; those behind it are walked over, as `ip6-input` does. Its virtio-net header
- * is zero: the transport checksum is verified in software.
+ * The whole packet is a new one in the arena, which takes the place of its last fragment in the frame (`frame[i]`). Its header is that
+ * of the first fragment, without the extension headers in front of the fragment header, which nobody here obeys; those behind it are
+ * walked over, as `ip6-input` does. Its virtio-net header is zero: the transport checksum is verified in software.
  *
  * Neighbour discovery must not come in fragments (RFC 6980), and the whole packet may not hold another fragment: both are dropped.
  * Not done: ICMPv6 "reassembly time exceeded".

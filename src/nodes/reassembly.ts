@@ -1,15 +1,16 @@
 /**
  * The fragments of datagrams that are not complete yet (RFC 791, section 3.2; RFC 8200, section 4.5), of both IP versions.
  *
- * What comes here is the guest's word: every offset and length is checked, and the store is of fixed size, `REASSEMBLIES_MAX` datagrams of up to
- * 65,535 bytes. When all are in use, the oldest is given up. A datagram that is not complete `REASSEMBLY_TIMEOUT_MS` after its first
- * fragment is given up, in silence.
+ * What comes here is the guest's word: every offset and length is checked, and the store is of fixed size, `REASSEMBLIES_MAX` datagrams
+ * of up to 65,535 bytes. When all are in use, the oldest is given up. A datagram that is not complete `REASSEMBLY_TIMEOUT_MS` after its
+ * first fragment is given up, in silence.
  *
- * Overlap. A fragment that overlaps another one condemns its datagram, with all that may still come of it, until its time is over
- * (RFC 5722, for IPv6; here for IPv4 too). One that brings nothing but bytes which are there already, all of them equal, is a duplicate made by the network and
- * does no harm: it is ignored.
+ * Overlap. A fragment that overlaps another one condemns its datagram, with all that may still come of it, until its time is over (RFC
+ * 5722, for IPv6; here for IPv4 too). One that brings nothing but bytes which are there already, all of them equal, is a duplicate made
+ * by the network and does no harm: it is ignored.
  *
- * Received bytes are kept track of in units of 8, the unit of fragment offsets, one bit each. The last fragment may end in a part of a unit.
+ * Received bytes are kept track of in units of 8, the unit of fragment offsets, one bit each. The last fragment may end in a part of a
+ * unit.
  */
 import { copyBytes, equalBytes } from '../base/bytes.ts';
 import { REASSEMBLIES_MAX, REASSEMBLY_BYTES_MAX, REASSEMBLY_TIMEOUT_MS } from '../base/limits.ts';
@@ -83,9 +84,9 @@ export class Reassembly {
   }
 
   /**
-   * Adds a fragment of the datagram in `probe`: `length` bytes of `view` at `at`, which belong at `offset`. The `frontBytes` (at most `FRONT_BYTES`) at
-   * `frontAt` are kept when `offset` is 0. Returns the number of the datagram when it is complete (the caller takes it out and calls `release`), or
-   * HELD, or INVALID.
+   * Adds a fragment of the datagram in `probe`: `length` bytes of `view` at `at`, which belong at `offset`. The `frontBytes` (at most
+   * `FRONT_BYTES`) at `frontAt` are kept when `offset` is 0. Returns the number of the datagram when it is complete (the caller takes
+   * it out and calls `release`), or HELD, or INVALID.
    */
   add(
     view: DataView,

@@ -1,9 +1,11 @@
 /**
- * The life of datagram flows (UDP, ICMP echo), which have no beginning and no end of their own: opened by the first packet, closed by silence.
+ * The life of datagram flows (UDP, ICMP echo), which have no beginning and no end of their own: opened by the first packet, closed by
+ * silence.
  *
- * The timer of a flow is not moved with each packet. It is set once, and when it fires the flow's last activity tells whether it is over or how long
- * to wait on. Only a DNS flow whose questions are all answered has its timer moved forward: stub resolvers take a new port for each question, and most of
- * a guest's flows would be such empty shells (RFC 4787, REQ-5 b, allows less than two minutes for well-known ports).
+ * The timer of a flow is not moved with each packet. It is set once, and when it fires the flow's last activity tells whether it is
+ * over or how long to wait on. Only a DNS flow whose questions are all answered has its timer moved forward: stub resolvers take a new
+ * port for each question, and most of a guest's flows would be such empty shells (RFC 4787, REQ-5 b, allows less than two minutes for
+ * well-known ports).
  */
 import type { TimerWheel } from '../base/timer-wheel.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
@@ -15,6 +17,9 @@ import { SOCKET_ADDRESS_WORDS } from '../sys/sys.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import type { DatagramDeps } from './datagram-deps.ts';
 import type { DatagramSockets } from './datagram-sockets.ts';
+
+/** The part of the flow table that can be in use before the host's side may open no more. */
+const STRANGERS_SHARE_MAX = 0.75;
 
 const UDP = 17;
 const DNS_PORT = 53;
@@ -71,10 +76,12 @@ export class DatagramFlows {
   }
 
   /**
-   * Makes the flow of a socket with someone on the host's side whom the guest has not spoken to. `address` is who that is, a socket address at `at`; the probe
-   * holds the key, which may have another remote address. Returns -1 when the table is full.
+   * Makes the flow of a socket with someone on the host's side whom the guest has not spoken to. `address` is who that is, a socket
+   * address at `at`; the probe holds the key, which may have another remote address. Returns -1 when the table is full, or fuller than
+   * strangers may make it: who sends from many (forged) addresses to one open port must not lock the guest out.
    */
   openFromHost(socket: number, address: Int32Array, at: number, macHigh: number, macLow: number): number {
+    if (this.#flows.count >= this.#flows.max * STRANGERS_SHARE_MAX) return -1;
     const flow = this.#flows.insert(SIDE.HOST, this.#clock.nowUs);
     if (flow < 0) return flow;
     this.retarget(flow, address, at);

@@ -1,6 +1,7 @@
 /**
- * UDP and ICMP translation on the real kernel, in a network namespace of its own (this file runs itself again in one): its loopback has the addresses
- * that the guest talks to. What is proved here is what the simulated system only claims: segments, merged datagrams, error queues, ping and raw sockets.
+ * UDP and ICMP translation on the real kernel, in a network namespace of its own (this file runs itself again in one): its loopback has
+ * the addresses that the guest talks to. What is proved here is what the simulated system only claims: segments, merged datagrams,
+ * error queues, ping and raw sockets.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

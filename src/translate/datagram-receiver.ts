@@ -1,8 +1,8 @@
 /**
  * Reads host sockets: datagrams into the arena, in batches with room for headers in front of each, and what the error queue says.
  *
- * Each datagram gets room for the largest one, so none is ever cut short; `GuestDatagrams.settle` closes the gaps behind small ones. A socket is read level-triggered
- * and only `DATAGRAMS_PER_TURN_MAX` at a time: what is left is announced again in the next turn.
+ * Each datagram gets room for the largest one, so none is ever cut short; `GuestDatagrams.settle` closes the gaps behind small ones. A
+ * socket is read level-triggered and only `DATAGRAMS_PER_TURN_MAX` at a time: what is left is announced again in the next turn.
  */
 import { DATAGRAMS_PER_TURN_MAX } from '../base/limits.ts';
 import type { Output } from '../graph/node.ts';
@@ -17,7 +17,10 @@ const BATCH_MAX = 64;
 const BATCH_MIN = 8;
 /** The packet's headers and UDP's. */
 const HEADROOM_BYTES: number = FRONT_BYTES + 8;
-/** More than any UDP payload or ICMP message (raw sockets put the IP header in front), such that with the headroom it is a multiple of 4. */
+/**
+ * More than any UDP payload or ICMP message (raw sockets put the IP header in front), such that with the headroom it is a multiple of
+ * 4.
+ */
 const DATAGRAM_BYTES: number = 65_540 + ((4 - (HEADROOM_BYTES % 4)) % 4);
 const STRIDE = HEADROOM_BYTES + DATAGRAM_BYTES;
 /** As much as any ICMP error quotes. */

@@ -7,7 +7,8 @@
  * | OWN      | one flow whose target is not its remote address          | `of[flow]`                      | `flow * 2 + 1`   |
  * | LISTENER | the flows of all callers of a published port             | `of[flow]`                      | negative         |
  *
- * A shared socket is closed with its last flow. The table has a place for every flow and every published port, so it is never full; descriptors may be.
+ * A shared socket is closed with its last flow. The table has a place for every flow and every published port, so it is never full;
+ * descriptors may be.
  */
 import { assert } from '../base/assert.ts';
 import { DATAGRAM_LISTENERS_MAX } from '../base/limits.ts';
@@ -121,7 +122,10 @@ export class DatagramSockets {
     return socket;
   }
 
-  /** Takes over `fd` as a published port that leads to a guest endpoint. Returns it, or -errno (`fd` is closed then): ENOSPC when there are too many. */
+  /**
+   * Takes over `fd` as a published port that leads to a guest endpoint. Returns it, or -errno (`fd` is closed then): ENOSPC when there
+   * are too many.
+   */
   addListener(
     protocol: number,
     interfaceIndex: number,
@@ -249,7 +253,10 @@ export class DatagramSockets {
     return this.#hash(keys, key, keys[key + KEY.PORTS] >>> 16);
   }
 
-  /** Only looked at when a flow opens, and the guest knows its own endpoints anyway: no secret is needed for a chain bounded by its ports. */
+  /**
+   * Only looked at when a flow opens, and the guest knows its own endpoints anyway: no secret is needed for a chain bounded by its
+   * ports.
+   */
   #hash(words: Int32Array, at: number, port: number): number {
     let hash = port;
     for (let word = 0; word < 5; word++) {

@@ -1,8 +1,8 @@
 /**
  * Cuts an IP packet that is larger than the guest's MTU into fragments (RFC 791, section 3.2; RFC 8200, section 4.5).
  *
- * Only for datagrams, which have no other way to become smaller. The packet must be complete: no extension headers or options, checksums done, no segmentation left
- * to the link. Each fragment is a packet of its own, copied behind `packets.used`.
+ * Only for datagrams, which have no other way to become smaller. The packet must be complete: no extension headers or options,
+ * checksums done, no segmentation left to the link. Each fragment is a packet of its own, copied behind `packets.used`.
  */
 import type { Emitter } from '../graph/node.ts';
 import { NO_PACKET, type Packet, type Packets } from '../packet/packets.ts';
@@ -10,7 +10,10 @@ import * as ethernet from '../wire/ethernet.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 
-/** Emits `packet` as fragments of at most `mtu` bytes. Returns how many, or -1 when the arena had no room for all of them (some may have gone then). */
+/**
+ * Emits `packet` as fragments of at most `mtu` bytes. Returns how many, or -1 when the arena had no room for all of them (some may have
+ * gone then).
+ */
 export function emitFragments(packets: Packets, packet: Packet, mtu: number, id: number, output: Emitter): number {
   const ipv4Packet = packets.view.getUint8(packets.network[packet]) >>> 4 === 4;
   const headerBytes = ipv4Packet ? ipv4.HEADER_BYTES : ipv6.HEADER_BYTES + ipv6.FRAGMENT_BYTES;

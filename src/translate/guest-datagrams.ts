@@ -1,8 +1,9 @@
 /**
- * Makes packets for the guest around transport messages that lie in the arena already: the headers are written in front of them, in place.
+ * Makes packets for the guest around transport messages that lie in the arena already: the headers are written in front of them, in
+ * place.
  *
- * Our side of the headers is the flow's *remote* address: the guest believes that it talks to it. A packet that is larger than the guest's MTU is
- * emitted as fragments.
+ * Our side of the headers is the flow's *remote* address: the guest believes that it talks to it. A packet that is larger than the
+ * guest's MTU is emitted as fragments.
  */
 import { type FlowTable, KEY, KEY_WORDS } from '../flow/flow-table.ts';
 import type { GuestLink, GuestLinks } from '../flow/guest-link.ts';
@@ -56,8 +57,9 @@ export class GuestDatagrams {
   }
 
   /**
-   * Moves a received message down to where the next packet of this flow starts, if the gap is larger than the message (what is received has much room, so that any datagram fits).
-   * Returns where it lies now. `headerBytes` of transport header will be written in front of it.
+   * Moves a received message down to where the next packet of this flow starts, if the gap is larger than the message (what is received
+   * has much room, so that any datagram fits). Returns where it lies now. `headerBytes` of transport header will be written in front of
+   * it.
    */
   settle(flow: number, start: number, length: number, headerBytes: number): number {
     const { used, bytes } = this.#packets;
@@ -68,7 +70,10 @@ export class GuestDatagrams {
     return place;
   }
 
-  /** A place in the arena for a packet of so many bytes, virtio-net header included, behind all that was received; -1 and counted where there is no room. */
+  /**
+   * A place in the arena for a packet of so many bytes, virtio-net header included, behind all that was received; -1 and counted where
+   * there is no room.
+   */
   place(bytes: number): number {
     const at = (Math.max(this.#packets.used, this.#reservedEnd) + 3) & ~3;
     if (this.hasRoom() && at + bytes <= this.#packets.bytes.length) return at;
@@ -76,7 +81,10 @@ export class GuestDatagrams {
     return -1;
   }
 
-  /** Makes a packet of the message of `length` bytes at `transport`. Its virtio-net header is zero, its transport checksum the caller's business. */
+  /**
+   * Makes a packet of the message of `length` bytes at `transport`. Its virtio-net header is zero, its transport checksum the caller's
+   * business.
+   */
   wrap(flow: number, transport: number, length: number, protocol: number, hops: number, trafficClass: number): Packet {
     const { view } = this.#packets;
     const link = this.link(flow);

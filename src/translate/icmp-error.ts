@@ -1,11 +1,14 @@
 /**
- * ICMP and ICMPv6 errors to the guest (RFC 792, RFC 1812 section 4.3; RFC 4443): in reply to a packet that we refuse, or for a flow whose host socket failed.
+ * ICMP and ICMPv6 errors to the guest (RFC 792, RFC 1812 section 4.3; RFC 4443): in reply to a packet that we refuse, or for a flow
+ * whose host socket failed.
  *
- * An error for a flow quotes a packet that is long gone: its IP header is rebuilt from the flow's key, and what is known of the transport
- * header follows. It comes from the node that reported it, so that traceroute works, or from the address that the guest talks to.
+ * An error for a flow quotes a packet that is long gone: its IP header is rebuilt from the flow's key, and what is known of the
+ * transport header follows. It comes from the node that reported it, so that traceroute works, or from the address that the guest talks
+ * to.
  *
- * No error is sent about an error, about a fragment but the first, or about multicast: such packets do not get as far as here (`nodes/ip4-input.ts`). Errors are
- * limited in rate (RFC 1812, section 4.3.2.8; RFC 4443, section 2.4, f) by one bucket for all, so a guest can't make us its generator of traffic.
+ * No error is sent about an error, about a fragment but the first, or about multicast: such packets do not get as far as here
+ * (`nodes/ip4-input.ts`). Errors are limited in rate (RFC 1812, section 4.3.2.8; RFC 4443, section 2.4, f) by one bucket for all, so a
+ * guest can't make us its generator of traffic.
  */
 import { isIpv4Words, isLoopbackWords, isUnspecifiedWords } from '../base/address.ts';
 import { copyBytes } from '../base/bytes.ts';
@@ -74,7 +77,10 @@ export class IcmpErrors {
     this.#output = deps.output;
   }
 
-  /** Answers `packet`, whose IP header has been judged, with "unreachable", in the name of the address that it was for. `refusal`: one of `REFUSAL`. */
+  /**
+   * Answers `packet`, whose IP header has been judged, with "unreachable", in the name of the address that it was for. `refusal`: one
+   * of `REFUSAL`.
+   */
   replyTo(packet: Packet, refusal: number): void {
     const { view, network, end, start, rxInterface } = this.#packets;
     const at = network[packet];
@@ -102,10 +108,12 @@ export class IcmpErrors {
   }
 
   /**
-   * Tells the guest that a flow's target can't be reached. `errno`: what the host's socket said, positive. `sequence`: TCP's, of the segment that
-   * could not be delivered; guests believe no error that does not quote it. `mtu` goes with EMSGSIZE.
+   * Tells the guest that a flow's target can't be reached. `errno`: what the host's socket said, positive. `sequence`: TCP's, of the
+   * segment that could not be delivered; guests believe no error that does not quote it. `mtu` goes with EMSGSIZE.
    */
   flowUnreachable(flow: number, errno: number, sequence: number = 0, mtu: number = 0): void {
+    // Too big for what? The error queue will say.
+    if (errno === ERRNO.EMSGSIZE && mtu <= 0) return;
     const ipv4Flow = this.#flows.isIpv4(flow);
     const packet = this.#beginForFlow(flow, ipv4Flow, QUOTED_TRANSPORT_BYTES);
     if (packet === NO_PACKET) return;
@@ -115,8 +123,9 @@ export class IcmpErrors {
   }
 
   /**
-   * Passes on what the error queue of a flow's socket said: `record` as `Sys.receiveError` fills it, `quote` what came back of the failed datagram (its
-   * payload for UDP, the whole message for echo). An error of our own host, or one in the other family's words, is told by its errno.
+   * Passes on what the error queue of a flow's socket said: `record` as `Sys.receiveError` fills it, `quote` what came back of the
+   * failed datagram (its payload for UDP, the whole message for echo). An error of our own host, or one in the other family's words, is
+   * told by its errno.
    */
   flowError(flow: number, record: Int32Array, quote: DataView = NO_QUOTE, sequence: number = 0): void {
     const ipv4Flow = this.#flows.isIpv4(flow);

@@ -1,9 +1,10 @@
 /**
  * Opens the host's sockets for echo requests.
  *
- * A ping socket (SOCK_DGRAM with ICMP or ICMPv6) needs no privilege but that the process's group lies in `net.ipv4.ping_group_range`; the kernel sets the identifier to the socket's
- * "port" and the checksum, and delivers only the replies to it. Where it is refused (EACCES), a raw socket does, if we have CAP_NET_RAW: it delivers every ICMP
- * message of the host, IPv4 with the IP header in front, so who reads it must look at type and identifier. A filter (ICMP_FILTER) keeps the worst of it away in IPv4.
+ * A ping socket (SOCK_DGRAM with ICMP or ICMPv6) needs no privilege but that the process's group lies in `net.ipv4.ping_group_range`;
+ * the kernel sets the identifier to the socket's "port" and the checksum, and delivers only the replies to it. Where it is refused
+ * (EACCES), a raw socket does, if we have CAP_NET_RAW: it delivers every ICMP message of the host, IPv4 with the IP header in front, so
+ * who reads it must look at type and identifier. A filter (ICMP_FILTER) keeps the worst of it away in IPv4.
  */
 import { ERRNO } from '../sys/errno.ts';
 import { RAW, SOL } from '../sys/options.ts';

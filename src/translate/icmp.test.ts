@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
+import fc from 'fast-check';
 import { type FlowTable, TARGET_WORDS } from '../flow/flow-table.ts';
 import { VERDICT } from '../flow/policy.ts';
 import * as make from '../nodes/packet-fixtures.test.ts';
@@ -185,5 +186,29 @@ describe('icmp: errors and refusals', () => {
     const [first, second] = bench.taken().map(({ frame }) => frame);
     assert.deepEqual(first.slice(34, 36), [3, 13]);
     assert.deepEqual(second.slice(54, 56), [1, 1]);
+  });
+});
+
+describe('icmp: any bytes', () => {
+  it('change nothing but counters, or are one echo', () => {
+    const options = {
+      policy: { decide: (_: FlowTable, flow: number) => (flow % 2 === 0 ? VERDICT.ALLOW : VERDICT.LOCAL) },
+    };
+    const bytes = fc.array(fc.integer({ min: 0, max: 255 }), { maxLength: 64 });
+    const type = fc.constantFrom(0, 3, 8, 11, 128, 129, 255);
+    start({ ...options, flowsMax: 8 });
+    sys.network.ping('*', pingService);
+    fc.assert(
+      fc.property(type, fc.constantFrom(0, 0, 1), bytes, fc.boolean(), (kind, code, rest, six) => {
+        const frame6 = make.ethernet(0x86dd, make.ip6(58, make.icmp6(kind, code, rest)));
+        bench.turn(six ? frame6 : make.ethernet(0x800, make.ip4(1, make.icmp4(kind, code, rest))));
+        for (const { frame } of settle()) {
+          const at = frame[12] === 8 ? 34 : 54;
+          const pseudo = at === 34 ? [] : [...frame.slice(22, 54), 0, 58, ...make.u16(frame.length - at)];
+          assert.equal(make.checksum([...pseudo, ...frame.slice(at)]), 0);
+        }
+      }),
+      { numRuns: 200 },
+    );
   });
 });

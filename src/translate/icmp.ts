@@ -1,17 +1,21 @@
 /**
- * ICMP and ICMPv6 echo: the guest's pings go out by sockets of the host (RFC 792; RFC 4443, section 4; behaviour of address translators: RFC 5508).
+ * ICMP and ICMPv6 echo: the guest's pings go out by sockets of the host (RFC 792; RFC 4443, section 4; behaviour of address
+ * translators: RFC 5508).
  *
  * ## Theory of operation
  *
- * A flow is a guest, its identifier and the address that it pings. All flows of one guest and identifier share a socket (`icmp-socket.ts`), as those of a UDP endpoint do; a flow whose target
- * policy has mapped has a socket of its own, connected to the target. The message goes out as it came; the host may have given the socket another identifier, which is
- * set right in the replies and in what errors quote. The sequence number is never touched.
+ * A flow is a guest, its identifier and the address that it pings. All flows of one guest and identifier share a socket
+ * (`icmp-socket.ts`), as those of a UDP endpoint do; a flow whose target policy has mapped has a socket of its own, connected to the
+ * target. The message goes out as it came; the host may have given the socket another identifier, which is set right in the replies and
+ * in what errors quote. The sequence number is never touched.
  *
- * What comes back on the error queue (time exceeded, unreachable) goes to the guest as ICMP from the node that sent it: `traceroute -I` and `mtr` work. Hop counts are carried over both ways.
+ * What comes back on the error queue (time exceeded, unreachable) goes to the guest as ICMP from the node that sent it: `traceroute -I`
+ * and `mtr` work. Hop counts are carried over both ways.
  *
  * Pings to an address of our own (VERDICT.LOCAL) are answered here, in place.
  *
- * Where neither ping sockets nor raw sockets are to be had, pings are answered with "administratively prohibited", and `unavailable` says so for the log.
+ * Where neither ping sockets nor raw sockets are to be had, pings are answered with "administratively prohibited", and `unavailable`
+ * says so for the log.
  *
  * *Timers.* 60 s of silence (RFC 5508, section 3.2). *Limits.* The flow table; descriptors.
  *
@@ -177,7 +181,10 @@ export class IcmpTranslate implements PollHandler, SendSink, DatagramSink {
     this.#errors.flowError(flow, record, quote);
   }
 
-  /** The flow that a message of this socket belongs to, or -1. A raw socket hears of everybody's pings, so there the identifier must be the guest's. */
+  /**
+   * The flow that a message of this socket belongs to, or -1. A raw socket hears of everybody's pings, so there the identifier must be
+   * the guest's.
+   */
   #flowOf(socket: number, words: Int32Array, address: number, identifier: number): number {
     let flow = this.sockets.flow[socket];
     if (this.sockets.kind[socket] === SOCKET_KIND.SHARED) {

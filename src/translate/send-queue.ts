@@ -1,13 +1,13 @@
 /**
  * Datagrams on their way to host sockets: gathered while a frame is processed, then sent with one sendmmsg per socket, in order.
  *
- * Neighbours in the arena that go to the same place and are of one size are moved together and leave as segments of one large datagram (UDP_SEGMENT):
- * moving 1,500 bytes costs some 50 ns, a datagram's way through the host's stack some 700. As the kernel demands, the segments are of equal size but for the
- * last, which may be shorter, at most 64, and 65,507 bytes in all. Where it refuses (EINVAL, EMSGSIZE: a segment larger than the path takes; EIO: no checksum offload) they go
- * one by one, and the socket remembers.
+ * Neighbours in the arena that go to the same place and are of one size are moved together and leave as segments of one large datagram
+ * (UDP_SEGMENT): moving 1,500 bytes costs some 50 ns, a datagram's way through the host's stack some 700. As the kernel demands, the
+ * segments are of equal size but for the last, which may be shorter, at most 64, and 65,507 bytes in all. Where it refuses (EINVAL,
+ * EMSGSIZE: a segment larger than the path takes; EIO: no checksum offload) they go one by one, and the socket remembers.
  *
- * A full send buffer (EAGAIN, ENOBUFS) loses datagrams, as a full queue of a router would; they are counted. An error that ICMP left on the socket belongs to an earlier datagram: it is fetched
- * from the error queue, and the datagram in hand is tried again.
+ * A full send buffer (EAGAIN, ENOBUFS) loses datagrams, as a full queue of a router would; they are counted. An error that ICMP left on
+ * the socket belongs to an earlier datagram: it is fetched from the error queue, and the datagram in hand is tried again.
  */
 import { FRAME_PACKETS_MAX } from '../graph/node.ts';
 import type { Packets } from '../packet/packets.ts';
@@ -90,8 +90,9 @@ export class SendQueue {
   }
 
   /**
-   * Adds the datagram of `length` bytes at `start`, which came in the packet whose headers begin at `arrivedStart`. `segment`: what it is to be cut into, 0: nothing.
-   * `hops`, `trafficClass`: -1 for the socket's own. The receiver's socket address is at `addressAt` of `address`.
+   * Adds the datagram of `length` bytes at `start`, which came in the packet whose headers begin at `arrivedStart`. `segment`: what it
+   * is to be cut into, 0: nothing. `hops`, `trafficClass`: -1 for the socket's own. The receiver's socket address is at `addressAt` of
+   * `address`.
    */
   add(
     socket: number,

@@ -1,8 +1,9 @@
 /**
  * UDP from the host's sockets to the guest: which flow a datagram belongs to, and the packets that it becomes. See `udp.ts`.
  *
- * Where the guest takes merged datagrams (USO), neighbours of one batch that belong together are merged here, whether the kernel has merged them already (UDP_GRO)
- * or not: one packet is *open* and grows until something comes that does not fit. Moving 1,500 bytes costs some 50 ns, a packet's way into the guest some 1,500.
+ * Where the guest takes merged datagrams (USO), neighbours of one batch that belong together are merged here, whether the kernel has
+ * merged them already (UDP_GRO) or not: one packet is *open* and grows until something comes that does not fit. Moving 1,500 bytes
+ * costs some 50 ns, a packet's way into the guest some 1,500.
  */
 import { isLoopbackWords } from '../base/address.ts';
 import type { CallerMap } from '../flow/caller-map.ts';
@@ -35,7 +36,10 @@ const PAYLOAD_BYTES_MAX = 65_507;
 const SEGMENTS_MAX = 64;
 
 export class UdpInbound {
-  /** Datagrams that nobody asked for and that the guest is not to see (from the host's loopback, from its own address), or for which there was no room. */
+  /**
+   * Datagrams that nobody asked for and that the guest is not to see (from the host's loopback, from its own address), or for which
+   * there was no room.
+   */
   refused: number = 0;
 
   readonly #packets: Packets;

@@ -8,8 +8,9 @@
  * | IP_RECVTTL, RECVTOS | hop count and traffic class reach the guest as they came                                 |
  * | UDP_GRO             | where the guest takes merged datagrams: many in one read                                 |
  *
- * Path MTU discovery is the host's own (the default, IP_PMTUDISC_WANT): a datagram that is too large for the path is cut into fragments by the host, even where the guest set "don't
- * fragment". The guest's idea of the MTU is that of its link, and Linux sets that bit on every datagram that fits there.
+ * Path MTU discovery is the host's own (the default, IP_PMTUDISC_WANT): a datagram that is too large for the path is cut into fragments
+ * by the host, even where the guest set "don't fragment". The guest's idea of the MTU is that of its link, and Linux sets that bit on
+ * every datagram that fits there.
  */
 import { IP, IPV6, SO, SOL, UDP } from '../sys/options.ts';
 import { SOCKET_ADDRESS_WORDS, SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE, type Sys } from '../sys/sys.ts';

@@ -190,6 +190,19 @@ describe('udp: mapping and filtering', () => {
     assert.equal(bench.flows.count, 2);
   });
 
+  it('leaves a quarter of the flow table to the guest, whoever knocks', () => {
+    start({ flowsMax: 16 });
+    sys.network.datagram('*', 53, {});
+    bench.turn(datagram4([1]));
+    for (let i = 0; i < 20; i++) {
+      sys.network.send(endpoint(`198.51.100.${i}`, 777), endpoint('203.0.113.1', 4000), Uint8Array.of(42));
+    }
+    assert.equal(settle().length, 11);
+    assert.equal(bench.flows.count, 12);
+    bench.turn(...[1, 2, 3, 4].map((i) => datagram4([1], [192, 0, 2, 10 + i])));
+    assert.equal(bench.flows.count, 16);
+  });
+
   it('gives a flow with a mapped target its own socket, and its answers the remote address', () => {
     const decide = (flows: FlowTable, flow: number): number => {
       flows.targets.set([0, 0, 0xffff, 0x7f000035, 5353], flow * TARGET_WORDS);

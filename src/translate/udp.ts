@@ -5,30 +5,36 @@
  *
  *     guest endpoint  --- datagrams --->  [flow: guest, remote]  --- one socket per guest endpoint --->  remote
  *
- * *Mapping* (RFC 4787, section 4.1: endpoint-independent). All that a guest sends from one address and port leaves by one socket, unconnected and bound to the same port number where the host has
- * it free. So a guest that asks a STUN server which port it has gets an answer that is true for everyone.
+ * *Mapping* (RFC 4787, section 4.1: endpoint-independent). All that a guest sends from one address and port leaves by one socket,
+ * unconnected and bound to the same port number where the host has it free. So a guest that asks a STUN server which port it has gets
+ * an answer that is true for everyone.
  *
- * *Filtering* (section 5: endpoint-independent, "full cone"). A datagram from a stranger to such a socket makes a flow, with origin HOST, and is delivered. Not
- * from the host's loopback, nor from the guest's own address: those mean something else inside.
+ * *Filtering* (section 5: endpoint-independent, "full cone"). A datagram from a stranger to such a socket makes a flow, with origin
+ * HOST, and is delivered. Not from the host's loopback, nor from the guest's own address: those mean something else inside.
  *
- * *Mapped targets.* Where policy sends a flow elsewhere than to its remote address (DNS, the host's loopback), it gets a socket of its own, connected to the target. What comes in there can only be
- * the answer, and belongs to that remote address by construction. Target and guest may be of different IP versions.
+ * *Mapped targets.* Where policy sends a flow elsewhere than to its remote address (DNS, the host's loopback), it gets a socket of its
+ * own, connected to the target. What comes in there can only be the answer, and belongs to that remote address by construction. Target
+ * and guest may be of different IP versions.
  *
- * *Published ports.* A socket of the host that was bound in advance; each caller becomes a flow, and the guest's answers leave by that same socket.
+ * *Published ports.* A socket of the host that was bound in advance; each caller becomes a flow, and the guest's answers leave by that
+ * same socket.
  *
- * *Out.* While a frame is processed, datagrams are judged and queued by socket (`send-queue.ts`, which merges neighbours); the queue is sent at the end of the frame, from the arena. A super-packet (USO)
- * goes out as it is and the host's kernel cuts it.
+ * *Out.* While a frame is processed, datagrams are judged and queued by socket (`send-queue.ts`, which merges neighbours); the queue is
+ * sent at the end of the frame, from the arena. A super-packet (USO) goes out as it is and the host's kernel cuts it.
  *
- * *In* (`datagram-receiver.ts`). Payloads are read into the arena with room in front, where the headers are written. What the kernel merged (UDP_GRO, only asked for where the link
- * segments) goes to the guest in one piece, and what it did not merge is merged where it can be (`udp-inbound.ts`). A datagram larger than the guest's MTU is cut into IP fragments.
+ * *In* (`datagram-receiver.ts`). Payloads are read into the arena with room in front, where the headers are written. What the kernel
+ * merged (UDP_GRO, only asked for where the link segments) goes to the guest in one piece, and what it did not merge is merged where it
+ * can be (`udp-inbound.ts`). A datagram larger than the guest's MTU is cut into IP fragments.
  *
- * *Errors.* ICMP errors of the host's socket go back to the guest as ICMP, with the node that sent them, so traceroute works. A hop count other than 64 is carried over, and so is the traffic
- * class.
+ * *Errors.* ICMP errors of the host's socket go back to the guest as ICMP, with the node that sent them, so traceroute works. A hop
+ * count other than 64 is carried over, and so is the traffic class.
  *
- * *Timers.* 30 s; 120 s once datagrams went both ways (RFC 4787, section 4.3: not less than two minutes); DNS that has been answered, 3 s.
+ * *Timers.* 30 s; 120 s once datagrams went both ways (RFC 4787, section 4.3: not less than two minutes); 3 s for
+ * DNS that has been answered.
  *
- * *Limits.* Flows: the flow table; a new one in a full table is answered with ICMP. Sockets: descriptors; a flow that gets none is answered with ICMP. A full socket buffer loses datagrams, which
- * are counted (`sendQueue.dropped`). Multicast and broadcast do not get here. "Don't fragment" is not carried over (`udp-socket.ts`).
+ * *Limits.* Flows: the flow table; a new one in a full table is answered with ICMP, and strangers may not fill its last quarter.
+ * Sockets: descriptors; a flow that gets none is answered with ICMP. A full socket buffer loses datagrams, which are counted
+ * (`sendQueue.dropped`). Multicast and broadcast do not get here. "Don't fragment" is not carried over (`udp-socket.ts`).
  */
 import type { CallerMap } from '../flow/caller-map.ts';
 import { type FlowTable, KEY, OUTCOME, TARGET_WORDS } from '../flow/flow-table.ts';
