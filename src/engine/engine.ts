@@ -59,6 +59,8 @@ export interface EngineOptions {
   readonly observer: (flows: FlowTable) => FlowObserver;
   /** 32 random bits. */
   readonly random: () => number;
+  /** Bytes held for hosts that do not read, all TCP flows together; `TCP_HELD_BYTES_TOTAL_MAX` unless said. */
+  readonly heldBytesMax?: number;
 }
 
 interface Interface extends PollHandler {
@@ -130,7 +132,9 @@ export class Engine {
       observer: options.observer(this.flows),
       output: this.#output,
       tokens: this.#tokens,
+      names: options.names,
       random: options.random,
+      ...(options.heldBytesMax === undefined ? {} : { heldBytesMax: options.heldBytesMax }),
     };
     this.errors = new IcmpErrors(deps);
     this.tcp = new TcpTranslate({ ...deps, errors: this.errors });
@@ -206,6 +210,8 @@ export class Engine {
       const token = this.#events[i * POLL_EVENT_WORDS + 1]!;
       if (token < 0) this.#tokens.dispatch(this.#events[i * POLL_EVENT_WORDS]!, token);
     }
+    // Shared sockets may have filled the arena, which the links are read into.
+    this.#output.flush();
     for (let i = 0; i < this.#interfaces.length; i++) {
       if (this.#receive(this.#interfaces[i]!)) more = true;
     }

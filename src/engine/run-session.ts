@@ -26,6 +26,7 @@ import type { FlowSink } from './flow-record.ts';
 import { FlowReporter } from './flow-reporter.ts';
 import { openPcapFile, type PcapFile } from './pcap-file.ts';
 import { openPublished, type PublishedSocket } from './publish.ts';
+import { ResolverWatch } from './resolver-watch.ts';
 import type { PublishRule, RunOptions } from './run-options.ts';
 import { waitUntilDelivered } from './session-delivery.ts';
 import {
@@ -151,7 +152,7 @@ class Session {
       localNames: new Map(network.hostAddresses.length > 0 ? [[HOST_NAME, network.hostAddresses]] : []),
       observer: (flows) => {
         reporter = new FlowReporter(flows, this.#names, sinks, () => sys.nowUs());
-        return reporter;
+        return new ResolverWatch(flows, policy, reporter);
       },
       random: randomWord,
     });

@@ -78,10 +78,15 @@ export class HostPolicy implements Policy, CallerMap {
     return this.#config;
   }
 
-  /** The resolver that new questions go to did not answer: the next one is asked from now on. */
-  resolverFailed(): void {
-    const count = this.#config.resolvers.length;
-    if (count > 0) this.#resolver = (this.#resolver + 1) % count;
+  /** A flow to a resolver got no answer. If that is the one that new questions go to, the next one is asked from now on. */
+  resolverUnanswered(flows: FlowTable, flow: number): void {
+    const { resolvers } = this.#config;
+    const asked = resolvers[this.#resolver];
+    const at = flow * TARGET_WORDS;
+    const { targets } = flows;
+    const target = new IpAddress(targets[at], targets[at + 1], targets[at + 2], targets[at + 3]);
+    if (asked === undefined || !equalAddress(asked.address, target)) return;
+    this.#resolver = (this.#resolver + 1) % resolvers.length;
   }
 
   decide(flows: FlowTable, flow: number): number {

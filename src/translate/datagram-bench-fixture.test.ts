@@ -4,6 +4,7 @@ import { TimerWheel } from '../base/timer-wheel.ts';
 import type { CallerMap } from '../flow/caller-map.ts';
 import { FlowTable, OUTCOME_NAMES } from '../flow/flow-table.ts';
 import type { GuestLink } from '../flow/guest-link.ts';
+import { NameTable } from '../flow/names.ts';
 import { Neighbours } from '../flow/neighbours.ts';
 import { type Policy, VERDICT } from '../flow/policy.ts';
 import type { PollHandler, TokenSpace } from '../flow/poll-handler.ts';
@@ -36,6 +37,8 @@ export interface BenchOptions {
   readonly mtu?: number;
   readonly flowsMax?: number;
   readonly policy?: Policy;
+  /** Hears of flows that end, while their columns can be read. */
+  readonly closed?: (flow: number) => void;
 }
 
 const ALLOW: Policy = { decide: () => VERDICT.ALLOW };
@@ -94,9 +97,16 @@ export class Bench {
       timers: this.#timers,
       neighbours: this.neighbours,
       policy: options.policy ?? ALLOW,
-      observer: { opened: () => this.opened++, closed: (flow) => this.ended.push(this.#text(flow)) },
+      observer: {
+        opened: () => this.opened++,
+        closed: (flow) => {
+          this.ended.push(this.#text(flow));
+          options.closed?.(flow);
+        },
+      },
       tokens: this.#tokens(),
       errors: this.errors,
+      names: new NameTable(16),
     };
     this.udp = new UdpTranslate(deps, CALLERS);
     this.icmp = new IcmpTranslate(deps);

@@ -3,6 +3,7 @@ import type { TimerWheel } from '../base/timer-wheel.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
 import type { FlowTable } from '../flow/flow-table.ts';
 import type { GuestLinks } from '../flow/guest-link.ts';
+import type { NameTable } from '../flow/names.ts';
 import type { Neighbours } from '../flow/neighbours.ts';
 import type { FlowObserver, Policy } from '../flow/policy.ts';
 import type { TokenSpace } from '../flow/poll-handler.ts';
@@ -28,4 +29,6 @@ export interface DatagramDeps {
   readonly output: Output;
   readonly tokens: TokenSpace;
   readonly errors: IcmpErrors;
+  /** Learns from the DNS answers that pass. */
+  readonly names: NameTable;
 }

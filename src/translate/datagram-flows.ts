@@ -26,6 +26,12 @@ const DNS_PORT = 53;
 /** How long an answered DNS flow waits for another question, or for the answer's duplicate. */
 const DNS_ANSWERED_MS = 3000;
 
+/**
+ * How long a question that policy has sent to one of the host's resolvers may stay unanswered: less than the 5 s after which the C library asks again
+ * (resolv.conf(5), timeout), so that it gets a new flow then, and with it the next resolver.
+ */
+const DNS_UNANSWERED_MS = 4000;
+
 /** The word of a socket address that holds the port. */
 const PORT = 4;
 
@@ -71,7 +77,7 @@ export class DatagramFlows {
   activate(flow: number, socket: number): void {
     if (socket >= 0) this.#sockets.attach(flow, socket);
     this.#flows.setActive(flow);
-    this.#timers.set(flow, this.#clock.nowUs / 1000 + this.#onewayMs);
+    this.#timers.set(flow, this.#clock.nowUs / 1000 + this.#silenceMs(flow));
     this.#observer.opened(flow);
   }
 
@@ -143,6 +149,11 @@ export class DatagramFlows {
     return true;
   }
 
+  /** Whether the flow asks one of the host's resolvers, and has not heard from it. */
+  isUnansweredResolver(flow: number): boolean {
+    return this.#isDns(flow) && this.#flows.packetsIn[flow] === 0 && this.isMapped(flow);
+  }
+
   /** Ends an active flow before its time. */
   kill(flow: number): void {
     this.#end(flow, OUTCOME.killed);
@@ -169,6 +180,7 @@ export class DatagramFlows {
 
   #silenceMs(flow: number): number {
     if (this.#isAnsweredDns(flow)) return DNS_ANSWERED_MS;
+    if (this.isUnansweredResolver(flow)) return DNS_UNANSWERED_MS;
     const bothWays = this.#flows.packetsIn[flow] > 0 && this.#flows.packetsOut[flow] > 0;
     return bothWays && !this.#isDns(flow) ? this.#bothWaysMs : this.#onewayMs;
   }

@@ -5,9 +5,11 @@
  * merged them already (UDP_GRO) or not: one packet is *open* and grows until something comes that does not fit. Moving 1,500 bytes
  * costs some 50 ns, a packet's way into the guest some 1,500.
  */
+
 import { isLoopbackWords } from '../base/address.ts';
 import type { CallerMap } from '../flow/caller-map.ts';
 import { type FlowTable, TARGET_WORDS } from '../flow/flow-table.ts';
+import type { NameTable } from '../flow/names.ts';
 import { type Neighbours, NO_NEIGHBOUR } from '../flow/neighbours.ts';
 import { type Packet, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { SOCKET_ADDRESS_WORDS } from '../sys/sys.ts';
@@ -28,6 +30,7 @@ const CLASS = 4;
 const ADDRESS = 6;
 const PORT = 4;
 
+const DNS_PORT = 53;
 const HOPS_DEFAULT = 64;
 const NONE = -1;
 
@@ -49,6 +52,7 @@ export class UdpInbound {
   readonly #datagrams: GuestDatagrams;
   readonly #neighbours: Neighbours;
   readonly #callers: CallerMap;
+  readonly #names: NameTable;
   readonly #caller: Int32Array = new Int32Array(SOCKET_ADDRESS_WORDS);
   /** The open packet: its flow (-1: there is none), where its payload lies, and what its datagrams have in common. */
   #openFlow: number = NONE;
@@ -72,6 +76,7 @@ export class UdpInbound {
     this.#life = life;
     this.#datagrams = datagrams;
     this.#callers = callers;
+    this.#names = deps.names;
   }
 
   /** A datagram lies in the arena, with room in front; the record at `at` says where and from whom. */
@@ -82,6 +87,9 @@ export class UdpInbound {
       return;
     }
     this.#life.got(flow, records[at + LENGTH]);
+    if (this.#flows.remotePort(flow) === DNS_PORT) {
+      this.#names.learn(this.#packets.view, records[at + START], records[at + START] + records[at + LENGTH]);
+    }
     const hops = records[at + HOPS] < 1 ? HOPS_DEFAULT : records[at + HOPS];
     this.#deliver(flow, records[at + START], records[at + LENGTH], records[at + SEGMENT], hops, records[at + CLASS]);
   }

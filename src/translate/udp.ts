@@ -171,6 +171,8 @@ export class UdpTranslate implements GraphNode, PollHandler, SendSink, DatagramS
     if (flow === NONE) return;
     this.#life.failed(flow, record[0]);
     this.#errors.flowError(flow, record, quote);
+    // The next question shall go to another resolver, and not by this flow.
+    if (this.#life.isUnansweredResolver(flow)) this.#life.kill(flow);
   }
 
   #input(packets: Packets, packet: number): number {
