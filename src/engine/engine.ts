@@ -204,6 +204,7 @@ export class Engine {
   turn(): boolean {
     if (this.#closed) return false;
     this.#clock.nowUs = this.sys.nowUs();
+    const newest = this.flows.opened;
     const collected = this.sys.pollCollect(this.poll, this.#events, TURN_EVENTS_MAX);
     let more = collected === TURN_EVENTS_MAX;
     for (let i = 0; i < collected; i++) {
@@ -217,7 +218,9 @@ export class Engine {
     }
     for (let i = 0; i < collected; i++) {
       const token = this.#events[i * POLL_EVENT_WORDS + 1]!;
-      if (token >= 0) this.#hostReady(token >> 1, this.#events[i * POLL_EVENT_WORDS]!);
+      // An event was collected for who held the number then: a flow that has taken it since has none of its own yet.
+      if (token < 0 || this.flows.id[token >> 1]! > newest) continue;
+      this.#hostReady(token >> 1, this.#events[i * POLL_EVENT_WORDS]!);
     }
     if (this.tcp.service()) more = true;
     this.#output.flush();
@@ -291,7 +294,7 @@ export class Engine {
     else this.icmp.timerExpired(flow, this.#clock.nowUs);
   }
 
-  /** Returns whether there are more timers due than one round takes. */
+  /** Runs the timers that are due, and what flows come to owe by them. Returns whether there is more of either. */
   #runTimers(): boolean {
     const nowMs = this.#clock.nowUs / 1000;
     const count = this.#timers.advance(nowMs, this.#expired);
@@ -299,8 +302,10 @@ export class Engine {
       this.#timerExpired(this.#expired[i]!);
     }
     if (nowMs >= this.#housekeepingMs) this.#keepHouse(nowMs);
-    if (count > 0) this.#output.flush();
-    return count === this.#expired.length;
+    if (count === 0) return false;
+    const more = this.tcp.service();
+    this.#output.flush();
+    return more || count === this.#expired.length;
   }
 
   #keepHouse(nowMs: number): void {

@@ -41,6 +41,8 @@ export const FLAG = {
   PROBING: 0x800,
   /** The host's socket has its end or an error in it, behind whatever can be read: no further event will say so. */
   HOST_HUNG_UP: 0x1000,
+  /** The host's socket has failed with an error that is taken from it already: where its bytes end is not the end of the stream. */
+  HOST_FAILED: 0x2000,
 } as const;
 
 /** What a flow has to do before the turn ends. */
@@ -67,6 +69,8 @@ export class TcpColumns {
   readonly sndMax: Int32Array;
   /** The guest's window in bytes, counted from SND.UNA. */
   readonly sndWnd: Int32Array;
+  /** The sequence number of the segment that told it (SND.WL1). */
+  readonly sndWl1: Int32Array;
   readonly guestScale: Uint8Array;
   /** Payload bytes of one segment to the guest, at most. */
   readonly mss: Uint16Array;
@@ -103,6 +107,7 @@ export class TcpColumns {
     this.sndNxt = new Int32Array(max);
     this.sndMax = new Int32Array(max);
     this.sndWnd = new Int32Array(max);
+    this.sndWl1 = new Int32Array(max);
     this.guestScale = new Uint8Array(max);
     this.mss = new Uint16Array(max);
     this.cwnd = new Int32Array(max);
@@ -124,7 +129,7 @@ export class TcpColumns {
     this.wheelMs = new Float64Array(max);
   }
 
-  /** Makes the entry of a new flow: `iss` is our initial sequence number, `mss` what a segment to the guest may carry. */
+  /** Makes the entry of a new flow, but for `dirty`, which belongs to the queue: `iss` is our initial sequence number, `mss` what a segment to the guest may carry. */
   reset(flow: number, phase: number, iss: number, mss: number): void {
     this.phase[flow] = phase;
     this.flags[flow] = 0;
@@ -132,6 +137,7 @@ export class TcpColumns {
     this.sndNxt[flow] = iss;
     this.sndMax[flow] = iss;
     this.sndWnd[flow] = 0;
+    this.sndWl1[flow] = 0;
     this.guestScale[flow] = 0;
     this.mss[flow] = mss;
     this.cwnd[flow] = CWND_UNLIMITED;

@@ -28,4 +28,6 @@ export interface TcpDeps {
   readonly errors: IcmpErrors;
   /** 32 random bits: for initial sequence numbers. */
   readonly random: () => number;
+  /** Bytes held for hosts, all flows together; `TCP_HELD_BYTES_TOTAL_MAX` unless said. */
+  readonly heldBytesMax?: number;
 }

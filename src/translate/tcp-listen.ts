@@ -8,6 +8,7 @@ import type { CallerMap } from '../flow/caller-map.ts';
 import { type FlowTable, KEY } from '../flow/flow-table.ts';
 import { type Neighbours, NO_NEIGHBOUR } from '../flow/neighbours.ts';
 import type { PollHandler } from '../flow/poll-handler.ts';
+import { ERRNO } from '../sys/errno.ts';
 import { SO, SOL } from '../sys/options.ts';
 import { POLL, POLL_OPERATION, SOCKET_ADDRESS_WORDS } from '../sys/sys.ts';
 import * as tcp from '../wire/tcp.ts';
@@ -55,12 +56,12 @@ export class TcpListeners implements PollHandler {
 
   ready(_events: number, token: number): void {
     const listener = this.#listeners.get(token);
-    if (listener !== undefined) this.#accept(listener);
+    if (listener !== undefined) this.#accept(listener, token);
   }
 
   /** Looks again at all listeners: some may have callers that came when there was no descriptor for them, or too many at once. */
   retry(): void {
-    for (const listener of this.#listeners.values()) this.#accept(listener);
+    for (const [token, listener] of this.#listeners) this.#accept(listener, token);
   }
 
   closeAll(): void {
@@ -71,15 +72,20 @@ export class TcpListeners implements PollHandler {
     this.#listeners.clear();
   }
 
-  #accept(listener: TcpListener): void {
+  #accept(listener: TcpListener, token: number): void {
     for (let accepted = 0; accepted < ACCEPTED_PER_TURN_MAX; accepted++) {
       const fd = this.#deps.sys.accept(listener.fd, this.#caller);
+      // That caller has gone while it waited (accept(2)).
+      if (fd === -ERRNO.ECONNABORTED) continue;
       if (fd < 0) return;
       if (!this.#introduce(listener, fd)) {
         this.#deps.sys.setOption(fd, SOL.SOCKET, SO.LINGER, 0);
         this.#deps.sys.close(fd);
       }
     }
+    // There may be more: to be told so again in the next turn.
+    const { sys, poll } = this.#deps;
+    sys.pollControl(poll, POLL_OPERATION.MODIFY, listener.fd, POLL.IN | POLL.EDGE, token);
   }
 
   #introduce(listener: TcpListener, fd: number): boolean {

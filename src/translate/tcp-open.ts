@@ -23,7 +23,7 @@ import * as ethernet from '../wire/ethernet.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import * as tcp from '../wire/tcp.ts';
-import { FLAG, PHASE, type TcpColumns } from './tcp-columns.ts';
+import { FLAG, PHASE, RTO_INITIAL_MS, type TcpColumns } from './tcp-columns.ts';
 import type { TcpDeps } from './tcp-deps.ts';
 import { type TcpSegments, UNSCALED } from './tcp-segments.ts';
 import type { TcpSender } from './tcp-send.ts';
@@ -44,7 +44,7 @@ export class TcpOpener {
   readonly #options: Int32Array = new Int32Array(tcp.OPTION_WORDS);
   readonly #target: Int32Array = new Int32Array(SOCKET_ADDRESS_WORDS);
   readonly #errorRecord: Int32Array = new Int32Array(ERROR_RECORD_WORDS);
-  /** Flows whose connect(2) failed at once, and the errno of each. */
+  /** Flows whose connect(2) failed at once: number, id, errno. */
   readonly #failed: number[] = [];
 
   constructor(deps: TcpDeps, columns: TcpColumns, segments: TcpSegments, sender: TcpSender) {
@@ -76,7 +76,7 @@ export class TcpOpener {
     this.#takeSyn(flow, packet);
     const error = this.#connect(flow, this.#timeToLive(packet));
     if (error === -ERRNO.EMFILE || error === -ERRNO.ENFILE) return this.#withoutSocket(flow);
-    if (error < 0) this.#failed.push(flow, -error);
+    if (error < 0) this.#failed.push(flow, flows.id[flow], -error);
     return flow;
   }
 
@@ -85,16 +85,17 @@ export class TcpOpener {
     const outcome = outcomeOf(errno);
     if (outcome === OUTCOME.unreachable) this.#tellUnreachable(flow, errno);
     else if (outcome !== OUTCOME.timeout) this.#segments.control(flow, tcp.RST | tcp.ACK, 0);
-    this.#flows.outcome[flow] = outcome;
-    this.#deps.observer.opened(flow);
     close(flow, outcome);
   }
 
+  /** A flow that the guest has ended in the same frame is not there any more, and its number may be another's. */
   reportFailures(close: CloseFlow): void {
-    while (this.#failed.length > 0) {
-      const errno = this.#failed.pop()!;
-      this.failed(this.#failed.pop()!, errno, close);
+    for (let i = 0; i < this.#failed.length; i += 3) {
+      const flow = this.#failed[i];
+      const isThere = this.#tcp.phase[flow] === PHASE.CONNECTING && this.#flows.id[flow] === this.#failed[i + 1];
+      if (isThere) this.failed(flow, this.#failed[i + 2], close);
     }
+    this.#failed.length = 0;
   }
 
   /** The host's socket is connected: the guest may know. */
@@ -113,6 +114,7 @@ export class TcpOpener {
     columns.phase[flow] = PHASE.OPEN;
     columns.sndUna[flow] = columns.sndNxt[flow];
     columns.retries[flow] = 0;
+    columns.rtoMs[flow] = RTO_INITIAL_MS;
   }
 
   /** A caller's socket `fd` becomes a flow with the key in the probe, and the guest gets a SYN. Returns the flow, or -1. */
@@ -128,7 +130,12 @@ export class TcpOpener {
     this.#tcp.reset(flow, PHASE.SYN_SENT, this.#deps.random() | 0, MSS_MIN);
     this.#setSocketOptions(fd);
     this.#sender.adopt(flow);
-    this.#watch(flow);
+    if (this.#watch(flow) < 0) {
+      flows.hostFd[flow] = -1;
+      this.#tcp.phase[flow] = PHASE.NONE;
+      flows.remove(flow);
+      return -1;
+    }
     this.#tcp.flags[flow] |= FLAG.HOST_READABLE;
     this.sendHandshake(flow);
     this.#deps.observer.opened(flow);
@@ -186,6 +193,7 @@ export class TcpOpener {
     columns.mss[flow] = Math.min(Math.max(mss, MSS_MIN), this.#segments.ourMss(flow));
     columns.rcvNxt[flow] = (tcp.sequence(view, at) + 1) | 0;
     columns.rcvEdge[flow] = columns.rcvNxt[flow];
+    columns.sndWl1[flow] = tcp.sequence(view, at);
   }
 
   #timeToLive(packet: number): number {

@@ -103,7 +103,7 @@ export class TcpReceiver {
     let error = 0;
     if (bytes > 0) {
       if ((this.#tcp.flags[flow] & FLAG.HOST_BROKEN) !== 0) this.#unchain(flow);
-      else if (this.#held.isUsed(flow)) this.#hold(flow, 0);
+      else if (this.#held.isUsed(flow)) error = this.#hold(flow, 0);
       else error = this.#send(flow, bytes);
     }
     return error < 0 ? error : this.#deliverEnd(flow);
@@ -122,7 +122,9 @@ export class TcpReceiver {
 
   /** Whether the window has grown by so much since the guest last heard of it that it should be told. */
   owesWindow(flow: number): boolean {
-    const { rcvEdge, rcvNxt } = this.#tcp;
+    const { flags, rcvEdge, rcvNxt } = this.#tcp;
+    // Behind its FIN the guest has nothing to send; its socket may be gone, and would answer with a RST.
+    if ((flags[flow] & FLAG.GUEST_FIN) !== 0) return false;
     const growth = distance(this.#edge(flow), rcvEdge[flow]);
     const known = distance(rcvEdge[flow], rcvNxt[flow]);
     return growth >= TCP_HELD_BYTES_MAX / 4 || (growth > 0 && known <= 0);
@@ -180,13 +182,13 @@ export class TcpReceiver {
     if (done === bytes) this.#unchain(flow);
     else {
       this.#tcp.flags[flow] |= FLAG.HOST_BLOCKED;
-      this.#hold(flow, done);
+      return this.#hold(flow, done);
     }
     return 0;
   }
 
-  /** Copies the chain, but for its first `skip` bytes, behind what is held; what finds no room is given back to the guest. */
-  #hold(flow: number, skip: number): void {
+  /** Copies the chain, but for its first `skip` bytes, behind what is held; what finds no room is given back to the guest. Returns as `write`. */
+  #hold(flow: number, skip: number): number {
     let passed = skip;
     let missing = this.#tcp.gatheredBytes[flow] - skip;
     for (let packet = this.#tcp.firstPacket[flow]; packet !== -1; packet = this.#chain[packet]) {
@@ -202,7 +204,7 @@ export class TcpReceiver {
     this.#unchain(flow);
     if (missing > 0) this.#giveBack(flow, missing);
     else this.#joinAhead(flow);
-    if ((this.#tcp.flags[flow] & FLAG.HOST_BLOCKED) === 0) this.#drain(flow);
+    return (this.#tcp.flags[flow] & FLAG.HOST_BLOCKED) === 0 ? this.#drain(flow) : 0;
   }
 
   #giveBack(flow: number, missing: number): void {

@@ -17,7 +17,7 @@ import { ERRNO } from '../sys/errno.ts';
 import { SO, SOL } from '../sys/options.ts';
 import type { Sys } from '../sys/sys.ts';
 import * as tcp from '../wire/tcp.ts';
-import { CWND_UNLIMITED, FLAG, RTO_MAX_MS, RTO_MIN_MS, type TcpColumns } from './tcp-columns.ts';
+import { CWND_UNLIMITED, FLAG, RTO_INITIAL_MS, RTO_MAX_MS, RTO_MIN_MS, type TcpColumns } from './tcp-columns.ts';
 import type { TcpReceiver } from './tcp-receive.ts';
 import type { TcpSegments } from './tcp-segments.ts';
 
@@ -79,10 +79,17 @@ export class TcpSender {
   }
 
   /**
-   * Takes the acknowledgement and window of a segment of an open flow. `plain`: it carried nothing else (no payload, no FIN). Returns false when it acknowledges what
+   * Takes the acknowledgement and window of a segment of an open flow, whose own number is `sequence`. `plain`: it carried nothing else (no payload, no FIN). Returns false when it acknowledges what
    * was never sent: the segment is to be dropped and answered.
    */
-  acknowledged(flow: number, acknowledgment: number, windowField: number, plain: boolean, nowUs: number): boolean {
+  acknowledged(
+    flow: number,
+    sequence: number,
+    acknowledgment: number,
+    windowField: number,
+    plain: boolean,
+    nowUs: number,
+  ): boolean {
     const columns = this.#tcp;
     const fresh = distance(acknowledgment, columns.sndUna[flow]);
     if (distance(acknowledgment, columns.sndMax[flow]) > 0) return false;
@@ -93,8 +100,15 @@ export class TcpSender {
     } else if (plain && window === columns.sndWnd[flow] && this.outstanding(flow) > 0) {
       this.#duplicate(flow);
     }
-    columns.sndWnd[flow] = window;
-    columns.flags[flow] &= ~FLAG.PROBING;
+    if (fresh > 0 || this.#tellsWindow(flow, sequence, window)) {
+      columns.sndWnd[flow] = window;
+      columns.sndWl1[flow] = sequence;
+    }
+    if ((columns.flags[flow] & FLAG.PROBING) !== 0) {
+      columns.flags[flow] &= ~FLAG.PROBING;
+      // The probes had backed off; what is sent now is not to wait that long.
+      columns.rtoMs[flow] = this.#timeoutMs(flow);
+    }
     return true;
   }
 
@@ -117,7 +131,8 @@ export class TcpSender {
 
   /** Whether the host has bytes for which the guest has no window: only a probe can tell when it opens, if its update is lost. */
   isStalled(flow: number): boolean {
-    return (this.#tcp.flags[flow] & FLAG.HOST_READABLE) !== 0 && this.outstanding(flow) === 0;
+    const ready = this.#tcp.flags[flow] & (FLAG.HOST_READABLE | FLAG.HOST_FIN_SENT);
+    return ready === FLAG.HOST_READABLE && this.outstanding(flow) === 0;
   }
 
   /** The retransmission timer fired: everything that is out counts as lost. Returns how often in a row. */
@@ -139,6 +154,13 @@ export class TcpSender {
   probe(flow: number): void {
     this.#receiver.openWindow(flow);
     this.#segments.control(flow, tcp.ACK, (this.#tcp.sndUna[flow] - 1) | 0);
+  }
+
+  /** Whether a segment that acknowledges nothing new is not older than the one that told the window last (RFC 9293, section 3.10.7.4). */
+  #tellsWindow(flow: number, sequence: number, window: number): boolean {
+    const { sndWl1, sndWnd, rcvEdge } = this.#tcp;
+    if (sequence === sndWl1[flow]) return window > sndWnd[flow];
+    return after(sequence, sndWl1[flow]) && !after(sequence, rcvEdge[flow]);
   }
 
   #advance(flow: number, acknowledgment: number, fresh: number, nowUs: number): void {
@@ -197,7 +219,8 @@ export class TcpSender {
     let left = this.#tcp.discardBytes[flow];
     while (left > 0) {
       const dropped = this.#sys.discard(this.#flows.hostFd[flow], left);
-      if (dropped <= 0) return dropped === -ERRNO.EINTR;
+      if (dropped === -ERRNO.EINTR) continue;
+      if (dropped <= 0) return false;
       left -= dropped;
       this.#tcp.discardBytes[flow] = left;
     }
@@ -226,7 +249,8 @@ export class TcpSender {
     const got = this.#peek(flow, packet, length, this.outstanding(flow));
     if (got <= 0) {
       this.#segments.abandon(packet);
-      return got === 0 ? this.#sendEnd(flow) : this.#peekFailed(flow, got);
+      if (got < 0) return this.#peekFailed(flow, got);
+      return (flags[flow] & FLAG.HOST_FAILED) === 0 ? this.#sendEnd(flow) : -ERRNO.ECONNRESET;
     }
     if (got < length && (flags[flow] & FLAG.HOST_HUNG_UP) === 0) flags[flow] &= ~FLAG.HOST_READABLE;
     this.#receiver.openWindow(flow);
@@ -312,8 +336,14 @@ export class TcpSender {
       columns.rttVarianceUs[flow] += (difference - columns.rttVarianceUs[flow]) >> 2;
       columns.srttUs[flow] = Math.max(1, columns.srttUs[flow] + ((sample - columns.srttUs[flow]) >> 3));
     }
-    const rtoUs = columns.srttUs[flow] + Math.max(1000, 4 * columns.rttVarianceUs[flow]);
-    columns.rtoMs[flow] = Math.min(RTO_MAX_MS, Math.max(RTO_MIN_MS, Math.ceil(rtoUs / 1000)));
+    columns.rtoMs[flow] = this.#timeoutMs(flow);
+  }
+
+  #timeoutMs(flow: number): number {
+    const { srttUs, rttVarianceUs } = this.#tcp;
+    if (srttUs[flow] === 0) return RTO_INITIAL_MS;
+    const rtoUs = srttUs[flow] + Math.max(1000, 4 * rttVarianceUs[flow]);
+    return Math.min(RTO_MAX_MS, Math.max(RTO_MIN_MS, Math.ceil(rtoUs / 1000)));
   }
 }
 

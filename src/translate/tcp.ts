@@ -35,6 +35,7 @@ import { drop } from '../graph/drop.ts';
 import { ARC_DONE, ARC_NEXT, type GraphNode } from '../graph/node.ts';
 import { REASON } from '../graph/reasons.ts';
 import { type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
+import { ERRNO } from '../sys/errno.ts';
 import { SO, SOL } from '../sys/options.ts';
 import { POLL, type Sys, TCP_INFO_WORDS } from '../sys/sys.ts';
 import * as ipv4 from '../wire/ipv4.ts';
@@ -54,8 +55,6 @@ const ARC_OUTPUT = ARC_NEXT;
 /** Retransmissions in a row after which the guest counts as gone: about a quarter of an hour, as tcp_retries2. */
 const RETRIES_MAX = 15;
 const HANDSHAKE_RETRIES_MAX = 6;
-/** Flows that can become dirty twice in one turn: those that end and whose number is taken again. */
-const REUSED_PER_TURN_MAX = 1024;
 
 export class TcpTranslate implements GraphNode {
   readonly name = 'tcp-input';
@@ -70,8 +69,9 @@ export class TcpTranslate implements GraphNode {
   readonly #sender: TcpSender;
   readonly #timers: TcpTimers;
   readonly #opener: TcpOpener;
-  /** Flows that owe something, in the order in which they came to. */
-  readonly #dirtyFlows: Int32Array;
+  /** Flows that owe something, in the order in which they came to, each once; and the list that takes those that come to while these are served. */
+  #dirtyFlows: Int32Array;
+  #dirtyNext: Int32Array;
   #dirtyCount: number = 0;
   readonly #clock: TurnClock;
   readonly #info: Int32Array = new Int32Array(TCP_INFO_WORDS);
@@ -83,13 +83,14 @@ export class TcpTranslate implements GraphNode {
     this.#observer = deps.observer;
     this.#clock = deps.clock;
     this.columns = new TcpColumns(flows.max);
-    this.#held = new TcpHeld(sys, flows.max);
+    this.#held = new TcpHeld(sys, flows.max, deps.heldBytesMax);
     this.#segments = new TcpSegments(packets, flows, links, output, this.columns);
     this.#receiver = new TcpReceiver(sys, packets, arenaMemory, flows, this.columns, this.#held);
     this.#sender = new TcpSender(sys, packets, arenaMemory, flows, this.columns, this.#segments, this.#receiver);
     this.#timers = new TcpTimers(flows, this.columns, this.#sender, deps.timers);
     this.#opener = new TcpOpener(deps, this.columns, this.#segments, this.#sender);
-    this.#dirtyFlows = new Int32Array(flows.max + REUSED_PER_TURN_MAX);
+    this.#dirtyFlows = new Int32Array(flows.max);
+    this.#dirtyNext = new Int32Array(flows.max);
   }
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
@@ -118,24 +119,25 @@ export class TcpTranslate implements GraphNode {
       const flow = this.#dirtyFlows[i];
       if ((this.columns.dirty[flow] & DIRTY.WRITE) === 0) continue;
       this.columns.dirty[flow] &= ~DIRTY.WRITE;
-      if (this.#receiver.write(flow) < 0) this.#hostBroken(flow);
+      const error = this.#receiver.write(flow);
+      if (error < 0) this.#hostBroken(flow, error);
     }
   }
 
   /** Sends what flows owe to the guest. No received packet is in use. Returns whether some have more to send. */
   service(): boolean {
     this.#opener.reportFailures(this.#closeFlow);
+    const served = this.#dirtyFlows;
     const count = this.#dirtyCount;
+    this.#dirtyFlows = this.#dirtyNext;
+    this.#dirtyNext = served;
+    this.#dirtyCount = 0;
     for (let i = 0; i < count; i++) {
-      const flow = this.#dirtyFlows[i];
+      const flow = served[i];
       const owed = this.columns.dirty[flow];
-      if ((owed & DIRTY.QUEUED) === 0) continue;
       this.columns.dirty[flow] = 0;
       this.#serve(flow, owed);
     }
-    // Those that were queued meanwhile come next time.
-    this.#dirtyFlows.copyWithin(0, count, this.#dirtyCount);
-    this.#dirtyCount -= count;
     return this.#dirtyCount > 0;
   }
 
@@ -289,8 +291,11 @@ export class TcpTranslate implements GraphNode {
     const { view } = packets;
     const at = packets.transport[packet];
     const flags = tcp.flags(view, at);
-    const acknowledges = (flags & tcp.ACK) !== 0 && tcp.acknowledgment(view, at) === this.columns.sndNxt[flow];
-    if (!acknowledges) return drop(packets, packet, REASON['tcp-out-of-window']);
+    if ((flags & tcp.ACK) === 0) return drop(packets, packet, REASON['tcp-out-of-window']);
+    if (tcp.acknowledgment(view, at) !== this.columns.sndNxt[flow]) {
+      // The guest still has a connection of an earlier caller with this port: a reset ends that one, and our SYN comes again.
+      return this.#segments.refuse(packet) ? ARC_OUTPUT : drop(packets, packet, REASON['tcp-out-of-window']);
+    }
     if ((flags & tcp.RST) !== 0) {
       this.#resetHost(flow);
       this.#closeFlow(flow, OUTCOME.refused);
@@ -319,7 +324,8 @@ export class TcpTranslate implements GraphNode {
     const fin = (flags & tcp.FIN) !== 0;
     const plain = payloadBytes === 0 && !fin;
     const acknowledgment = tcp.acknowledgment(view, at);
-    if (!this.#sender.acknowledged(flow, acknowledgment, tcp.window(view, at), plain, this.#clock.nowUs)) {
+    const windowField = tcp.window(view, at);
+    if (!this.#sender.acknowledged(flow, sequence, acknowledgment, windowField, plain, this.#clock.nowUs)) {
       this.#mark(flow, DIRTY.ACK);
       return drop(packets, packet, REASON['tcp-out-of-window']);
     }
@@ -337,6 +343,9 @@ export class TcpTranslate implements GraphNode {
   /** RFC 5961, section 3: only a RST with exactly the next number resets; one inside the window is answered. */
   #reset(packets: Packets, packet: number, flow: number, sequence: number): number {
     const { rcvNxt, rcvEdge } = this.columns;
+    // Both ends were acknowledged: only bytes for the host are left here, and a RST to something late must not cost them (RFC 1337).
+    const ended = FLAG.GUEST_FIN | FLAG.HOST_FIN_ACKED;
+    if ((this.columns.flags[flow] & ended) === ended) return drop(packets, packet, REASON['tcp-out-of-window']);
     if (sequence === rcvNxt[flow]) {
       this.#resetHost(flow);
       this.#closeFlow(flow, OUTCOME.reset);
@@ -362,14 +371,17 @@ export class TcpTranslate implements GraphNode {
   }
 
   #writable(flow: number): void {
-    if (this.#receiver.writable(flow) < 0) this.#hostBroken(flow);
+    const error = this.#receiver.writable(flow);
+    if (error < 0) this.#hostBroken(flow, error);
     else if (this.#receiver.owesWindow(flow)) this.#mark(flow, DIRTY.ACK);
     else this.#mark(flow, 0);
   }
 
   /** The socket takes no more. What it still has for the guest is carried over, then the guest hears of it. */
-  #hostBroken(flow: number): void {
+  #hostBroken(flow: number, error: number): void {
     this.columns.flags[flow] |= FLAG.HOST_BROKEN | FLAG.HOST_READABLE | FLAG.HOST_HUNG_UP;
+    // With these two the end of the host's stream, if one is found, is what the host said; the others cut the stream off.
+    if (error !== -ERRNO.EPIPE && error !== -ERRNO.ENOTCONN) this.columns.flags[flow] |= FLAG.HOST_FAILED;
     this.#mark(flow, DIRTY.PULL);
   }
 
@@ -378,7 +390,7 @@ export class TcpTranslate implements GraphNode {
   #mark(flow: number, owed: number): void {
     const { dirty } = this.columns;
     if ((dirty[flow] & DIRTY.QUEUED) === 0) {
-      assert(this.#dirtyCount < this.#dirtyFlows.length, 'no more flows are dirty than there are');
+      assert(this.#dirtyCount < this.#dirtyFlows.length, 'each flow is queued once');
       this.#dirtyFlows[this.#dirtyCount++] = flow;
     }
     dirty[flow] |= owed | DIRTY.QUEUED;
@@ -424,7 +436,7 @@ export class TcpTranslate implements GraphNode {
   // --- timers ---
 
   #openTimer(flow: number): void {
-    const { flags, retries, rtoMs } = this.columns;
+    const { flags, rtoMs } = this.columns;
     if (this.#sender.outstanding(flow) > 0) {
       if (this.#sender.timedOut(flow) > RETRIES_MAX) {
         this.#guestGone(flow);
@@ -433,18 +445,24 @@ export class TcpTranslate implements GraphNode {
       this.#mark(flow, DIRTY.PULL);
     } else if (this.#sender.isStalled(flow)) {
       rtoMs[flow] = Math.min(rtoMs[flow] * 2, RTO_MAX_MS);
-      this.#sender.probe(flow);
+      this.#askGuest(flow, RETRIES_MAX);
     } else if ((flags[flow] & FLAG.HOST_BLOCKED) !== 0) {
       this.#writable(flow);
     } else if (this.#clock.nowUs - this.#flows.activeUs[flow] >= KEEPALIVE_IDLE_MS * 1000) {
-      if ((flags[flow] & FLAG.PROBING) === 0) retries[flow] = 0;
-      if (++retries[flow] > KEEPALIVE_PROBES_MAX) {
-        this.#guestGone(flow);
-        return;
-      }
-      flags[flow] |= FLAG.PROBING;
-      this.#sender.probe(flow);
+      this.#askGuest(flow, KEEPALIVE_PROBES_MAX);
     }
+  }
+
+  /** Asks the guest for its window, or whether it is still there; any answer counts (`acknowledged`). */
+  #askGuest(flow: number, unansweredMax: number): void {
+    const { flags, retries } = this.columns;
+    if ((flags[flow] & FLAG.PROBING) === 0) retries[flow] = 0;
+    if (++retries[flow] > unansweredMax) {
+      this.#guestGone(flow);
+      return;
+    }
+    flags[flow] |= FLAG.PROBING;
+    this.#sender.probe(flow);
   }
 
   #handshakeTimer(flow: number): void {
@@ -459,7 +477,8 @@ export class TcpTranslate implements GraphNode {
 
   /** The guest does not answer: both ends are told. */
   #guestGone(flow: number): void {
-    this.#segments.control(flow, tcp.RST | tcp.ACK, this.columns.sndNxt[flow]);
+    const hasSpoken = this.columns.phase[flow] !== PHASE.SYN_SENT;
+    this.#segments.control(flow, hasSpoken ? tcp.RST | tcp.ACK : tcp.RST, this.columns.sndNxt[flow]);
     this.#resetHost(flow);
     this.#closeFlow(flow, OUTCOME.timeout);
   }
@@ -482,9 +501,11 @@ export class TcpTranslate implements GraphNode {
     }
     this.#receiver.release(flow);
     this.#timers.cancel(flow);
-    this.columns.phase[flow] = PHASE.NONE;
-    this.columns.dirty[flow] = 0;
     flows.outcome[flow] = outcome;
+    if (this.columns.phase[flow] === PHASE.CONNECTING) this.#observer.opened(flow);
+    this.columns.phase[flow] = PHASE.NONE;
+    // It keeps its place in the queue, if it has one, so that its number, taken again, does not get a second.
+    this.columns.dirty[flow] &= DIRTY.QUEUED;
     this.#observer.closed(flow);
     flows.remove(flow);
   };
