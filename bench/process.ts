@@ -1,0 +1,104 @@
+/**
+ * Programs under measurement: started in a session of their own, ended within a time limit, and swept up with all that they started.
+ *
+ * A network of the kind that is measured here consists of several processes, and one whose client dies can go on spinning and spoil everything that is measured after it. A session's
+ * number is inherited by every descendant that does not ask for another, and can be read of any process: so whatever carries it is killed.
+ */
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** Of what a program printed, so much is kept for a message. */
+const PRINTED_MAX = 300;
+
+export interface Outcome {
+  /** Undefined: it did not end within its time. */
+  readonly status: number | undefined;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Program {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Outcome>;
+}
+
+const running = new Set<ChildProcess>();
+
+/** Starts a program whose whole session is killed when `limitMs` have passed. `extra`: more descriptors, from 3 on. */
+export function start(words: readonly string[], limitMs: number, extra: readonly 'pipe'[] = []): Program {
+  const [program = '', ...args] = words;
+  const stdio: StdioOptions = ['pipe', 'pipe', 'pipe', ...extra];
+  const child = spawn(program, args, { stdio, detached: true });
+  running.add(child);
+  let stdout = '';
+  let stderr = '';
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  const ended = new Promise<Outcome>((resolve) => {
+    let timedOut = false;
+    const limit = setTimeout(() => {
+      timedOut = true;
+      sweep(child);
+    }, limitMs);
+    const finish = (status: number | undefined): void => {
+      clearTimeout(limit);
+      sweep(child);
+      running.delete(child);
+      resolve({ status: timedOut ? undefined : status, stdout, stderr });
+    };
+    child.once('error', (error) => {
+      stderr += error.message;
+      finish(127);
+    });
+    child.once('close', (code) => finish(code ?? 128));
+  });
+  return { child, ended };
+}
+
+/** Kills the program and everything in its session. */
+export function sweep(child: ChildProcess): void {
+  const session = child.pid;
+  if (session === undefined) return;
+  for (const pid of membersOf(session)) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+}
+
+/** Kills all that runs: we end. */
+export function sweepAll(): void {
+  for (const child of running) sweep(child);
+}
+
+/** Why a program has no result, with the end of what it printed. */
+export function complaint(outcome: Outcome, limitMs: number): string {
+  const what = outcome.status === undefined ? `did not end within ${limitMs / 1000} s` : `status ${outcome.status}`;
+  const printed = `${outcome.stderr}\n${outcome.stdout}`.replace(/\s+/g, ' ').trim();
+  return printed === '' ? `${what}, and printed nothing` : `${what}, and printed: ${printed.slice(-PRINTED_MAX)}`;
+}
+
+function membersOf(session: number): number[] {
+  const members: number[] = [];
+  for (const name of readdirSync('/proc')) {
+    const pid = Number(name);
+    if (Number.isInteger(pid) && sessionOf(pid) === session) members.push(pid);
+  }
+  return members;
+}
+
+/** The sixth field of /proc/PID/stat (proc(5)); the second is the program's name in parentheses, which may hold anything. */
+function sessionOf(pid: number): number | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[3]);
+  } catch {
+    return undefined;
+  }
+}

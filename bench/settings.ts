@@ -1,0 +1,12 @@
+/** How thoroughly to measure. */
+export interface Settings {
+  readonly quick: boolean;
+  readonly rounds: number;
+  /** How long a stream lasts, or how much it carries. */
+  readonly amount: { readonly seconds: number } | { readonly bytes: number };
+}
+
+export const THOROUGH: Settings = { quick: false, rounds: 5, amount: { seconds: 1 } };
+
+/** Tells nothing about speed, but whether everything still runs. */
+export const QUICK: Settings = { quick: true, rounds: 1, amount: { bytes: 4_000_000 } };
