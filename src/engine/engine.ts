@@ -229,6 +229,11 @@ export class Engine {
     return more;
   }
 
+  /** Timers of flows that are set. */
+  get timers(): number {
+    return this.#timers.count;
+  }
+
   /** What each node of the graph has counted. */
   nodeCounters(): NodeCounters[] {
     return this.#graph.counters();

@@ -49,6 +49,13 @@ export class TcpHeld {
     this.#vectorMemory = sys.register(this.#vector);
   }
 
+  /** Bytes of the store that flows have. */
+  get usedBytes(): number {
+    let chunks = this.#chunksMade;
+    for (let chunk = this.#free; chunk !== NONE; chunk = this.#next[chunk]) chunks--;
+    return chunks * CHUNK_BYTES;
+  }
+
   /** Bytes held in order. */
   bytes(flow: number): number {
     return this.#bytes[flow];

@@ -173,6 +173,11 @@ export class TcpTranslate implements GraphNode {
     return { flows, bytes };
   }
 
+  /** Bytes of the store for slow hosts that are in use. */
+  get heldBytes(): number {
+    return this.#held.usedBytes;
+  }
+
   /** Ends all flows at once, as when the guest has gone: the host's ends are reset unless all was delivered. */
   closeAll(): void {
     for (let flow = 0; flow < this.#flows.max; flow++) {
