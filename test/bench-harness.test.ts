@@ -1,0 +1,110 @@
+/** The benchmarks' arithmetic: medians, ratios within a round, turns, and candidates that fail. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+interface Candidate {
+  readonly name: string;
+  measure(): Promise<{ value: number } | { failed: string }>;
+}
+
+interface Result {
+  readonly candidates: readonly {
+    readonly name: string;
+    readonly values: readonly number[];
+    readonly median?: number;
+    readonly least?: number;
+    readonly most?: number;
+    readonly ratios: Readonly<Record<string, number>>;
+    readonly failures: readonly string[];
+  }[];
+  readonly goals: readonly { readonly measured?: number; readonly reached: boolean }[];
+}
+
+interface Harness {
+  runCase(benchmark: string, asked: object, rounds: number, progress: (text: string) => void): Promise<Result>;
+}
+
+interface Statistics {
+  median(values: readonly number[]): number | undefined;
+  medianRatio(a: readonly (number | undefined)[], b: readonly (number | undefined)[]): number | undefined;
+}
+
+// The suite is a project of its own, which this one does not build upon.
+const { runCase } = (await load('harness')) as Harness;
+const { median, medianRatio } = (await load('statistics')) as Statistics;
+
+describe('medians', () => {
+  it('are the middle of the values, by size', () => {
+    assert.equal(median([]), undefined);
+    assert.equal(median([7]), 7);
+    assert.equal(median([10, 9, 100]), 10);
+    assert.equal(median([4, 1, 3, 2]), 2.5);
+  });
+
+  it('of ratios are taken within rounds, where both have a value', () => {
+    assert.equal(medianRatio([1, 10, 100], [2, 20, 200]), 0.5);
+    assert.equal(medianRatio([1, undefined, 9], [2, 20, 3]), 1.75);
+    assert.equal(medianRatio([1, 2], [undefined, 0]), undefined);
+  });
+});
+
+describe('a case', () => {
+  it('asks each candidate once a round, each round another one first, and judges by the ratio', async () => {
+    const asked: string[] = [];
+    const result = await ask([steady('a', 4, asked), steady('b', 2, asked), steady('c', 1, asked)], 3);
+    assert.equal(asked.join(''), 'abcbcacab');
+    const [a, b] = result.candidates;
+    assert.deepEqual([a?.median, a?.least, a?.most], [4, 4, 4]);
+    assert.deepEqual(b?.ratios, { a: 0.5, c: 2 });
+    assert.deepEqual(
+      result.goals.map(({ measured, reached }) => [measured, reached]),
+      [
+        [0.5, true],
+        [0.25, false],
+      ],
+    );
+  });
+
+  it('gives a candidate up that fails twice, and keeps why', async () => {
+    const asked: string[] = [];
+    const broken: Candidate = {
+      name: 'b',
+      measure: async () => {
+        asked.push('b');
+        return { failed: 'it hangs' };
+      },
+    };
+    const result = await ask([steady('a', 4, asked), broken], 4);
+    assert.equal(asked.filter((name) => name === 'b').length, 2);
+    assert.equal(asked.filter((name) => name === 'a').length, 4);
+    const [, b] = result.candidates;
+    assert.deepEqual([b?.values, b?.median, b?.ratios, b?.failures], [[], undefined, {}, ['it hangs', 'it hangs']]);
+    assert.deepEqual(
+      result.goals.map(({ reached }) => reached),
+      [false, false],
+    );
+  });
+});
+
+function ask(candidates: readonly Candidate[], rounds: number): Promise<Result> {
+  const goals = [
+    { candidate: 'b', against: 'a', ratio: 0.5 },
+    { candidate: 'c', against: 'a', ratio: 0.3 },
+  ];
+  const asked = { name: 'case', unit: 'things', better: 'more', reference: 'a', candidates, goals };
+  return runCase('benchmark', asked, rounds, () => {});
+}
+
+function steady(name: string, value: number, asked: string[]): Candidate {
+  return {
+    name,
+    measure: async () => {
+      asked.push(name);
+      return { value };
+    },
+  };
+}
+
+function load(module: string): Promise<unknown> {
+  return import(new URL(`../bench/${module}.js`, import.meta.url).href);
+}
