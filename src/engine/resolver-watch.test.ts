@@ -26,6 +26,7 @@ function makePolicy(): HostPolicy {
     icmp: true,
     allowMetadata: false,
     dnsAddresses: [address('169.254.1.53')],
+    namedServers: [],
     resolvers: [
       { address: SILENT, scopeId: 0 },
       { address: ANSWERING, scopeId: 0 },

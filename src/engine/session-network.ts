@@ -3,12 +3,20 @@
  * its addresses. Pure but for reading the host's /etc/hosts.
  */
 import { readFileSync } from 'node:fs';
-import { equalAddress, type IpAddress, isIpv4, isLinkLocal, MacAddress, parseIpAddress } from '../base/address.ts';
+import {
+  equalAddress,
+  type IpAddress,
+  isIpv4,
+  isLinkLocal,
+  MacAddress,
+  parseIpAddress,
+  prefixContains,
+} from '../base/address.ts';
 import { assert } from '../base/assert.ts';
 import type { HostPolicyConfig } from '../flow/host-policy.ts';
 import type { ServiceConfig } from '../nodes/service-config.ts';
 import type { GuestNetwork } from '../sys/guest-network.ts';
-import type { HostNetwork } from '../sys/host-network.ts';
+import type { HostFamily, HostNetwork } from '../sys/host-network.ts';
 import { RESOLV_CONF_PATH, type ResolvConf, renderResolvConf } from '../sys/resolv-conf.ts';
 import type { RunOptions } from './run-options.ts';
 
@@ -27,6 +35,8 @@ export const OUR_MAC: MacAddress = new MacAddress(0x0274, 0x617000fe);
 const DNS_IPV4 = known('169.254.1.53');
 const DNS_IPV6 = known('fd74:6170:7374:6572::53');
 const HOST_IPV6 = known('fd74:6170:7374:6572::1');
+/** Router advertisements and DHCPv6 replies come from a link-local address, which a gateway need not have. */
+const ROUTER_IPV6 = known('fe80::1');
 
 /** How long DHCP and DHCPv6 leases last: nobody else wants the address. */
 const LEASE_SECONDS = 86_400;
@@ -81,10 +91,14 @@ export function dnsAddresses(options: RunOptions, guest: GuestNetwork): readonly
 function loopbackAddresses(options: RunOptions, guest: GuestNetwork): readonly IpAddress[] {
   const { hostLoopback } = options;
   if (hostLoopback === undefined) return [];
-  const ipv6 = guest.ipv6Gateway === undefined ? [] : [HOST_IPV6];
-  if (hostLoopback !== 'gateway') return [hostLoopback, ...ipv6.filter((each) => !equalAddress(each, hostLoopback))];
-  const gateways = [guest.ipv4Gateway, guest.ipv6Gateway].filter((each) => each !== undefined);
-  return [...gateways, ...ipv6];
+  const wanted = hostLoopback === 'gateway' ? [guest.ipv4Gateway, guest.ipv6Gateway] : [hostLoopback];
+  const reachable = wanted.filter((each) => each !== undefined && hasFamily(guest, each)) as IpAddress[];
+  if (guest.ipv6Gateway === undefined || reachable.some((each) => equalAddress(each, HOST_IPV6))) return reachable;
+  return [...reachable, HOST_IPV6];
+}
+
+function hasFamily(guest: GuestNetwork, address: IpAddress): boolean {
+  return (isIpv4(address) ? guest.ipv4Gateway : guest.ipv6Gateway) !== undefined;
 }
 
 function planServices(
@@ -112,7 +126,7 @@ function planServices(
           ipv6: {
             address: ipv6,
             gateway: ipv6Gateway,
-            ourLinkLocal: isLinkLocal(ipv6Gateway) ? ipv6Gateway : known('fe80::1'),
+            ourLinkLocal: isLinkLocal(ipv6Gateway) ? ipv6Gateway : ROUTER_IPV6,
             dns: dns.filter((each) => !isIpv4(each)),
           },
         }),
@@ -133,11 +147,6 @@ function planPolicy(
   loopback: readonly IpAddress[],
   resolvConf: ResolvConf,
 ): HostPolicyConfig {
-  // Where the host has no network of a family, the gateway that the guest was given is nobody.
-  const invented = [
-    host.ipv4?.gateway === undefined ? guest.ipv4Gateway : undefined,
-    host.ipv6?.gateway === undefined ? guest.ipv6Gateway : undefined,
-  ].filter((each) => each !== undefined);
   const callers = [guest.ipv4Gateway, guest.ipv6Gateway === undefined ? undefined : HOST_IPV6];
   return {
     tcp: options.tcp,
@@ -145,13 +154,31 @@ function planPolicy(
     icmp: options.icmp,
     allowMetadata: options.allowMetadata,
     dnsAddresses: options.dns === 'forward' ? dns : [],
+    namedServers: options.dns === 'forward' ? [] : dns,
     resolvers: resolvConf.nameservers,
     loopbackAddresses: loopback,
-    ownAddresses: [...invented, HOST_IPV6],
+    ownAddresses: ownAddresses(host, guest),
     guestAddresses: guest.addresses.map((each) => each.address),
     callerAddresses: callers.filter((each) => each !== undefined),
     scopeId: host.ipv6?.interfaceIndex ?? host.ipv4?.interfaceIndex ?? 0,
   };
+}
+
+/** Ours, whether they lead to the loopback or nowhere: those that we invented, for the host's network has nobody there. */
+function ownAddresses(host: HostNetwork, guest: GuestNetwork): IpAddress[] {
+  const gateways = [
+    isNeighbour(host.ipv4, guest.ipv4Gateway) ? undefined : guest.ipv4Gateway,
+    isNeighbour(host.ipv6, guest.ipv6Gateway) ? undefined : guest.ipv6Gateway,
+  ].filter((each) => each !== undefined);
+  const router = guest.ipv6Gateway === undefined || isLinkLocal(guest.ipv6Gateway) ? [] : [ROUTER_IPV6];
+  return [...gateways, ...router, HOST_IPV6];
+}
+
+/** Whether the guest's gateway is somebody whom the host may reach at that address. */
+function isNeighbour(family: HostFamily | undefined, gateway: IpAddress | undefined): boolean {
+  if (family === undefined || gateway === undefined) return false;
+  if (family.gateway !== undefined && equalAddress(family.gateway, gateway)) return true;
+  return family.addresses.some((each) => prefixContains(each, gateway));
 }
 
 function planFiles(
@@ -164,16 +191,21 @@ function planFiles(
   const content = guestResolvConf(options, dns, resolvConf);
   if (content !== undefined) files.push({ path: RESOLV_CONF_PATH, content });
   if (hostAddresses.length > 0) {
-    const lines = hostAddresses.map((address) => `${address} ${HOST_NAME}\n`);
-    files.push({ path: HOSTS_PATH, content: `${readHosts()}${lines.join('')}` });
+    files.push({ path: HOSTS_PATH, content: guestHosts(readHosts(), hostAddresses) });
   }
   return files;
 }
 
+/** The guest's /etc/hosts. A session inside a session finds the outer one's name in its host's file: the inner one is meant. */
+export function guestHosts(text: string, hostAddresses: readonly IpAddress[]): string {
+  const lines = text.split('\n').filter((line) => !(line.split('#')[0] ?? '').split(/\s+/).includes(HOST_NAME));
+  if (lines.at(-1) === '') lines.pop();
+  return [...lines, ...hostAddresses.map((address) => `${address} ${HOST_NAME}`)].map((line) => `${line}\n`).join('');
+}
+
 function readHosts(): string {
   try {
-    const text = readFileSync(HOSTS_PATH, 'utf8');
-    return text === '' || text.endsWith('\n') ? text : `${text}\n`;
+    return readFileSync(HOSTS_PATH, 'utf8');
   } catch {
     return '';
   }

@@ -1,23 +1,30 @@
 /**
  * The policy of a guest that stands behind the host: it may go where the host may go, but for the host itself.
  *
- * | the guest calls                      | and gets                                                               |
- * | ------------------------------------ | ---------------------------------------------------------------------- |
- * | the DNS address, port 53             | the host's resolver, wherever that listens                             |
- * | an address mapped to the loopback    | the host's 127.0.0.1 or ::1                                            |
- * | an address that is ours otherwise    | an answer to ping; else refused                                        |
- * | a cloud's metadata address           | refused, unless allowed                                                |
- * | the host's loopback, by any spelling | refused                                                                |
- * | a link-local IPv6 address            | that address, on the host's interface that has the default route       |
- * | anything else                        | that                                                                   |
+ * | the guest calls                        | and gets                                                               |
+ * | -------------------------------------- | ---------------------------------------------------------------------- |
+ * | port 53 of the DNS address             | the host's resolver, wherever that listens                             |
+ * | an address mapped to the loopback      | the host's 127.0.0.1 or ::1                                            |
+ * | an address that is ours otherwise      | an answer to ping; else refused                                        |
+ * | a cloud's metadata address             | refused, unless allowed; DNS there, where the user named it for that   |
+ * | the host's loopback, by any spelling   | refused                                                                |
+ * | a group: multicast, 255.255.255.255    | refused (IP input has dropped it already)                              |
+ * | a link-local IPv6 address              | that address, on the host's interface that has the default route       |
+ * | anything else                          | that                                                                   |
+ *
+ * "Anything else" includes two things that the host's kernel judges, not we. A broadcast address of one of the host's networks: no socket of ours has SO_BROADCAST,
+ * so UDP there fails with EACCES, and TCP with ENETUNREACH. The host's other addresses, such as a bridge's: what the host serves there it serves to a whole
+ * network; what it keeps to itself listens on the loopback.
+ *
+ * Callers may come by the packet, and so may flows that are refused: nothing is allocated here.
  */
 import {
-  equalAddress,
   IpAddress,
+  isIpv4,
   isIpv4Words,
   isLinkLocalWords,
   isLoopbackWords,
-  isUnspecifiedWords,
+  isMulticastWords,
   parseIpAddress,
 } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
@@ -27,6 +34,9 @@ import { type Policy, VERDICT } from './policy.ts';
 
 const PROTOCOL = { ICMP: 1, TCP: 6, UDP: 17, ICMPV6: 58 } as const;
 const DNS_PORT = 53;
+const LIMITED_BROADCAST = -1;
+/** The word of a target that holds the scope id. */
+const SCOPE = 5;
 
 /** Where a server is that the host asks: a socket address's address and scope. */
 export interface Resolver {
@@ -41,6 +51,8 @@ export interface HostPolicyConfig {
   readonly allowMetadata: boolean;
   /** Where the guest asks DNS, and who answers. */
   readonly dnsAddresses: readonly IpAddress[];
+  /** Servers that the user named for the guest to ask by itself. */
+  readonly namedServers: readonly IpAddress[];
   readonly resolvers: readonly Resolver[];
   /** Guest's address for the host's loopback of the same family. */
   readonly loopbackAddresses: readonly IpAddress[];
@@ -82,41 +94,39 @@ export class HostPolicy implements Policy, CallerMap {
   resolverUnanswered(flows: FlowTable, flow: number): void {
     const { resolvers } = this.#config;
     const asked = resolvers[this.#resolver];
-    const at = flow * TARGET_WORDS;
-    const { targets } = flows;
-    const target = new IpAddress(targets[at], targets[at + 1], targets[at + 2], targets[at + 3]);
-    if (asked === undefined || !equalAddress(asked.address, target)) return;
+    if (asked === undefined || !isAt(asked.address, flows.targets, flow * TARGET_WORDS)) return;
     this.#resolver = (this.#resolver + 1) % resolvers.length;
   }
 
   decide(flows: FlowTable, flow: number): number {
     const config = this.#config;
+    const { keys } = flows;
     const protocol = flows.protocol(flow);
     if (!this.#isEnabled(protocol)) return VERDICT.REFUSE;
     const at = flow * KEY_WORDS + KEY.REMOTE;
-    const remote = new IpAddress(flows.keys[at], flows.keys[at + 1], flows.keys[at + 2], flows.keys[at + 3]);
-    if (includes(config.dnsAddresses, remote)) return this.#decideDns(flows, flow, protocol);
-    if (includes(config.loopbackAddresses, remote)) return decideLoopback(flows, flow, protocol);
-    if (includes(config.ownAddresses, remote)) return VERDICT.LOCAL;
-    if (!config.allowMetadata && includes(METADATA, remote)) return VERDICT.REFUSE;
-    if (isHostItself(remote)) return VERDICT.REFUSE;
-    if (isLinkLocalWords(remote.w0, remote.w1, remote.w2, remote.w3) && !flows.isIpv4(flow)) {
-      flows.targets[flow * TARGET_WORDS + 5] = config.scopeId;
+    const hasPorts = protocol === PROTOCOL.TCP || protocol === PROTOCOL.UDP;
+    const asks = hasPorts && flows.remotePort(flow) === DNS_PORT;
+    const isDns = includes(config.dnsAddresses, keys, at);
+    if (isDns && asks) return this.#decideQuestion(flows, flow);
+    if (includes(config.loopbackAddresses, keys, at)) return hasPorts ? toLoopback(flows, flow) : VERDICT.LOCAL;
+    if (isDns || includes(config.ownAddresses, keys, at)) return VERDICT.LOCAL;
+    if (!config.allowMetadata && includes(METADATA, keys, at)) {
+      return asks && includes(config.namedServers, keys, at) ? VERDICT.ALLOW : VERDICT.REFUSE;
     }
+    if (isHostItself(keys, at) || isGroup(keys, at)) return VERDICT.REFUSE;
+    if (isLinkLocalIpv6(keys, at)) flows.targets[flow * TARGET_WORDS + SCOPE] = config.scopeId;
     return VERDICT.ALLOW;
   }
 
   map(address: Int32Array): void {
-    const caller = new IpAddress(address[0], address[1], address[2], address[3]);
-    const shown = !isHostItself(caller) && !isLinkLocalIpv6(caller) && !includes(this.#config.guestAddresses, caller);
-    if (shown) return;
-    const ipv4 = isIpv4Words(caller.w0, caller.w1, caller.w2);
-    const ours = this.#config.callerAddresses.find((each) => isIpv4Words(each.w0, each.w1, each.w2) === ipv4);
-    if (ours === undefined) return;
-    address[0] = ours.w0;
-    address[1] = ours.w1;
-    address[2] = ours.w2;
-    address[3] = ours.w3;
+    const { callerAddresses, guestAddresses } = this.#config;
+    if (!isHostItself(address, 0) && !isLinkLocalIpv6(address, 0) && !includes(guestAddresses, address, 0)) return;
+    const ipv4 = isIpv4Words(address[0], address[1], address[2]);
+    for (let i = 0; i < callerAddresses.length; i++) {
+      if (isIpv4(callerAddresses[i]) !== ipv4) continue;
+      writeAddress(callerAddresses[i], address, 0);
+      return;
+    }
   }
 
   #isEnabled(protocol: number): boolean {
@@ -124,47 +134,66 @@ export class HostPolicy implements Policy, CallerMap {
     return protocol === PROTOCOL.UDP ? this.#config.udp : this.#config.icmp;
   }
 
-  #decideDns(flows: FlowTable, flow: number, protocol: number): number {
+  #decideQuestion(flows: FlowTable, flow: number): number {
     const resolver = this.#config.resolvers[this.#resolver];
-    const asks = (protocol === PROTOCOL.UDP || protocol === PROTOCOL.TCP) && flows.remotePort(flow) === DNS_PORT;
-    if (!asks || resolver === undefined) return VERDICT.LOCAL;
-    setTarget(flows, flow, resolver.address, resolver.scopeId);
+    if (resolver === undefined) return VERDICT.LOCAL;
+    const at = flow * TARGET_WORDS;
+    writeAddress(resolver.address, flows.targets, at);
+    flows.targets[at + SCOPE] = resolver.scopeId;
     return VERDICT.ALLOW;
   }
 }
 
-function decideLoopback(flows: FlowTable, flow: number, protocol: number): number {
-  if (protocol !== PROTOCOL.TCP && protocol !== PROTOCOL.UDP) return VERDICT.LOCAL;
-  setTarget(flows, flow, flows.isIpv4(flow) ? LOOPBACK_IPV4 : LOOPBACK_IPV6, 0);
+function toLoopback(flows: FlowTable, flow: number): number {
+  writeAddress(flows.isIpv4(flow) ? LOOPBACK_IPV4 : LOOPBACK_IPV6, flows.targets, flow * TARGET_WORDS);
   return VERDICT.ALLOW;
-}
-
-function setTarget(flows: FlowTable, flow: number, address: IpAddress, scopeId: number): void {
-  const at = flow * TARGET_WORDS;
-  flows.targets[at] = address.w0;
-  flows.targets[at + 1] = address.w1;
-  flows.targets[at + 2] = address.w2;
-  flows.targets[at + 3] = address.w3;
-  flows.targets[at + 5] = scopeId;
 }
 
 const LOOPBACK_IPV4: IpAddress = new IpAddress(0, 0, 0xffff, 0x7f000001);
 const LOOPBACK_IPV6: IpAddress = new IpAddress(0, 0, 0, 1);
 
-/** Addresses that the host's kernel takes for itself wherever they come from: 127.0.0.0/8, ::1, 0.0.0.0/8, ::. */
-function isHostItself(address: IpAddress): boolean {
-  const { w0, w1, w2, w3 } = address;
-  if (isLoopbackWords(w0, w1, w2, w3) || isUnspecifiedWords(w0, w1, w2, w3)) return true;
-  return isIpv4Words(w0, w1, w2) && w3 >>> 24 === 0;
+/**
+ * Addresses that a kernel may take for itself wherever they come from: 127.0.0.0/8 and 0.0.0.0/8, which as socket addresses are the same in their mapped form, and
+ * ::/96, which holds ::, ::1 and the IPv4-compatible ::127.0.0.1.
+ */
+function isHostItself(words: Int32Array, at: number): boolean {
+  const w0 = words[at];
+  const w1 = words[at + 1];
+  const w2 = words[at + 2];
+  const w3 = words[at + 3];
+  if (isLoopbackWords(w0, w1, w2, w3)) return true;
+  return isIpv4Words(w0, w1, w2) ? w3 >>> 24 === 0 : (w0 | w1 | w2) === 0;
 }
 
-function isLinkLocalIpv6({ w0, w1, w2, w3 }: IpAddress): boolean {
-  return isLinkLocalWords(w0, w1, w2, w3) && !isIpv4Words(w0, w1, w2);
+function isGroup(words: Int32Array, at: number): boolean {
+  if (isMulticastWords(words[at], words[at + 1], words[at + 2], words[at + 3])) return true;
+  return words[at + 3] === LIMITED_BROADCAST && isIpv4Words(words[at], words[at + 1], words[at + 2]);
 }
 
-function includes(addresses: readonly IpAddress[], address: IpAddress): boolean {
+function isLinkLocalIpv6(words: Int32Array, at: number): boolean {
+  if (isIpv4Words(words[at], words[at + 1], words[at + 2])) return false;
+  return isLinkLocalWords(words[at], words[at + 1], words[at + 2], words[at + 3]);
+}
+
+function includes(addresses: readonly IpAddress[], words: Int32Array, at: number): boolean {
   for (let i = 0; i < addresses.length; i++) {
-    if (equalAddress(addresses[i], address)) return true;
+    if (isAt(addresses[i], words, at)) return true;
   }
   return false;
+}
+
+function isAt(address: IpAddress, words: Int32Array, at: number): boolean {
+  return (
+    address.w3 === words[at + 3] &&
+    address.w0 === words[at] &&
+    address.w1 === words[at + 1] &&
+    address.w2 === words[at + 2]
+  );
+}
+
+function writeAddress(address: IpAddress, words: Int32Array, at: number): void {
+  words[at] = address.w0;
+  words[at + 1] = address.w1;
+  words[at + 2] = address.w2;
+  words[at + 3] = address.w3;
 }
