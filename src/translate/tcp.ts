@@ -29,7 +29,7 @@
 import { assert } from '../base/assert.ts';
 import { distance } from '../base/sequence.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
-import { type FlowTable, KEY, OUTCOME } from '../flow/flow-table.ts';
+import { type FlowTable, OUTCOME } from '../flow/flow-table.ts';
 import type { FlowObserver } from '../flow/policy.ts';
 import { drop } from '../graph/drop.ts';
 import { ARC_DONE, ARC_NEXT, type GraphNode } from '../graph/node.ts';
@@ -38,13 +38,12 @@ import { type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
 import { SO, SOL } from '../sys/options.ts';
 import { POLL, type Sys, TCP_INFO_WORDS } from '../sys/sys.ts';
-import * as ipv4 from '../wire/ipv4.ts';
-import * as ipv6 from '../wire/ipv6.ts';
 import * as tcp from '../wire/tcp.ts';
 import * as vnet from '../wire/vnet-header.ts';
 import { DIRTY, FLAG, PHASE, RTO_MAX_MS, TcpColumns } from './tcp-columns.ts';
 import type { TcpDeps } from './tcp-deps.ts';
 import { TcpHeld } from './tcp-held.ts';
+import { readKey } from './tcp-key.ts';
 import { TcpOpener } from './tcp-open.ts';
 import { SEGMENT, TcpReceiver } from './tcp-receive.ts';
 import { TcpSegments } from './tcp-segments.ts';
@@ -203,7 +202,7 @@ export class TcpTranslate implements GraphNode {
     ) {
       return drop(packets, packet, REASON['tcp-checksum-wrong']);
     }
-    this.#probe(packets, packet);
+    readKey(packets, packet, this.#flows.probe);
     const flow = this.#flows.find();
     if (flow === -1) return this.#stranger(packets, packet);
     packets.flow[packet] = flow;
@@ -218,30 +217,6 @@ export class TcpTranslate implements GraphNode {
         return this.#synSent(packets, packet, flow);
       default:
         return this.#connecting(packets, packet, flow);
-    }
-  }
-
-  #probe(packets: Packets, packet: number): void {
-    const { view } = packets;
-    const at = packets.transport[packet];
-    const network = packets.network[packet];
-    const probe = this.#flows.probe;
-    probe[KEY.PROTOCOL] = tcp.PROTOCOL | (packets.rxInterface[packet] << 8);
-    probe[KEY.PORTS] = (tcp.sourcePort(view, at) << 16) | tcp.destinationPort(view, at);
-    if (view.getUint8(network) >>> 4 === 4) {
-      probe[1] = 0;
-      probe[2] = 0;
-      probe[3] = 0xffff;
-      probe[4] = ipv4.source(view, network);
-      probe[5] = 0;
-      probe[6] = 0;
-      probe[7] = 0xffff;
-      probe[8] = ipv4.destination(view, network);
-    } else {
-      for (let word = 0; word < 4; word++) {
-        probe[KEY.GUEST + word] = ipv6.sourceWord(view, network, word);
-        probe[KEY.REMOTE + word] = ipv6.destinationWord(view, network, word);
-      }
     }
   }
 
