@@ -1,8 +1,9 @@
 /**
  * The harness: asks each candidate of a case in turn, round after round, and condenses what they answered.
  *
- * A and B are interleaved because a machine's speed drifts: other work, heat, neighbours in a cloud. Each round starts with another candidate, so that none always
- * follows the same one. What is kept is medians and, above all, ratios within a round.
+ * A and B are interleaved because a machine's speed drifts: other work, heat, neighbours in a cloud. Each round starts
+ * with another candidate, so that none always follows the same one. What is kept is medians and, above all, ratios
+ * within a round.
  */
 import type { Better, CandidateResult, CaseResult, Goal, GoalResult } from './result.ts';
 import { median, medianRatio } from './statistics.ts';

@@ -1,8 +1,9 @@
 /**
  * `npm run bench [-- [NAME...] [--quick] [--rounds N] [--json] [--write]]`: the benchmarks of that name, or all.
  *
- * Measuring is done by another process (`measure.ts`), which has less privilege and a place of its own (`stage.ts`); this one prints what it says. `--write` writes
- * `docs/benchmarks.md`, and the ratios in the README. The exit status tells whether everything of ours could be measured; a goal that was not reached changes nothing in it.
+ * Measuring is done by another process (`measure.ts`), which has less privilege and a place of its own (`stage.ts`);
+ * this one prints what it says. `--write` writes `docs/benchmarks.md`, and the ratios in the README. The exit status
+ * tells whether everything of ours could be measured; a goal that was not reached changes nothing in it.
  */
 import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -21,6 +22,9 @@ const README: string = fileURLToPath(new URL('../../README.md', import.meta.url)
 /** Between these lines the README has the ratios. */
 const README_TABLE = /(<!-- npm run bench -- --write -->\n)(?:.*\n)*?(<!-- -->)/;
 const OURS = 'tapster';
+
+// Who reads us has gone.
+process.stdout.on('error', () => process.exit(1));
 
 const { values: options, positionals: names } = readArguments();
 const rounds = options.rounds === undefined ? (options.quick ? QUICK : THOROUGH).rounds : Number(options.rounds);
@@ -58,7 +62,7 @@ function parse() {
 }
 
 async function measure(): Promise<Report> {
-  const { words } = onStage([
+  const words = onStage([
     process.execPath,
     MEASURE,
     ...(options.quick ? ['--quick'] : []),

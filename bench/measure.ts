@@ -1,4 +1,7 @@
-/** The measuring half of the suite, on the stage: `measure.js [--quick] [--rounds N] [NAME...]`. Tells what it finds as JSON lines (`Message`). */
+/**
+ * The measuring half of the suite, on the stage: `measure.js [--quick] [--rounds N] [NAME...]`. Tells what it finds as
+ * JSON lines (`Message`).
+ */
 import { spawnSync } from 'node:child_process';
 import { writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';

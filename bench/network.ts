@@ -1,7 +1,9 @@
 /**
- * The networks that are compared: each runs a command somewhere from where the host's loopback is reached by another way.
+ * The networks that are compared: each runs a command somewhere from where the host's loopback is reached by another
+ * way.
  *
- * Every one of them is started anew for each measurement, so that none suffers from what an earlier one left behind, and each has the settings that serve it best.
+ * Every one of them is started anew for each measurement, so that none suffers from what an earlier one left behind,
+ * and each has the settings that serve it best.
  */
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,8 +1,10 @@
 /**
- * Programs under measurement: started in a session of their own, ended within a time limit, and swept up with all that they started.
+ * Programs under measurement: started in a session of their own, ended within a time limit, and swept up with all that
+ * they started.
  *
- * A network of the kind that is measured here consists of several processes, and one whose client dies can go on spinning and spoil everything that is measured after it. A session's
- * number is inherited by every descendant that does not ask for another, and can be read of any process: so whatever carries it is killed.
+ * A network of the kind that is measured here consists of several processes, and one whose client dies can go on
+ * spinning and spoil everything that is measured after it. A session's number is inherited by every descendant that
+ * does not ask for another, and can be read of any process: so whatever carries it is killed.
  */
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -93,7 +95,10 @@ function membersOf(session: number): number[] {
   return members;
 }
 
-/** The sixth field of /proc/PID/stat (proc(5)); the second is the program's name in parentheses, which may hold anything. */
+/**
+ * The sixth field of /proc/PID/stat (proc(5)); the second is the program's name in parentheses, which may hold
+ * anything.
+ */
 function sessionOf(pid: number): number | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1');

@@ -52,18 +52,23 @@ const INTRODUCTION: readonly string[] = [
   '',
   'Written by `npm run bench -- --write`; not by hand. Run it on your machine: only ratios travel.',
   '',
-  'Each candidate is measured with the same client and server (iperf3), as an ordinary user, started anew for each measurement; the candidates take',
-  'turns, round after round, and each round starts with another one. A cell is the median over the rounds, and in parentheses the least and the greatest.',
-  '“of loopback” is the median of the ratios within each round: the same client and server with no network between them.',
+  'Each candidate is measured with the same client and server (iperf3), as an ordinary user, started anew for each',
+  'measurement; the candidates take turns, round after round, and each round starts with another one. A cell is the median',
+  'over the rounds, and in parentheses the least and the greatest. “of loopback” is the median of the ratios within each',
+  'round: the same client and server with no network between them.',
   '',
 ];
 
 const READING: readonly string[] = [
   '## How to read this',
   '',
-  '- The client, the server and the network between them share the processors: with two of them nobody can reach the speed of loopback, which needs two already.',
-  '- Peers have the settings that serve them best: pasta `--config-net --mtu`, slirp4netns `--configure --mtu`. pasta can also connect loopback ports of both sides',
-  '  without any packets (its “splicing”); that is another path, and not measured here.',
+  '- The client, the server and the network between them share the processors: with two of them nobody can reach the speed',
+  '  of loopback, which needs two already.',
+  '- One run is one sample. Beside other work a ratio moves by a tenth from one run to the next: a goal that is nearer than',
+  '  that is neither surely reached nor surely missed.',
+  '- Peers have the settings that serve them best: pasta `--config-net --mtu`, slirp4netns `--configure --mtu`. pasta can',
+  '  also connect loopback ports of both sides without any packets (its “splicing”); that is another path, and not measured',
+  '  here.',
   '- `PASTA=/path` and `SLIRP4NETNS=/path` measure another build.',
 ];
 

@@ -1,4 +1,7 @@
-/** What a benchmark asks and what it found, as plain values: they cross from the process that measures to the one that prints. */
+/**
+ * What a benchmark asks and what it found, as plain values: they cross from the process that measures to the one that
+ * prints.
+ */
 
 /** What the best value of several is, for a unit. */
 export type Better = 'more' | 'less';

@@ -1,11 +1,12 @@
 /**
- * Where measurements take place. Peers of Tapster are made for ordinary users, and so is Tapster: everything is run by one.
+ * Where measurements take place. Peers of Tapster are made for ordinary users, and so is Tapster: everything is run by
+ * one.
  *
- * Who starts the suite as root gets a stage: a network namespace with a loopback, and an interface with a default route for those that insist on one; `/dev/net/tun` open to
- * everybody in a mount namespace of its own; and a user without privilege. An ordinary user measures right on the host.
+ * Who starts the suite as root gets a stage: a network namespace with a loopback, and an interface with a default route
+ * for those that insist on one; `/dev/net/tun` open to everybody in a mount namespace of its own; and a user without
+ * privilege. An ordinary user measures right on the host.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 
 /** Where the stage's default route leads (RFC 2544: addresses set aside for benchmarks). Nobody is there. */
 export const STAGE_GATEWAY = '198.18.0.1';
@@ -29,15 +30,13 @@ cd /
 exec setpriv --reuid ${NOBODY} --regid ${NOBODY} --clear-groups --inh-caps=-all --bounding-set=-all -- "$@"
 `;
 
-/** The words that run `words` on a stage, or just these where there is none; and whether that is as an ordinary user. */
-export function onStage(words: readonly string[]): {
-  readonly words: readonly string[];
-  readonly ordinaryUser: boolean;
-} {
-  if (process.getuid?.() !== 0) return { words, ordinaryUser: true };
-  const staged = ['unshare', '--mount', '--net', '--propagation', 'private', 'sh', '-c', SCRIPT, 'sh'];
-  const script = words.find((word) => existsSync(word) && word.endsWith('.js')) ?? '/';
-  const tried = spawnSync(staged[0]!, [...staged.slice(1), 'test', '-r', script], { encoding: 'utf8' });
-  if (tried.status === 0) return { words: [...staged, ...words], ordinaryUser: true };
-  return { words, ordinaryUser: false };
+/**
+ * The words that run `words` (Node and a script) on a stage; just these, where there is no need of one or nobody but
+ * root can read the script.
+ */
+export function onStage(words: readonly string[]): readonly string[] {
+  if (process.getuid?.() !== 0) return words;
+  const [program = '', ...args] = ['unshare', '--mount', '--net', '--propagation', 'private', 'sh', '-c', SCRIPT, 'sh'];
+  const readable = spawnSync(program, [...args, 'test', '-r', words[1] ?? '']);
+  return readable.status === 0 ? [program, ...args, ...words] : words;
 }

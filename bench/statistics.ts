@@ -9,8 +9,8 @@ export function median(values: readonly number[]): number | undefined {
 }
 
 /**
- * The median of a/b over the rounds in which both have a value. The two of one round were measured within seconds of each other, so what slows the
- * machine for longer slows both: this ratio is steadier than that of the medians.
+ * The median of a/b over the rounds in which both have a value. The two of one round were measured within seconds of
+ * each other, so what slows the machine for longer slows both: this ratio is steadier than that of the medians.
  */
 export function medianRatio(
   a: readonly (number | undefined)[],
