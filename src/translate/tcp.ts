@@ -108,6 +108,9 @@ export class TcpTranslate implements GraphNode {
       flags[flow] |= FLAG.HOST_READABLE;
       if ((events & (POLL.RDHUP | POLL.HUP | POLL.ERR)) !== 0) flags[flow] |= FLAG.HOST_HUNG_UP;
       this.#mark(flow, DIRTY.PULL);
+      // Reset behind its end: nothing is left to read that would say so, and the guest may still be sending.
+      const ends = flags[flow] & (FLAG.HOST_FIN_SENT | FLAG.GUEST_FIN_DELIVERED);
+      if ((events & POLL.HUP) !== 0 && ends === FLAG.HOST_FIN_SENT) this.#hostBroken(flow, -ERRNO.EPIPE);
     }
     if ((events & POLL.OUT) !== 0 && (flags[flow] & FLAG.HOST_BLOCKED) !== 0) this.#writable(flow);
   }
@@ -177,12 +180,19 @@ export class TcpTranslate implements GraphNode {
     return this.#held.usedBytes;
   }
 
-  /** Ends all flows at once, as when the guest has gone: the host's ends are reset unless all was delivered. */
+  /**
+   * Ends all flows at once, as when the guest has gone: the host's ends are reset unless all was delivered. A guest that had ended its side was through with
+   * the flow; one that was still waiting for an answer had none.
+   */
   closeAll(): void {
     for (let flow = 0; flow < this.#flows.max; flow++) {
-      if (this.columns.phase[flow] === PHASE.NONE) continue;
-      if ((this.columns.flags[flow] & FLAG.GUEST_FIN_DELIVERED) === 0) this.#resetHost(flow);
-      this.#closeFlow(flow, OUTCOME.killed);
+      const phase = this.columns.phase[flow];
+      if (phase === PHASE.NONE) continue;
+      const delivered = (this.columns.flags[flow] & FLAG.GUEST_FIN_DELIVERED) !== 0;
+      if (!delivered) this.#resetHost(flow);
+      // Nobody answered for as long as the guest cared; or it was through, and only the host's end is missing.
+      if (phase === PHASE.CONNECTING) this.#closeFlow(flow, OUTCOME.timeout);
+      else this.#closeFlow(flow, delivered ? OUTCOME.closed : OUTCOME.killed);
     }
   }
 
