@@ -19,6 +19,14 @@ import { BENCHMARK_NAMES } from './suite.ts';
 const MEASURE: string = fileURLToPath(new URL('./measure.js', import.meta.url));
 const PAGE: string = fileURLToPath(new URL('../../docs/benchmarks.md', import.meta.url));
 const README: string = fileURLToPath(new URL('../../README.md', import.meta.url));
+const HELP: string = `npm run bench [-- [NAME...] [OPTIONS]]
+
+  NAME         ${BENCHMARK_NAMES.join(', ')}; all when left out
+  --quick      only see that everything runs
+  --rounds N   how often each candidate is asked (${THOROUGH.rounds})
+  --json       print JSON
+  --write      write docs/benchmarks.md and the README's table
+`;
 /** Between these lines the README has the ratios. */
 const README_TABLE = /(<!-- npm run bench -- --write -->\n)(?:.*\n)*?(<!-- -->)/;
 const OURS = 'tapster';
@@ -38,6 +46,10 @@ process.exitCode = report.cases.length > 0 && report.cases.every(isComplete) ? 0
 function readArguments(): ReturnType<typeof parse> {
   try {
     const parsed = parse();
+    if (parsed.values.help) {
+      process.stdout.write(HELP);
+      process.exit(0);
+    }
     const unknown = parsed.positionals.find((name) => !BENCHMARK_NAMES.includes(name));
     if (unknown !== undefined)
       throw new Error(`there is no benchmark "${unknown}"; there are ${BENCHMARK_NAMES.join(', ')}`);
@@ -57,7 +69,7 @@ function parse() {
   const flag = { type: 'boolean' } as const;
   return parseArgs({
     allowPositionals: true,
-    options: { quick: flag, json: flag, write: flag, rounds: { type: 'string' } },
+    options: { help: flag, quick: flag, json: flag, write: flag, rounds: { type: 'string' } },
   });
 }
 
