@@ -10,7 +10,7 @@
  * (third duplicate acknowledgement: the first segment again, and one more for each partial acknowledgement).
  */
 import { TCP_PULL_BYTES_PER_TURN } from '../base/limits.ts';
-import { after, distance } from '../base/sequence.ts';
+import { after, before, distance } from '../base/sequence.ts';
 import type { FlowTable } from '../flow/flow-table.ts';
 import { NO_PACKET, type Packets } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
@@ -100,7 +100,7 @@ export class TcpSender {
     } else if (plain && window === columns.sndWnd[flow] && this.outstanding(flow) > 0) {
       this.#duplicate(flow);
     }
-    if (fresh > 0 || this.#tellsWindow(flow, sequence, window)) {
+    if (fresh > 0 || this.#tellsWindow(flow, sequence)) {
       columns.sndWnd[flow] = window;
       columns.sndWl1[flow] = sequence;
     }
@@ -157,10 +157,9 @@ export class TcpSender {
   }
 
   /** Whether a segment that acknowledges nothing new is not older than the one that told the window last (RFC 9293, section 3.10.7.4). */
-  #tellsWindow(flow: number, sequence: number, window: number): boolean {
-    const { sndWl1, sndWnd, rcvEdge } = this.#tcp;
-    if (sequence === sndWl1[flow]) return window > sndWnd[flow];
-    return after(sequence, sndWl1[flow]) && !after(sequence, rcvEdge[flow]);
+  #tellsWindow(flow: number, sequence: number): boolean {
+    const { sndWl1, rcvEdge } = this.#tcp;
+    return !before(sequence, sndWl1[flow]) && !after(sequence, rcvEdge[flow]);
   }
 
   #advance(flow: number, acknowledgment: number, fresh: number, nowUs: number): void {

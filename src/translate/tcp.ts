@@ -26,7 +26,6 @@
  * *Limits.* Flows: the flow table. Bytes held for hosts: `tcp-held.ts`. Per turn and flow: TCP_PULL_BYTES_PER_TURN. No SACK, no timestamps, no urgent data
  * (it is delivered in line), no congestion control towards the guest but after a loss.
  */
-import { assert } from '../base/assert.ts';
 import { distance } from '../base/sequence.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
 import { type FlowTable, OUTCOME } from '../flow/flow-table.ts';
@@ -42,6 +41,7 @@ import * as tcp from '../wire/tcp.ts';
 import * as vnet from '../wire/vnet-header.ts';
 import { DIRTY, FLAG, PHASE, RTO_MAX_MS, TcpColumns } from './tcp-columns.ts';
 import type { TcpDeps } from './tcp-deps.ts';
+import { DirtyFlows } from './tcp-dirty.ts';
 import { TcpHeld } from './tcp-held.ts';
 import { readKey } from './tcp-key.ts';
 import { TcpOpener } from './tcp-open.ts';
@@ -68,10 +68,7 @@ export class TcpTranslate implements GraphNode {
   readonly #sender: TcpSender;
   readonly #timers: TcpTimers;
   readonly #opener: TcpOpener;
-  /** Flows that owe something, in the order in which they came to, each once; and the list that takes those that come to while these are served. */
-  #dirtyFlows: Int32Array;
-  #dirtyNext: Int32Array;
-  #dirtyCount: number = 0;
+  readonly #dirty: DirtyFlows;
   readonly #clock: TurnClock;
   readonly #info: Int32Array = new Int32Array(TCP_INFO_WORDS);
 
@@ -88,8 +85,7 @@ export class TcpTranslate implements GraphNode {
     this.#sender = new TcpSender(sys, packets, arenaMemory, flows, this.columns, this.#segments, this.#receiver);
     this.#timers = new TcpTimers(flows, this.columns, this.#sender, deps.timers);
     this.#opener = new TcpOpener(deps, this.columns, this.#segments, this.#sender);
-    this.#dirtyFlows = new Int32Array(flows.max);
-    this.#dirtyNext = new Int32Array(flows.max);
+    this.#dirty = new DirtyFlows(this.columns);
   }
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
@@ -107,7 +103,7 @@ export class TcpTranslate implements GraphNode {
     if ((events & (POLL.IN | POLL.RDHUP | POLL.HUP | POLL.ERR)) !== 0) {
       flags[flow] |= FLAG.HOST_READABLE;
       if ((events & (POLL.RDHUP | POLL.HUP | POLL.ERR)) !== 0) flags[flow] |= FLAG.HOST_HUNG_UP;
-      this.#mark(flow, DIRTY.PULL);
+      this.#dirty.mark(flow, DIRTY.PULL);
       // Reset behind its end: nothing is left to read that would say so, and the guest may still be sending.
       const ends = flags[flow] & (FLAG.HOST_FIN_SENT | FLAG.GUEST_FIN_DELIVERED);
       if ((events & POLL.HUP) !== 0 && ends === FLAG.HOST_FIN_SENT) this.#hostBroken(flow, -ERRNO.EPIPE);
@@ -117,8 +113,9 @@ export class TcpTranslate implements GraphNode {
 
   /** Gives the payload of the frame to the host's sockets. The frame's packets must still be in the arena. */
   writePayloads(): void {
-    for (let i = 0; i < this.#dirtyCount; i++) {
-      const flow = this.#dirtyFlows[i];
+    const { list, count } = this.#dirty;
+    for (let i = 0; i < count; i++) {
+      const flow = list[i];
       if ((this.columns.dirty[flow] & DIRTY.WRITE) === 0) continue;
       this.columns.dirty[flow] &= ~DIRTY.WRITE;
       const error = this.#receiver.write(flow);
@@ -129,18 +126,15 @@ export class TcpTranslate implements GraphNode {
   /** Sends what flows owe to the guest. No received packet is in use. Returns whether some have more to send. */
   service(): boolean {
     this.#opener.reportFailures(this.#closeFlow);
-    const served = this.#dirtyFlows;
-    const count = this.#dirtyCount;
-    this.#dirtyFlows = this.#dirtyNext;
-    this.#dirtyNext = served;
-    this.#dirtyCount = 0;
+    const count = this.#dirty.count;
+    const served = this.#dirty.take();
     for (let i = 0; i < count; i++) {
       const flow = served[i];
       const owed = this.columns.dirty[flow];
       this.columns.dirty[flow] = 0;
       this.#serve(flow, owed);
     }
-    return this.#dirtyCount > 0;
+    return this.#dirty.count > 0;
   }
 
   /** The wheel says that the flow's timer may be due. */
@@ -263,7 +257,7 @@ export class TcpTranslate implements GraphNode {
     const flags = tcp.flags(view, at);
     if ((flags & tcp.SYN) !== 0) {
       // Our SYN-ACK was lost, or is on its way.
-      this.#mark(flow, DIRTY.ACK);
+      this.#dirty.mark(flow, DIRTY.ACK);
       return ARC_DONE;
     }
     if ((flags & tcp.RST) === 0 && (flags & tcp.ACK) !== 0) {
@@ -271,7 +265,7 @@ export class TcpTranslate implements GraphNode {
         return this.#segments.refuse(packet) ? ARC_OUTPUT : drop(packets, packet, REASON['tcp-out-of-window']);
       }
       this.#opener.established(flow);
-      this.#mark(flow, DIRTY.PULL);
+      this.#dirty.mark(flow, DIRTY.PULL);
     }
     return this.#open(packets, packet, flow, payloadAt, end);
   }
@@ -293,7 +287,7 @@ export class TcpTranslate implements GraphNode {
     }
     if ((flags & tcp.SYN) === 0) return drop(packets, packet, REASON['tcp-out-of-window']);
     this.#opener.answered(flow, packet);
-    this.#mark(flow, DIRTY.ACK | DIRTY.PULL);
+    this.#dirty.mark(flow, DIRTY.ACK | DIRTY.PULL);
     return ARC_DONE;
   }
 
@@ -306,7 +300,7 @@ export class TcpTranslate implements GraphNode {
     if ((flags & tcp.RST) !== 0) return this.#reset(packets, packet, flow, sequence);
     // RFC 5961, section 4: a SYN in an open flow, and an acknowledgement of what was never sent, are answered with what we know.
     if ((flags & tcp.SYN) !== 0) {
-      this.#mark(flow, DIRTY.ACK);
+      this.#dirty.mark(flow, DIRTY.ACK);
       return drop(packets, packet, REASON['tcp-out-of-window']);
     }
     if ((flags & tcp.ACK) === 0) return drop(packets, packet, REASON['tcp-out-of-window']);
@@ -316,16 +310,16 @@ export class TcpTranslate implements GraphNode {
     const acknowledgment = tcp.acknowledgment(view, at);
     const windowField = tcp.window(view, at);
     if (!this.#sender.acknowledged(flow, sequence, acknowledgment, windowField, plain, this.#clock.nowUs)) {
-      this.#mark(flow, DIRTY.ACK);
+      this.#dirty.mark(flow, DIRTY.ACK);
       return drop(packets, packet, REASON['tcp-out-of-window']);
     }
-    this.#mark(flow, DIRTY.PULL);
+    this.#dirty.mark(flow, DIRTY.PULL);
     if (!plain) {
       const taken = this.#receiver.segment(flow, packet, sequence, payloadAt, payloadBytes, fin);
-      this.#mark(flow, taken === SEGMENT.TAKEN ? DIRTY.WRITE | DIRTY.ACK : DIRTY.ACK);
+      this.#dirty.mark(flow, taken === SEGMENT.TAKEN ? DIRTY.WRITE | DIRTY.ACK : DIRTY.ACK);
     } else if (sequence !== rcvNxt[flow]) {
       // A keep-alive or window probe (RFC 9293, section 3.8.4), or a segment from before.
-      this.#mark(flow, DIRTY.ACK);
+      this.#dirty.mark(flow, DIRTY.ACK);
     }
     return ARC_DONE;
   }
@@ -342,7 +336,7 @@ export class TcpTranslate implements GraphNode {
       return ARC_DONE;
     }
     const ahead = distance(sequence, rcvNxt[flow]);
-    if (ahead > 0 && ahead < distance(rcvEdge[flow], rcvNxt[flow])) this.#mark(flow, DIRTY.ACK);
+    if (ahead > 0 && ahead < distance(rcvEdge[flow], rcvNxt[flow])) this.#dirty.mark(flow, DIRTY.ACK);
     return drop(packets, packet, REASON['tcp-out-of-window']);
   }
 
@@ -363,8 +357,8 @@ export class TcpTranslate implements GraphNode {
   #writable(flow: number): void {
     const error = this.#receiver.writable(flow);
     if (error < 0) this.#hostBroken(flow, error);
-    else if (this.#receiver.owesWindow(flow)) this.#mark(flow, DIRTY.ACK);
-    else this.#mark(flow, 0);
+    else if (this.#receiver.owesWindow(flow)) this.#dirty.mark(flow, DIRTY.ACK);
+    else this.#dirty.mark(flow, 0);
   }
 
   /** The socket takes no more. What it still has for the guest is carried over, then the guest hears of it. */
@@ -372,19 +366,10 @@ export class TcpTranslate implements GraphNode {
     this.columns.flags[flow] |= FLAG.HOST_BROKEN | FLAG.HOST_READABLE | FLAG.HOST_HUNG_UP;
     // With these two the end of the host's stream, if one is found, is what the host said; the others cut the stream off.
     if (error !== -ERRNO.EPIPE && error !== -ERRNO.ENOTCONN) this.columns.flags[flow] |= FLAG.HOST_FAILED;
-    this.#mark(flow, DIRTY.PULL);
+    this.#dirty.mark(flow, DIRTY.PULL);
   }
 
   // --- what is owed ---
-
-  #mark(flow: number, owed: number): void {
-    const { dirty } = this.columns;
-    if ((dirty[flow] & DIRTY.QUEUED) === 0) {
-      assert(this.#dirtyCount < this.#dirtyFlows.length, 'each flow is queued once');
-      this.#dirtyFlows[this.#dirtyCount++] = flow;
-    }
-    dirty[flow] |= owed | DIRTY.QUEUED;
-  }
 
   #serve(flow: number, owed: number): void {
     const { phase, flags, sndNxt } = this.columns;
@@ -397,7 +382,7 @@ export class TcpTranslate implements GraphNode {
         this.#failedByHost(flow);
         return;
       }
-      if (pulled === PULL.MORE) this.#mark(flow, DIRTY.PULL);
+      if (pulled === PULL.MORE) this.#dirty.mark(flow, DIRTY.PULL);
     }
     if ((owed & DIRTY.ACK) !== 0 && this.#flows.packetsIn[flow] === sentBefore) {
       this.#receiver.openWindow(flow);
@@ -432,7 +417,7 @@ export class TcpTranslate implements GraphNode {
         this.#guestGone(flow);
         return;
       }
-      this.#mark(flow, DIRTY.PULL);
+      this.#dirty.mark(flow, DIRTY.PULL);
     } else if (this.#sender.isStalled(flow)) {
       rtoMs[flow] = Math.min(rtoMs[flow] * 2, RTO_MAX_MS);
       this.#askGuest(flow, RETRIES_MAX);
@@ -494,8 +479,7 @@ export class TcpTranslate implements GraphNode {
     flows.outcome[flow] = outcome;
     if (this.columns.phase[flow] === PHASE.CONNECTING) this.#observer.opened(flow);
     this.columns.phase[flow] = PHASE.NONE;
-    // It keeps its place in the queue, if it has one, so that its number, taken again, does not get a second.
-    this.columns.dirty[flow] &= DIRTY.QUEUED;
+    this.#dirty.clear(flow);
     this.#observer.closed(flow);
     flows.remove(flow);
   };
