@@ -4,37 +4,53 @@
  * Turns follow each other as long as there is work, but for at most `BUSY_US` at a stretch: then timers and streams of the rest of the program have
  * their chance, and the turns go on from `setImmediate`.
  */
+import { errnoName } from '../sys/errno.ts';
 import type { ProcessFunctions, WatchHandle } from '../sys/linux.ts';
 import type { Sys } from '../sys/sys.ts';
-import type { Engine } from './engine.ts';
 
 const BUSY_US = 2000;
 
+/** What is driven. */
+export interface Driven {
+  /** Readable when there is something to do. */
+  readonly poll: number;
+  /** Returns whether there is more to do at once. */
+  turn(): boolean;
+}
+
 export class EventLoop {
-  readonly #sys: Sys & ProcessFunctions;
-  readonly #engine: Engine;
+  readonly #sys: Pick<Sys & ProcessFunctions, 'nowUs' | 'watchReadable' | 'unwatch'>;
+  readonly #engine: Driven;
   readonly #fatal: (error: unknown) => void;
   #watch: WatchHandle;
   #immediate: NodeJS.Immediate | undefined;
+  #stopped: boolean = false;
 
-  /** Starts at once. `fatal` hears of a bug of ours that ended a turn: the engine does not go on then. */
-  constructor(sys: Sys & ProcessFunctions, engine: Engine, fatal: (error: unknown) => void) {
+  /** Starts at once. `fatal` hears of a bug of ours that ended a turn, or that there is no watching: the engine does not go on then. */
+  constructor(
+    sys: Pick<Sys & ProcessFunctions, 'nowUs' | 'watchReadable' | 'unwatch'>,
+    engine: Driven,
+    fatal: (error: unknown) => void,
+  ) {
     this.#sys = sys;
     this.#engine = engine;
     this.#fatal = fatal;
     this.#watch = sys.watchReadable(engine.poll, this.#run);
-    this.#run();
+    if (this.#watch > 0) this.#run();
+    else this.#fail(new Error(`the poll set can't be watched: ${errnoName(this.#watch)}`));
   }
 
   stop(): void {
-    if (this.#immediate !== undefined) clearImmediate(this.#immediate);
-    this.#immediate = undefined;
+    this.#stopped = true;
+    clearImmediate(this.#immediate);
     if (this.#watch > 0) this.#sys.unwatch(this.#watch);
     this.#watch = 0;
   }
 
   readonly #run = (): void => {
-    this.#immediate = undefined;
+    if (this.#stopped) return;
+    // The watch may come before the immediate that was asked for: then this is the stretch that it stood for.
+    clearImmediate(this.#immediate);
     try {
       const until = this.#sys.nowUs() + BUSY_US;
       while (this.#engine.turn()) {
@@ -43,8 +59,12 @@ export class EventLoop {
         return;
       }
     } catch (error) {
-      this.stop();
-      this.#fatal(error);
+      this.#fail(error);
     }
   };
+
+  #fail(error: unknown): void {
+    this.stop();
+    this.#fatal(error);
+  }
 }

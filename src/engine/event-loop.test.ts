@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ERRNO } from '../sys/errno.ts';
+import { EventLoop } from './event-loop.ts';
+
+/** A machine whose clock goes on by 100 us with each look, and an engine that has `work` turns to do. */
+class Machine {
+  poll: number = 9;
+  turns: number = 0;
+  work: number = 0;
+  watched: (() => void) | undefined;
+  unwatched: number = 0;
+  handle: number = 1;
+  readonly fatal: unknown[] = [];
+  failure: Error | undefined;
+  #nowUs: number = 0;
+
+  nowUs(): number {
+    this.#nowUs += 100;
+    return this.#nowUs;
+  }
+
+  watchReadable(fd: number, callback: () => void): number {
+    assert.equal(fd, this.poll);
+    this.watched = callback;
+    return this.handle;
+  }
+
+  unwatch(): void {
+    this.unwatched++;
+  }
+
+  turn(): boolean {
+    if (this.failure !== undefined) throw this.failure;
+    this.turns++;
+    this.work--;
+    return this.work > 0;
+  }
+
+  start(): EventLoop {
+    return new EventLoop(this, this, (error) => this.fatal.push(error));
+  }
+}
+
+function nextIteration(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+describe('the event loop', () => {
+  it('takes a turn at once, and one whenever the poll set is readable', () => {
+    const machine = new Machine();
+    const loop = machine.start();
+    assert.equal(machine.turns, 1);
+    machine.watched?.();
+    machine.work = 3;
+    machine.watched?.();
+    assert.equal(machine.turns, 5);
+    loop.stop();
+  });
+
+  it('gives the rest of the program its chance when there is always something to do', async () => {
+    const machine = new Machine();
+    machine.work = Number.POSITIVE_INFINITY;
+    const loop = machine.start();
+    const stretch = machine.turns;
+    assert.ok(stretch > 5 && stretch < 40, String(stretch));
+    await nextIteration();
+    assert.equal(machine.turns, 2 * stretch);
+    loop.stop();
+  });
+
+  it('goes on once in each iteration, however often the poll set wakes it', async () => {
+    const machine = new Machine();
+    machine.work = Number.POSITIVE_INFINITY;
+    const loop = machine.start();
+    const stretch = machine.turns;
+    for (let iteration = 0; iteration < 10; iteration++) {
+      machine.watched?.();
+      await nextIteration();
+    }
+    // One stretch for the start, and in each iteration one for the watch and one for the immediate.
+    assert.ok(machine.turns <= 21 * stretch, `${machine.turns / stretch} stretches`);
+    loop.stop();
+  });
+
+  it('is still when it was stopped', async () => {
+    const machine = new Machine();
+    machine.work = Number.POSITIVE_INFINITY;
+    const loop = machine.start();
+    machine.watched?.();
+    loop.stop();
+    loop.stop();
+    const { turns } = machine;
+    await nextIteration();
+    machine.watched?.();
+    assert.equal(machine.turns, turns);
+    assert.equal(machine.unwatched, 1);
+  });
+
+  it('ends with the first bug, and tells it', async () => {
+    const machine = new Machine();
+    machine.work = Number.POSITIVE_INFINITY;
+    machine.start();
+    machine.failure = new Error('tapster bug');
+    machine.watched?.();
+    await nextIteration();
+    assert.deepEqual(machine.fatal, [machine.failure]);
+    assert.equal(machine.unwatched, 1);
+  });
+
+  it('tells when there is no watching', () => {
+    const machine = new Machine();
+    machine.handle = -ERRNO.EMFILE;
+    machine.start();
+    assert.match(String(machine.fatal[0]), /can't be watched: EMFILE/);
+    assert.deepEqual([machine.turns, machine.unwatched], [0, 0]);
+  });
+});
