@@ -4,30 +4,38 @@
 import type { TcpTranslate } from '../translate/tcp.ts';
 import type { SessionHooks } from './run-session.ts';
 
-const LOOK_MS = 20;
-/** A host that takes nothing for so long is given up. */
-const WITHOUT_PROGRESS_MS = 5000;
-/** Without held bytes only the guest's own kernel can have some left: it sends them, and its FIN, at once, or has none. */
-const WITHOUT_HELD_MS = 300;
+export interface DeliveryPatience {
+  /** How often we look. */
+  readonly lookMs: number;
+  /** A host that takes nothing for so long is given up. */
+  readonly withoutProgressMs: number;
+  /** Without held bytes only the guest's own kernel can have some left: it sends them, and its FIN, at once, or has none. */
+  readonly withoutHeldMs: number;
+}
+
+const PATIENCE: DeliveryPatience = { lookMs: 20, withoutProgressMs: 5000, withoutHeldMs: 300 };
 
 /** Resolves when all that the guest sent is with the host's kernel, when nothing moves any more, or when `interrupted` does. */
 export async function waitUntilDelivered(
-  tcp: TcpTranslate,
+  tcp: Pick<TcpTranslate, 'undelivered'>,
   interrupted: Promise<void>,
   hooks: Pick<SessionHooks, 'log'>,
+  patience: DeliveryPatience = PATIENCE,
 ): Promise<void> {
   let stop = false;
   void interrupted.then(() => {
     stop = true;
   });
+  // One that is interrupted already is known to be so now.
+  await Promise.resolve();
   let left = tcp.undelivered();
   let movedAt = performance.now();
   while (left.flows > 0 && !stop) {
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    await new Promise((resolve) => setTimeout(resolve, patience.lookMs));
     const now = tcp.undelivered();
     if (now.flows !== left.flows || now.bytes !== left.bytes) movedAt = performance.now();
     left = now;
-    const patienceMs = left.bytes > 0 ? WITHOUT_PROGRESS_MS : WITHOUT_HELD_MS;
+    const patienceMs = left.bytes > 0 ? patience.withoutProgressMs : patience.withoutHeldMs;
     if (performance.now() - movedAt > patienceMs) break;
   }
   if (left.bytes > 0) {

@@ -3,6 +3,9 @@
  *
  * The command is in our process group, so what the terminal sends (Ctrl-C, Ctrl-\, a hang-up, a new window size) reaches it without us, and must not reach it
  * twice: only what another process sent to us with kill(2) is passed on. Stopping (Ctrl-Z) takes us and the command alike, by the kernel's default.
+ *
+ * While the command runs, an end is its own business: a shell or an interpreter lives on after Ctrl-C. What asks for an end counts when the command has died of it, or
+ * comes when only its last bytes are on their way.
  */
 import { constants } from 'node:os';
 import { type LinuxSys, SI_KERNEL, SIGNAL_RECORD_BYTES, type WatchHandle } from '../sys/linux.ts';
@@ -10,14 +13,31 @@ import type { CommandStatus, NamespaceChild } from '../sys/namespace.ts';
 
 const { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT, SIGSTOP } = constants.signals;
 const FORWARDED: readonly number[] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH];
-/** Those that ask for an end, also when the command has ended and only its last bytes are on their way. */
+/** Those that ask for an end. */
 const ENDING: readonly number[] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 const RECORDS_PER_READ = 16;
 const STDIN_FD = 0;
 
+export type SignalledChild = Pick<NamespaceChild, 'controlFd' | 'signal' | 'readStatus'>;
+
+export type SignalSys = Pick<
+  LinuxSys,
+  | 'register'
+  | 'unregister'
+  | 'read'
+  | 'watchReadable'
+  | 'unwatch'
+  | 'signalDescriptor'
+  | 'signalRestore'
+  | 'raise'
+  | 'terminalForeground'
+  | 'setTerminalForeground'
+  | 'processGroup'
+>;
+
 export class SessionSignals {
-  readonly #sys: LinuxSys;
-  readonly #child: NamespaceChild;
+  readonly #sys: SignalSys;
+  readonly #child: SignalledChild;
   readonly #records: Int32Array = new Int32Array((SIGNAL_RECORD_BYTES / 4) * RECORDS_PER_READ);
   readonly #recordsMemory: number;
   readonly #signalFd: number;
@@ -27,8 +47,11 @@ export class SessionSignals {
   readonly #interrupted: Promise<void>;
   #reportEnd: (status: CommandStatus) => void = () => {};
   #interrupt: () => void = () => {};
+  #hasEnded: boolean = false;
+  /** Somebody asked for an end while the command ran. */
+  #endWanted: boolean = false;
 
-  constructor(sys: LinuxSys, child: NamespaceChild) {
+  constructor(sys: SignalSys, child: SignalledChild) {
     this.#sys = sys;
     this.#child = child;
     this.#recordsMemory = sys.register(this.#records);
@@ -51,7 +74,7 @@ export class SessionSignals {
     return this.#ended;
   }
 
-  /** Resolves when somebody wants an end, from the terminal or by kill(2). */
+  /** Resolves when somebody, at the terminal or by kill(2), wants an end of what is left of the session. */
   interrupted(): Promise<void> {
     return this.#interrupted;
   }
@@ -74,7 +97,9 @@ export class SessionSignals {
     for (let at = 0; at * 4 + SIGNAL_RECORD_BYTES <= bytes; at += SIGNAL_RECORD_BYTES / 4) {
       const signal = this.#records[at]!;
       if (this.#records[at + 1] !== SI_KERNEL) this.#child.signal(signal);
-      if (ENDING.includes(signal)) this.#interrupt();
+      if (!ENDING.includes(signal)) continue;
+      this.#endWanted = true;
+      if (this.#hasEnded) this.#interrupt();
     }
   };
 
@@ -88,6 +113,8 @@ export class SessionSignals {
       return;
     }
     this.#sys.unwatch(this.#watches.pop()!);
+    this.#hasEnded = true;
+    if (this.#endWanted && status.kind === 'signalled') this.#interrupt();
     this.#reportEnd(status);
   };
 }
