@@ -2,7 +2,7 @@
 import { type IpAddress, isIpv4, parseIpAddress } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
 import { LISTEN_BACKLOG } from '../base/limits.ts';
-import { failure, type Result, success } from '../base/result.ts';
+import { type Failure, failure, type Result, success } from '../base/result.ts';
 import { ERRNO, errnoName } from '../sys/errno.ts';
 import { SO, SOL } from '../sys/options.ts';
 import { SOCKET_ADDRESS_WORDS, SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE, type Sys } from '../sys/sys.ts';
@@ -30,9 +30,10 @@ export function openPublished(
 ): Result<PublishedSocket[]> {
   const sockets: PublishedSocket[] = [];
   for (const rule of rules) {
-    const opened = openRule(sys, rule, addressesOf(rule, families));
+    const addresses = addressesOf(rule, families);
+    const opened = addresses.length === 0 ? withoutFamily(rule) : openRule(sys, rule, addresses);
     if (!opened.ok) {
-      for (const socket of sockets) sys.close(socket.fd);
+      closeAll(sys, sockets);
       return opened;
     }
     sockets.push(...opened.value);
@@ -40,9 +41,19 @@ export function openPublished(
   return success(sockets);
 }
 
+/** Empty: the guest has not the family of the rule's address. */
 function addressesOf(rule: PublishRule, families: { readonly ipv4: boolean; readonly ipv6: boolean }): IpAddress[] {
-  if (rule.address !== undefined) return [rule.address];
+  if (rule.address !== undefined) {
+    return (isIpv4(rule.address) ? families.ipv4 : families.ipv6) ? [rule.address] : [];
+  }
   return [...(families.ipv4 ? [ANY_IPV4] : []), ...(families.ipv6 ? [ANY_IPV6] : [])];
+}
+
+function withoutFamily(rule: PublishRule): Result<never> {
+  return failure(
+    'family-missing',
+    `can't publish ${rule.address ?? 'any address'}: the command has no address of that family that callers could be led to`,
+  );
 }
 
 function openRule(sys: Sys, rule: PublishRule, addresses: readonly IpAddress[]): Result<PublishedSocket[]> {
@@ -51,7 +62,7 @@ function openRule(sys: Sys, rule: PublishRule, addresses: readonly IpAddress[]):
   for (let port = rule.firstPort; port <= rule.lastPort; port++) {
     const opened = openPort(sys, rule, addresses, port, (rule.toPort ?? rule.firstPort) + port - rule.firstPort);
     if (!opened.ok) {
-      for (const socket of sockets) sys.close(socket.fd);
+      closeAll(sys, sockets);
       return opened;
     }
     sockets.push(...opened.value);
@@ -59,23 +70,25 @@ function openRule(sys: Sys, rule: PublishRule, addresses: readonly IpAddress[]):
   return success(sockets);
 }
 
-/** The kernel picks a port for the first address; the others must have the same. */
+/** The kernel picks a port for the first address that there is; the others must have the same. */
 function openPicked(sys: Sys, rule: PublishRule, addresses: readonly IpAddress[]): Result<PublishedSocket[]> {
-  let last: Result<PublishedSocket[]> = failure('port-not-picked', 'there is no address to publish a port at');
-  for (let tries = 0; tries < PICK_TRIES_MAX; tries++) {
-    const first = openSocket(sys, rule, addresses[0]!, 0);
-    if (!first.ok) return first;
+  const [address, ...others] = addresses;
+  for (let tries = 1; ; tries++) {
+    const first = openSocket(sys, rule, address!, 0);
+    if (!first.ok)
+      return isDispensable(rule, first.failure) && others.length > 0 ? openPicked(sys, rule, others) : first;
     const port = localPort(sys, first.value);
     const guestPort = rule.toPort ?? port;
-    last = openPort(sys, rule, addresses.slice(1), port, guestPort);
-    if (last.ok) {
-      return success([{ rule, fd: first.value, address: addresses[0]!, port, guestPort }, ...last.value]);
-    }
+    const picked = { rule, fd: first.value, address: address!, port, guestPort };
+    const rest = others.length === 0 ? success([]) : openPort(sys, rule, others, port, guestPort);
+    if (rest.ok) return success([picked, ...rest.value]);
+    if (isDispensable(rule, rest.failure)) return success([picked]);
     sys.close(first.value);
+    if (rest.failure.code !== 'port-in-use' || tries === PICK_TRIES_MAX) return rest;
   }
-  return last;
 }
 
+/** Fails when there is no socket at all. */
 function openPort(
   sys: Sys,
   rule: PublishRule,
@@ -84,17 +97,26 @@ function openPort(
   guestPort: number,
 ): Result<PublishedSocket[]> {
   const sockets: PublishedSocket[] = [];
+  let missing: Result<never> | undefined;
   for (const address of addresses) {
     const opened = openSocket(sys, rule, address, port);
-    // A host without IPv6 publishes in IPv4 alone, unless an IPv6 address was asked for.
-    if (!opened.ok && opened.failure.code === 'family-missing' && rule.address === undefined) continue;
-    if (!opened.ok) {
-      for (const socket of sockets) sys.close(socket.fd);
+    if (opened.ok) sockets.push({ rule, fd: opened.value, address, port, guestPort });
+    else if (isDispensable(rule, opened.failure)) missing = opened;
+    else {
+      closeAll(sys, sockets);
       return opened;
     }
-    sockets.push({ rule, fd: opened.value, address, port, guestPort });
   }
-  return success(sockets);
+  return sockets.length > 0 || missing === undefined ? success(sockets) : missing;
+}
+
+/** A host without IPv6 publishes in IPv4 alone, unless an IPv6 address was asked for. */
+function isDispensable(rule: PublishRule, reason: Failure): boolean {
+  return reason.code === 'family-missing' && rule.address === undefined;
+}
+
+function closeAll(sys: Sys, sockets: readonly PublishedSocket[]): void {
+  for (const socket of sockets) sys.close(socket.fd);
 }
 
 function openSocket(sys: Sys, rule: PublishRule, address: IpAddress, port: number): Result<number> {
@@ -121,7 +143,7 @@ function failed(rule: PublishRule, address: IpAddress, port: number, error: numb
     case ERRNO.EACCES:
       return failure(
         'port-denied',
-        `can't publish ${where}: ports below net.ipv4.ip_unprivileged_port_start are for root; choose a higher one, such as ${port + 8000}:${port}`,
+        `can't publish ${where}: ports below net.ipv4.ip_unprivileged_port_start are for root; choose a higher one, such as ${port + 8000}:${rule.toPort ?? port}`,
       );
     case ERRNO.EADDRNOTAVAIL:
       // What bind(2) says to :: where IPv6 is switched off.
@@ -130,9 +152,15 @@ function failed(rule: PublishRule, address: IpAddress, port: number, error: numb
         'address-not-local',
         `can't publish ${where}: the host has no interface with this address; see "ip address"`,
       );
+    case ERRNO.EINVAL:
+      return failure(
+        'port-failed',
+        `can't publish ${where}: EINVAL; a link-local address needs an interface, which can't be named here`,
+      );
     case ERRNO.EAFNOSUPPORT:
       return failure('family-missing', `can't publish ${where}: the host has no such address family`);
     case ERRNO.EMFILE:
+    case ERRNO.ENFILE:
       return failure(
         'descriptors-exhausted',
         `can't publish ${where}: no descriptors are left; publish fewer ports or raise "ulimit -n"`,
