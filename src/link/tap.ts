@@ -76,11 +76,11 @@ export class TapLink implements Link {
         taken += written;
         continue;
       }
-      this.writeErrors++;
       // A frame that the kernel refuses is skipped; a device that is gone, or full, takes none of the others either.
       if (written !== -ERRNO.EINVAL && written !== -ERRNO.EIO && written !== -ERRNO.ENOMEM) break;
       done++;
     }
+    this.writeErrors += count - taken;
     return taken;
   }
 
