@@ -1,4 +1,9 @@
-/** Who holds which token of the poll set: negative numbers, handed out from -1 downwards and used again when released. */
+/**
+ * Who holds which token of the poll set: negative numbers, handed out from -1 downwards and used again when released.
+ *
+ * An event may have been collected for a token that is released, or released and handed out again, before it is passed on. Then it goes nowhere, or wakes the
+ * new holder for nothing, and a holder looks whether there is really something.
+ */
 import { assert } from '../base/assert.ts';
 import type { PollHandler, TokenSpace } from '../flow/poll-handler.ts';
 
@@ -20,7 +25,7 @@ export class Tokens implements TokenSpace {
     this.#free.push(index);
   }
 
-  /** Passes an event on; one for a token that was released meanwhile goes nowhere. */
+  /** Passes an event on to who holds the token now. */
   dispatch(events: number, token: number): void {
     this.#handlers[-1 - token]?.ready(events, token);
   }
