@@ -19,7 +19,7 @@ export interface NodeCounters {
   readonly drops: Readonly<Record<string, number>>;
 }
 
-/** A node that sees what is on its way to another one, both by name. At most one for each. */
+/** A node that sees what is on its way to another one, both by name. At most one for each. What enters the graph (`run`) is on no way yet, and passes by. */
 export interface Feature {
   readonly before: string;
   readonly node: string;
@@ -46,6 +46,7 @@ export class Graph {
     this.#nodes = nodes;
     const index = new Map(nodes.map((node, at) => [node.name, at]));
     assert(index.size === nodes.length, 'each node has a name of its own');
+    checkFeatures(index, features);
     this.#next = nodes.map((node) =>
       Int32Array.from(node.next, (name) => {
         const feature = features.find((each) => each.before === name && each.node !== node.name);
@@ -124,4 +125,13 @@ export class Graph {
     }
     return earliest;
   }
+}
+
+function checkFeatures(nodes: ReadonlyMap<string, number>, features: readonly Feature[]): void {
+  for (const { before, node } of features) {
+    assert(nodes.has(before), `feature ${node} stands before ${before}, which is not in the graph`);
+    assert(nodes.has(node), `feature ${node} is a node of the graph`);
+    assert(!features.some((each) => each.node === before), `feature ${node} stands before a node that is no feature`);
+  }
+  assert(new Set(features.map(({ before }) => before)).size === features.length, 'a node has one feature at most');
 }
