@@ -14,8 +14,11 @@ import type { Packet, Packets } from '../packet/packets.ts';
 export interface InterfaceCounters {
   rxPackets: number;
   rxBytes: number;
+  /** Frames that the link took. */
   txPackets: number;
+  /** Bytes that the link was given, with those of the few frames that it did not take. */
   txBytes: number;
+  /** Frames that it did not take. */
   txErrors: number;
 }
 
