@@ -7,6 +7,7 @@ export const SO = {
   SNDBUF: 7,
   RCVBUF: 8,
   KEEPALIVE: 9,
+  OOBINLINE: 10,
   /** value -1: off; n: linger for n seconds. The addon builds struct linger. */
   LINGER: 13,
   PEEK_OFF: 42,

@@ -234,8 +234,10 @@ export class StreamSocket extends Descriptor {
   }
 
   #nothingToRead(): number {
+    // Whoever has got a FIN reads the end of the stream, whatever came behind it (SOCK_DONE in tcp_recvmsg).
+    if (this.#in?.endArrived) return 0;
     if (this.error !== 0) return -this.takeError();
-    if (this.#receiveShut || this.#in?.endArrived) return 0;
+    if (this.#receiveShut) return 0;
     return this.state === 'fresh' || this.state === 'listening' ? -ERRNO.ENOTCONN : -ERRNO.EAGAIN;
   }
 

@@ -57,7 +57,7 @@ export const TCP_INFO_WORDS = 8;
 export const POLL_EVENT_WORDS = 2;
 
 /** epoll(7) bits. */
-export const POLL = { IN: 0x1, OUT: 0x4, ERR: 0x8, HUP: 0x10, RDHUP: 0x2000, EDGE: -0x8000_0000 } as const;
+export const POLL = { IN: 0x1, PRI: 0x2, OUT: 0x4, ERR: 0x8, HUP: 0x10, RDHUP: 0x2000, EDGE: -0x8000_0000 } as const;
 
 export const POLL_OPERATION = { ADD: 1, REMOVE: 2, MODIFY: 3 } as const;
 

@@ -39,7 +39,10 @@ export const FLAG = {
   HOST_ENDED: 0x400,
   /** A keep-alive or window probe is out. */
   PROBING: 0x800,
-  /** The host's socket has its end or an error in it, behind whatever can be read: no further event will say so. */
+  /**
+   * The host's socket has its end, an error or an urgent byte in it, behind whatever can be read: no further event will say so, and a short peek is no sign that
+   * there is nothing more.
+   */
   HOST_HUNG_UP: 0x1000,
   /** The host's socket has failed with an error that is taken from it already: where its bytes end is not the end of the stream. */
   HOST_FAILED: 0x2000,

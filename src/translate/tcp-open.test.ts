@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import { VERDICT } from '../flow/policy.ts';
 import { ERRNO } from '../sys/errno.ts';
+import { SO, SOL } from '../sys/options.ts';
 import { endpoint } from '../sys/simulated-endpoint.ts';
+import { StreamSocket } from '../sys/simulated-stream.ts';
 import { SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE } from '../sys/sys.ts';
 import { type Conversation, REMOTE, REMOTE6, TcpBench, type TcpBenchOptions } from './tcp-bench.test.ts';
 
@@ -58,6 +60,14 @@ describe('tcp: the guest calls', () => {
       bench.peer.send(new Uint8Array(bytes + 1));
       assert.deepEqual(guest.take(), [`A 1+${bytes} ack 1`, `A ${bytes + 1}+1 ack 1`]);
     }
+  });
+
+  it('has urgent data of the host delivered in line', () => {
+    start();
+    bench.connected({});
+    const socket = bench.sys.descriptor(bench.flows.hostFd[0]);
+    assert.ok(socket instanceof StreamSocket);
+    assert.equal(socket.options.get(`${SOL.SOCKET}:${SO.OOBINLINE}`), 1);
   });
 
   it('repeats the SYN-ACK, by itself and when asked, and then gives up', () => {

@@ -227,15 +227,19 @@ export class TcpOpener {
     return this.#watch(flow);
   }
 
-  /** No delay: the guest's own kernel has already decided when to send. Keep-alive: a dead remote must not hold a flow for ever. */
+  /**
+   * No delay: the guest's own kernel has already decided when to send. Keep-alive: a dead remote must not hold a flow for ever. Urgent data in
+   * line: taken out of it, its byte would still count for the peek offset, and every byte behind it would be read at the wrong place.
+   */
   #setSocketOptions(fd: number): void {
     const { sys } = this.#deps;
     sys.setOption(fd, SOL.TCP, TCP.NODELAY, 1);
     sys.setOption(fd, SOL.SOCKET, SO.KEEPALIVE, 1);
+    sys.setOption(fd, SOL.SOCKET, SO.OOBINLINE, 1);
   }
 
   #watch(flow: number): number {
-    const events = POLL.IN | POLL.OUT | POLL.RDHUP | POLL.EDGE;
+    const events = POLL.IN | POLL.PRI | POLL.OUT | POLL.RDHUP | POLL.EDGE;
     const fd = this.#flows.hostFd[flow];
     return this.#deps.sys.pollControl(this.#deps.poll, POLL_OPERATION.ADD, fd, events, flow * 2 + SIDE.HOST);
   }

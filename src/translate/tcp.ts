@@ -102,7 +102,7 @@ export class TcpTranslate implements GraphNode {
     }
     if ((events & (POLL.IN | POLL.RDHUP | POLL.HUP | POLL.ERR)) !== 0) {
       flags[flow] |= FLAG.HOST_READABLE;
-      if ((events & (POLL.RDHUP | POLL.HUP | POLL.ERR)) !== 0) flags[flow] |= FLAG.HOST_HUNG_UP;
+      if ((events & (POLL.RDHUP | POLL.HUP | POLL.ERR | POLL.PRI)) !== 0) flags[flow] |= FLAG.HOST_HUNG_UP;
       this.#dirty.mark(flow, DIRTY.PULL);
       // Reset behind its end: nothing is left to read that would say so, and the guest may still be sending.
       const ends = flags[flow] & (FLAG.HOST_FIN_SENT | FLAG.GUEST_FIN_DELIVERED);
@@ -351,7 +351,7 @@ export class TcpTranslate implements GraphNode {
     this.#opener.connected(flow);
     this.#timers.arm(flow, this.#clock.nowUs / 1000);
     if ((events & (POLL.IN | POLL.RDHUP | POLL.HUP)) !== 0) this.columns.flags[flow] |= FLAG.HOST_READABLE;
-    if ((events & (POLL.RDHUP | POLL.HUP)) !== 0) this.columns.flags[flow] |= FLAG.HOST_HUNG_UP;
+    if ((events & (POLL.RDHUP | POLL.HUP | POLL.PRI)) !== 0) this.columns.flags[flow] |= FLAG.HOST_HUNG_UP;
   }
 
   #writable(flow: number): void {
