@@ -81,14 +81,13 @@ export function readResolvConf(path: string = RESOLV_CONF_PATH): ResolvConf {
 /**
  * Calls back with the host's new configuration whenever it changes, until closed. Does not keep the program alive.
  *
- * Folders are watched, not files: programs replace the file, or the link that leads to it.
+ * Folders are watched too, since programs replace the file, or the link that leads to it.
  */
 export function watchResolvConf(
   changed: (conf: ResolvConf) => void,
   path: string = RESOLV_CONF_PATH,
 ): { close(): void } {
   let watchers: FSWatcher[] = [];
-  let watched = '';
   let timer: NodeJS.Timeout | undefined;
   let last = readText(path);
 
@@ -108,11 +107,8 @@ export function watchResolvConf(
     watchers = [];
   };
   const follow = (): void => {
-    const files = [path, target(path)];
-    if (files.join('\0') === watched && watchers.length > 0) return;
     stop();
-    watched = files.join('\0');
-    watchers = [...new Set(files)].flatMap((file) => watchFolder(file, settle));
+    watchers = [...new Set([path, target(path)])].flatMap((file) => watchFile(file, settle));
   };
   follow();
   return {
@@ -123,12 +119,21 @@ export function watchResolvConf(
   };
 }
 
-/** One watcher, or none where the folder is missing or the system has no more of them: then changes are not seen. */
-function watchFolder(file: string, changed: () => void): FSWatcher[] {
+/**
+ * Two watchers: on the folder, where a new file may take the name, and on the file itself, because a mount point (containers have their resolv.conf as one) is
+ * written elsewhere, and its folder hears nothing of it.
+ */
+function watchFile(file: string, changed: () => void): FSWatcher[] {
+  const inFolder = (name: string | null): void => {
+    if (name === null || name === basename(file)) changed();
+  };
+  return [...watchPath(dirname(file), inFolder), ...watchPath(file, changed)];
+}
+
+/** One watcher, or none where the path is missing or the system has no more of them: then changes are not seen. */
+function watchPath(path: string, changed: (name: string | null) => void): FSWatcher[] {
   try {
-    const watcher = watch(dirname(file), { persistent: false }, (_event, name) => {
-      if (name === null || name === basename(file)) changed();
-    });
+    const watcher = watch(path, { persistent: false }, (_event, name) => changed(name));
     watcher.on('error', () => watcher.close());
     return [watcher];
   } catch {
