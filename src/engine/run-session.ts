@@ -5,15 +5,17 @@
  * sockets have not taken yet is delivered first, as the kernel would do for a program that has exited.
  */
 import { randomFillSync } from 'node:crypto';
-import { type IpAddress, isIpv4 } from '../base/address.ts';
+import { equalAddress, IpAddress, isIpv4 } from '../base/address.ts';
+import { assert } from '../base/assert.ts';
+import { DATAGRAM_LISTENERS_MAX } from '../base/limits.ts';
 import { failure, type Result, success } from '../base/result.ts';
 import { HostPolicy } from '../flow/host-policy.ts';
 import { NameTable } from '../flow/names.ts';
 import { CaptureLink } from '../link/capture.ts';
 import type { Link } from '../link/link.ts';
 import { TapLink } from '../link/tap.ts';
-import type { LinkOffload } from '../packet/offload.ts';
-import { errnoName } from '../sys/errno.ts';
+import { type LinkOffload, NO_OFFLOAD } from '../packet/offload.ts';
+import { ERRNO, errnoName } from '../sys/errno.ts';
 import { configureGuest, type GuestNetwork, guestSysctls, planGuestNetwork } from '../sys/guest-network.ts';
 import { type HostNetwork, readHostNetwork } from '../sys/host-network.ts';
 import { LinuxSys } from '../sys/linux.ts';
@@ -38,6 +40,7 @@ import {
   type SessionNetwork,
 } from './session-network.ts';
 import { SessionSignals } from './session-signals.ts';
+import { formatEndpoint } from './text.ts';
 
 export type LogLevel = 'error' | 'warning' | 'info' | 'debug';
 
@@ -70,8 +73,17 @@ class Closers {
     this.#actions.push(action);
   }
 
+  /** One that fails, by a bug of ours, does not keep the others from being done: the namespace must go. */
   async closeAll(): Promise<void> {
-    for (let action = this.#actions.pop(); action !== undefined; action = this.#actions.pop()) await action();
+    const errors: unknown[] = [];
+    for (let action = this.#actions.pop(); action !== undefined; action = this.#actions.pop()) {
+      try {
+        await action();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw errors[0];
   }
 }
 
@@ -81,6 +93,8 @@ class Session {
   readonly #closers: Closers;
   readonly #sys: LinuxSys = new LinuxSys();
   readonly #names: NameTable = new NameTable();
+  /** Published sockets that the engine does not have yet. */
+  #published: PublishedSocket[] = [];
 
   constructor(options: RunOptions, hooks: SessionHooks, closers: Closers) {
     this.#options = options;
@@ -95,29 +109,36 @@ class Session {
     const resolvConf = readResolvConf();
     const network = planSession(this.#options, host.value, guest, resolvConf);
 
+    const free = checkHostLoopback(this.#options, guest);
+    if (!free.ok) return free;
     const published = this.#publish(guest);
     if (!published.ok) return published;
     const started = this.#startNamespace(network);
     if (!started.ok) return started;
     const child = started.value;
-    const configured = configureGuest(child.netlinkFd, guest, this.#options.configure ? 'all' : 'link');
-    if (!configured.ok) return configured;
 
     for (const { w0, w1, w2, w3 } of network.policy.loopbackAddresses) this.#names.add(HOST_NAME, w0, w1, w2, w3);
     const policy = new HostPolicy(network.policy);
     const engine = this.#makeEngine(child, guest, network, policy);
     if (!engine.ok) return engine;
-    this.#addPublished(engine.value, guest, published.value);
+    const configured = configureGuest(child.netlinkFd, guest, this.#options.configure ? 'all' : 'link');
+    if (!configured.ok) return configured;
+    const added = this.#addPublished(engine.value, guest);
+    if (!added.ok) return added;
     this.#followResolvConf(child, engine.value, policy, host.value, guest);
     return this.#runCommand(child, engine.value);
   }
 
-  #publish(guest: GuestNetwork): Result<PublishedSocket[]> {
+  #publish(guest: GuestNetwork): Result<void> {
     const families = { ipv4: guest.ipv4Gateway !== undefined, ipv6: guest.ipv6Gateway !== undefined };
     const opened = openPublished(this.#sys, this.#options.publish, families);
     if (!opened.ok) return opened;
+    this.#published = opened.value;
+    this.#closers.add(() => {
+      for (const { fd } of this.#published) this.#sys.close(fd);
+    });
     for (const { rule, address, port } of opened.value) this.#hooks.published(rule, address, port);
-    return opened;
+    return success(undefined);
   }
 
   #startNamespace(network: SessionNetwork): Result<NamespaceChild> {
@@ -138,9 +159,10 @@ class Session {
     return started;
   }
 
+  /** The engine has the tap's descriptor from here on. */
   #makeEngine(child: NamespaceChild, guest: GuestNetwork, network: SessionNetwork, policy: HostPolicy): Result<Engine> {
     const sys = this.#sys;
-    const offload = child.hasVnetHeader ? agreeOnOffload(child.tapFd) : NO_LINK_OFFLOAD;
+    const offload = child.hasVnetHeader ? agreeOnOffload(child.tapFd) : NO_OFFLOAD;
     const sinks: FlowSink[] = [...this.#hooks.flowSinks];
     let reporter: FlowReporter | undefined;
     const engine = new Engine(sys, {
@@ -164,7 +186,11 @@ class Session {
       arenaMemory: engine.arenaMemory,
     });
     const captured = this.#capture(tap, engine, reporter!, sinks);
-    if (!captured.ok) return captured;
+    if (!captured.ok) {
+      tap.close();
+      engine.close();
+      return captured;
+    }
     this.#closers.add(() => engine.close());
     engine.addLink(captured.value, child.tapFd, {
       index: GUEST_INTERFACE,
@@ -197,18 +223,24 @@ class Session {
     return success(new CaptureLink(tap, file));
   }
 
-  #addPublished(engine: Engine, guest: GuestNetwork, sockets: readonly PublishedSocket[]): void {
-    for (const { rule, fd, address, guestPort } of sockets) {
-      const to = guest.addresses.find((each) => isIpv4(each.address) === isIpv4(address))?.address;
-      if (to === undefined) {
-        this.#sys.close(fd);
-        continue;
-      }
+  #addPublished(engine: Engine, guest: GuestNetwork): Result<void> {
+    for (let socket = this.#published.shift(); socket !== undefined; socket = this.#published.shift()) {
+      const { rule, fd, address, port, guestPort } = socket;
+      const ipv4 = isIpv4(address);
+      const to = guest.addresses.find((each) => isIpv4(each.address) === ipv4)?.address;
+      assert(to !== undefined, 'only families that the guest has are published');
       const words = Int32Array.of(to.w0, to.w1, to.w2, to.w3);
       const listener = { fd, interfaceIndex: GUEST_INTERFACE, guest: words, guestPort };
-      if (rule.protocol === 'tcp') engine.tcpListeners.add(listener);
-      else engine.udp.publish({ ...listener, ipv4: isIpv4(address) });
+      const tcp = rule.protocol === 'tcp';
+      const error = tcp ? engine.tcpListeners.add(listener) : engine.udp.publish({ ...listener, ipv4 });
+      if (error >= 0) continue;
+      if (tcp) this.#sys.close(fd);
+      const where = `${formatEndpoint(address.toString(), port)}/${rule.protocol}`;
+      const reason =
+        -error === ERRNO.ENOSPC ? `${DATAGRAM_LISTENERS_MAX} UDP ports are published already` : errnoName(error);
+      return failure('port-failed', `can't publish ${where}: ${reason}`);
     }
+    return success(undefined);
   }
 
   /** New resolvers are asked from the next question on, and a resolv.conf inside says what the host's says now. */
@@ -233,21 +265,20 @@ class Session {
   }
 
   async #runCommand(child: NamespaceChild, engine: Engine): Promise<Result<number>> {
-    const command = this.#options.command.length > 0 ? this.#options.command : [process.env['SHELL'] ?? '/bin/sh'];
+    const command = this.#options.command.length > 0 ? this.#options.command : [process.env['SHELL'] || '/bin/sh'];
     const signals = new SessionSignals(this.#sys, child);
     this.#closers.add(() => signals.close());
     let fail: (error: unknown) => void = () => {};
     const broken = new Promise<never>((_resolve, reject) => {
       fail = reject;
     });
+    engine.onLinkLost = (_interface, errno) => {
+      this.#hooks.log('warning', `the interface inside has gone: ${errnoName(errno)}`);
+    };
     const loop = new EventLoop(this.#sys, engine, fail);
     this.#closers.add(() => loop.stop());
     const ran = child.run(command, process.env, process.cwd());
     if (!ran.ok) return ran;
-    const lost = new Promise<string>((resolve) => {
-      engine.onLinkLost = (_interface, errno) => resolve(errnoName(errno));
-    });
-    void lost.then((reason) => this.#hooks.log('warning', `the interface inside has gone: ${reason}`));
     const status = await Promise.race([signals.commandEnded(), broken]);
     if (status.kind === 'exec-failed') return execFailure(command[0]!, status);
     await Promise.race([waitUntilDelivered(engine.tcp, signals.interrupted(), this.#hooks), broken]);
@@ -255,7 +286,15 @@ class Session {
   }
 }
 
-const NO_LINK_OFFLOAD: LinkOffload = { checksum: false, tcpSegmentation: false, udpSegmentation: false };
+/** An address of the guest's own never leaves it. */
+function checkHostLoopback({ hostLoopback }: RunOptions, guest: GuestNetwork): Result<void> {
+  if (!(hostLoopback instanceof IpAddress)) return success(undefined);
+  if (!guest.addresses.some((each) => equalAddress(each.address, hostLoopback))) return success(undefined);
+  return failure(
+    'host-loopback-taken',
+    `--host-loopback ${hostLoopback}: the command has this address itself; choose one that nobody has, or leave it out for the gateway's`,
+  );
+}
 
 /** What the tap's two ends leave undone for each other. Towards the guest the kernel takes everything; UDP merged only where it can also cut it. */
 function agreeOnOffload(tapFd: number): LinkOffload {
