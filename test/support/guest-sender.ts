@@ -237,8 +237,9 @@ export class GuestSender {
     this.#duplicates = 0;
     this.next = this.acknowledged;
     this.transmit();
-    // Where the window is too small for anything that is not silly, something must go all the same.
-    if (this.next === this.acknowledged) this.#probe();
+    // Where the window is too small for anything that is not silly, what fits must go all the same (the override timeout of section 3.8.6.2.1).
+    const fitting = Math.min(this.#endPosition - this.next, this.window, this.mss);
+    if (this.next === this.acknowledged && fitting > 0) this.#emitData(fitting);
   }
 
   /** One byte into the closed window. */
