@@ -189,6 +189,36 @@ describe('tcp: from the host to the guest', () => {
     assert.deepEqual(guest.take(), ['A 101+10 ack 1']);
   });
 
+  it('does not put off the time-out because the guest sends, or the host', () => {
+    start();
+    const guest = bench.connected({}, { mss: 1000 });
+    bench.peer.send(pattern(1000));
+    guest.take();
+    for (let i = 0; i < 9; i++) {
+      bench.wait(100);
+      guest.ask('A', { ack: 1, data: 1 });
+      if (i > 5) bench.peer.send(pattern(1000, 1000 * (i - 5)));
+    }
+    guest.take();
+    bench.wait(120);
+    assert.equal(guest.take()[0], 'A 1+1000 ack 10');
+    bench.wait(1000);
+    guest.ask('A', { ack: 1001 });
+    bench.wait(990);
+    assert.deepEqual(guest.take(), [], 'an acknowledgement of something new does');
+  });
+
+  it('does not put off a window probe because the host has more', () => {
+    start();
+    const guest = bench.connected({}, { scale: 0 });
+    guest.ask('A', { window: 0 });
+    for (let i = 0; i < 12; i++) {
+      bench.peer.send(pattern(10, i * 10));
+      bench.wait(100);
+    }
+    assert.deepEqual(guest.take(), ['A 0 ack 1']);
+  });
+
   it('gives up a guest that acknowledges nothing', () => {
     start();
     const guest = bench.connected();

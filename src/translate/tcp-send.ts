@@ -166,6 +166,7 @@ export class TcpSender {
     const columns = this.#tcp;
     const { flags } = columns;
     columns.sndUna[flow] = acknowledgment;
+    columns.timerMs[flow] = 0;
     if (after(acknowledgment, columns.sndNxt[flow])) columns.sndNxt[flow] = acknowledgment;
     let bytes = fresh;
     if (this.#coversFin(flow, acknowledgment)) {
@@ -273,7 +274,9 @@ export class TcpSender {
   }
 
   #sent(flow: number, numbers: number): void {
-    const { sndNxt, sndMax } = this.#tcp;
+    const { sndUna, sndNxt, sndMax, timerMs } = this.#tcp;
+    // The first that is out starts the retransmission timer, whatever was waited for before; more that follow it do not put it off.
+    if (sndNxt[flow] === sndUna[flow]) timerMs[flow] = 0;
     sndNxt[flow] = (sndNxt[flow] + numbers) | 0;
     if (after(sndNxt[flow], sndMax[flow])) sndMax[flow] = sndNxt[flow];
   }
@@ -298,6 +301,7 @@ export class TcpSender {
   #sendFirstAgain(flow: number): void {
     const columns = this.#tcp;
     columns.flags[flow] &= ~FLAG.FAST_RETRANSMIT;
+    columns.timerMs[flow] = 0;
     const out = this.outstanding(flow);
     if (out === 0) return;
     const onlyFin = out === 1 && (columns.flags[flow] & FLAG.HOST_FIN_SENT) !== 0;

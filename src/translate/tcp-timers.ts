@@ -30,7 +30,7 @@ export class TcpTimers {
     this.#wheel = wheel;
   }
 
-  /** Sets the timer to what the flow waits for now. */
+  /** Sets the timer to what the flow waits for now. One that runs already is not put off, unless the sender has stopped it. */
   arm(flow: number, nowMs: number): void {
     const deadline = this.#deadline(flow, nowMs);
     const { timerMs, wheelMs } = this.#tcp;
@@ -63,10 +63,17 @@ export class TcpTimers {
     const { phase, flags, rtoMs, retries } = this.#tcp;
     // How long connect(2) may take is the host kernel's business: it reports ETIMEDOUT.
     if (phase[flow] === PHASE.CONNECTING) return 0;
-    if (phase[flow] !== PHASE.OPEN || this.#sender.outstanding(flow) > 0) return nowMs + rtoMs[flow];
-    if (this.#sender.isStalled(flow)) return nowMs + rtoMs[flow];
-    if ((flags[flow] & FLAG.HOST_BLOCKED) !== 0) return nowMs + BLOCKED_RETRY_MS;
+    if (phase[flow] !== PHASE.OPEN) return nowMs + rtoMs[flow];
+    const waits = this.#sender.outstanding(flow) > 0 || this.#sender.isStalled(flow);
+    if (waits) return this.#running(flow, nowMs, rtoMs[flow]);
+    if ((flags[flow] & FLAG.HOST_BLOCKED) !== 0) return this.#running(flow, nowMs, BLOCKED_RETRY_MS);
     if ((flags[flow] & FLAG.PROBING) !== 0 && retries[flow] > 0) return nowMs + KEEPALIVE_INTERVAL_MS;
     return this.#flows.activeUs[flow] / 1000 + KEEPALIVE_IDLE_MS;
+  }
+
+  /** A flow is looked at for many reasons: that alone does not put off a timer that is running (RFC 6298, section 5). */
+  #running(flow: number, nowMs: number, delayMs: number): number {
+    const deadline = this.#tcp.timerMs[flow];
+    return deadline > nowMs ? Math.min(deadline, nowMs + delayMs) : nowMs + delayMs;
   }
 }

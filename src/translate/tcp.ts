@@ -24,7 +24,8 @@
  * for all that came. Sockets are polled edge-triggered, once for both directions, and never touched again: `FLAG` remembers what they said.
  *
  * *Limits.* Flows: the flow table. Bytes held for hosts: `tcp-held.ts`. Per turn and flow: TCP_PULL_BYTES_PER_TURN. No SACK, no timestamps, no urgent data
- * (it is delivered in line), no congestion control towards the guest but after a loss.
+ * (it is delivered in line), no congestion control towards the guest but after a loss. No TIME-WAIT: a FIN that the guest repeats, because our last
+ * acknowledgement was lost, finds no flow and is answered with RST; all its bytes were with the host then.
  */
 import { distance } from '../base/sequence.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
