@@ -1,0 +1,75 @@
+/** iperf3 through Tapster: that it works at every size, without losses of our making. How fast it is, is for the benchmarks to say. */
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { FAMILIES, PLACES } from '../support/netns/internet.ts';
+import { inLab, type Lab } from '../support/netns/lab.ts';
+import { lacking } from '../support/netns/programs.ts';
+
+const skip = lacking('iperf3');
+
+/** Any machine does more than that; what stalls or collapses does less. */
+const BITS_PER_SECOND_MIN = 100e6;
+/** The guest may lose the first window on a busy machine, not one window after the other. */
+const RETRANSMITS_MAX = 20;
+
+interface Report {
+  readonly error?: string;
+  readonly end: {
+    readonly sum_sent: { readonly bits_per_second: number; readonly retransmits?: number };
+    readonly sum_received: { readonly bits_per_second: number };
+    readonly sum?: { readonly bits_per_second: number; readonly lost_percent: number; readonly packets: number };
+  };
+}
+
+inLab('iperf3', (lab) => {
+  // covers P14, V4
+  for (const mtu of [65_520, 1500]) {
+    for (const streams of [1, 8]) {
+      it(`${streams} TCP streams go out at MTU ${mtu}, and next to nothing is sent again`, { skip }, async () => {
+        const { end } = await iperf3(lab, mtu, ['-P', String(streams)]);
+        assert.ok(end.sum_received.bits_per_second > BITS_PER_SECOND_MIN, `${end.sum_received.bits_per_second} bit/s`);
+        assert.ok(end.sum_sent.retransmits! <= RETRANSMITS_MAX, `${end.sum_sent.retransmits} segments were sent again`);
+      });
+
+      it(`${streams} TCP streams come in at MTU ${mtu}`, { skip }, async () => {
+        const { end } = await iperf3(lab, mtu, ['-R', '-P', String(streams)]);
+        assert.ok(end.sum_received.bits_per_second > BITS_PER_SECOND_MIN, `${end.sum_received.bits_per_second} bit/s`);
+      });
+    }
+
+    // covers P13
+    for (const [direction, words] of [
+      ['go out', []],
+      ['come in', ['-R']],
+    ] as const) {
+      it(`datagrams at 200 Mbit/s ${direction} at MTU ${mtu}`, { skip }, async () => {
+        const { end } = await iperf3(lab, mtu, ['-u', '-b', '200M', '-l', '1400', ...words]);
+        assert.ok(end.sum!.packets > 1000, `${end.sum!.packets} datagrams`);
+        assert.ok(end.sum!.lost_percent < 20, `${end.sum!.lost_percent} % were lost`);
+      });
+    }
+  }
+
+  it('TCP streams go both ways over IPv6', { skip }, async () => {
+    for (const words of [[], ['-R']]) {
+      const { end } = await iperf3(lab, 65_520, words, PLACES.server[FAMILIES[1]!]);
+      assert.ok(end.sum_received.bits_per_second > BITS_PER_SECOND_MIN, `${end.sum_received.bits_per_second} bit/s`);
+    }
+  });
+});
+
+async function iperf3(
+  lab: Lab,
+  mtu: number,
+  words: readonly string[],
+  server: string = PLACES.server[4],
+): Promise<Report> {
+  const listener = lab.inNet(['iperf3', '-s', '-1', '--forceflush']);
+  await listener.says(/Server listening/);
+  const ran = await lab.run(['--mtu', String(mtu)], ['iperf3', '-c', server, '-J', '-t', '1', ...words]);
+  listener.kill('SIGKILL');
+  await listener.ended;
+  const found = JSON.parse(ran.stdout) as Report;
+  assert.equal(found.error, undefined);
+  return found;
+}
