@@ -17,6 +17,9 @@ export const FRAME_BYTES_MAX: number = 14 + 65_535;
 /** Bytes of the arena, which holds all packets of one turn. Beyond it a turn sends what it has and goes on. */
 export const ARENA_BYTES: number = 8 * 1024 * 1024;
 
+/** Bytes built for links before they are sent in the middle of a turn: they are still in the processor's cache then. */
+export const UNSENT_BYTES_MAX: number = 256 * 1024;
+
 /** Open flows, all protocols together; `--max-flows`. Beyond it a new flow is refused (RST, ICMP) and counted. */
 export const FLOWS_MAX_DEFAULT: number = 65_536;
 

@@ -27,12 +27,14 @@
  * (it is delivered in line), no congestion control towards the guest but after a loss. No TIME-WAIT: a FIN that the guest repeats, because our last
  * acknowledgement was lost, finds no flow and is answered with RST; all its bytes were with the host then.
  */
+
+import { UNSENT_BYTES_MAX } from '../base/limits.ts';
 import { distance } from '../base/sequence.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
 import { type FlowTable, OUTCOME } from '../flow/flow-table.ts';
 import type { FlowObserver } from '../flow/policy.ts';
 import { drop } from '../graph/drop.ts';
-import { ARC_DONE, ARC_NEXT, type GraphNode } from '../graph/node.ts';
+import { ARC_DONE, ARC_NEXT, type GraphNode, type Output } from '../graph/node.ts';
 import { REASON } from '../graph/reasons.ts';
 import { type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
@@ -62,6 +64,8 @@ export class TcpTranslate implements GraphNode {
   readonly columns: TcpColumns;
   readonly #sys: Sys;
   readonly #flows: FlowTable;
+  readonly #packets: Packets;
+  readonly #output: Output;
   readonly #observer: FlowObserver;
   readonly #held: TcpHeld;
   readonly #segments: TcpSegments;
@@ -77,6 +81,8 @@ export class TcpTranslate implements GraphNode {
     const { sys, packets, arenaMemory, flows, links, output } = deps;
     this.#sys = sys;
     this.#flows = flows;
+    this.#packets = packets;
+    this.#output = output;
     this.#observer = deps.observer;
     this.#clock = deps.clock;
     this.columns = new TcpColumns(flows.max);
@@ -134,6 +140,7 @@ export class TcpTranslate implements GraphNode {
       const owed = this.columns.dirty[flow];
       this.columns.dirty[flow] = 0;
       this.#serve(flow, owed);
+      if (this.#packets.used > UNSENT_BYTES_MAX) this.#output.flush();
     }
     return this.#dirty.count > 0;
   }
