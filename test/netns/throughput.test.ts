@@ -64,9 +64,12 @@ async function iperf3(
   words: readonly string[],
   server: string = PLACES.server[4],
 ): Promise<Report> {
-  const listener = lab.inNet(['iperf3', '-s', '-1', '--forceflush']);
+  // Unbound it would answer datagrams from another of the net's addresses.
+  const listener = lab.inNet(['iperf3', '-s', '-1', '-B', server, '--forceflush']);
   await listener.says(/Server listening/);
-  const ran = await lab.run(['--mtu', String(mtu)], ['iperf3', '-c', server, '-J', '-t', '1', ...words]);
+  const ran = await lab.run(['--mtu', String(mtu)], ['iperf3', '-c', server, '-J', '-t', '1', ...words], {
+    timeoutMs: 15_000,
+  });
   listener.kill('SIGKILL');
   await listener.ended;
   const found = JSON.parse(ran.stdout) as Report;
