@@ -21,7 +21,7 @@
  *
  * Not done: any other ICMP message from the guest, errors included, is dropped and counted.
  */
-import { FLOW_STATE, type FlowTable, KEY, OUTCOME, TARGET_WORDS } from '../flow/flow-table.ts';
+import { FLOW_STATE, type FlowTable, OUTCOME, TARGET_WORDS } from '../flow/flow-table.ts';
 import type { GuestLinks } from '../flow/guest-link.ts';
 import { VERDICT } from '../flow/policy.ts';
 import type { PollHandler } from '../flow/poll-handler.ts';
@@ -43,6 +43,7 @@ import { DatagramSockets, SOCKET_KIND } from './datagram-sockets.ts';
 import { GuestDatagrams } from './guest-datagrams.ts';
 import { type IcmpErrors, REFUSAL } from './icmp-error.ts';
 import { isRefused, openPing, openRaw } from './icmp-socket.ts';
+import { readKey } from './packet-key.ts';
 import { SendQueue, type SendSink } from './send-queue.ts';
 import { closeOn } from './udp-socket.ts';
 
@@ -105,7 +106,7 @@ export class IcmpTranslate implements PollHandler, SendSink, DatagramSink {
     if (icmp.type(view, at) !== (isIpv4 ? icmp.ECHO_REQUEST : icmpv6.ECHO_REQUEST) || icmp.code(view, at) !== 0) {
       return drop(packets, packet, REASON['icmp-type-unsupported']);
     }
-    this.#setProbe(packets, packet, isIpv4);
+    readKey(packets, packet, icmp.identifier(view, at) << 16, this.#flows.probe);
     let flow = this.#flows.find();
     if (flow === NONE) flow = this.#open(packets, packet);
     if (flow < 0) return drop(packets, packet, -flow);
@@ -245,24 +246,6 @@ export class IcmpTranslate implements PollHandler, SendSink, DatagramSink {
       this.#flows.targets,
       flow * TARGET_WORDS,
     );
-  }
-
-  #setProbe(packets: Packets, packet: number, isIpv4: boolean): void {
-    const { view } = packets;
-    const at = packets.network[packet];
-    const { probe } = this.#flows;
-    probe[KEY.PROTOCOL] = packets.protocol[packet] | (packets.rxInterface[packet] << 8);
-    for (let word = 0; word < 4; word++) {
-      probe[KEY.GUEST + word] = isIpv4 ? 0 : ipv6.sourceWord(view, at, word);
-      probe[KEY.REMOTE + word] = isIpv4 ? 0 : ipv6.destinationWord(view, at, word);
-    }
-    if (isIpv4) {
-      probe[KEY.GUEST + 2] = MAPPED;
-      probe[KEY.GUEST + 3] = ipv4.source(view, at);
-      probe[KEY.REMOTE + 2] = MAPPED;
-      probe[KEY.REMOTE + 3] = ipv4.destination(view, at);
-    }
-    probe[KEY.PORTS] = icmp.identifier(view, packets.transport[packet]) << 16;
   }
 
   /** Makes a flow for the packet whose key is in the probe, or answers it. Returns the flow, or the negative of a drop reason. */

@@ -37,7 +37,7 @@
  * (`sendQueue.dropped`). Multicast and broadcast do not get here. "Don't fragment" is not carried over (`udp-socket.ts`).
  */
 import type { CallerMap } from '../flow/caller-map.ts';
-import { type FlowTable, KEY, OUTCOME, TARGET_WORDS } from '../flow/flow-table.ts';
+import { type FlowTable, OUTCOME, TARGET_WORDS } from '../flow/flow-table.ts';
 import type { GuestLinks } from '../flow/guest-link.ts';
 import { VERDICT } from '../flow/policy.ts';
 import type { PollHandler } from '../flow/poll-handler.ts';
@@ -56,6 +56,7 @@ import { DatagramReceiver, type DatagramSink } from './datagram-receiver.ts';
 import { DatagramSockets } from './datagram-sockets.ts';
 import { GuestDatagrams } from './guest-datagrams.ts';
 import { type IcmpErrors, REFUSAL } from './icmp-error.ts';
+import { readKey, readPorts } from './packet-key.ts';
 import { SendQueue, type SendSink } from './send-queue.ts';
 import { UdpInbound } from './udp-inbound.ts';
 import { hasSegmentation, openConnected, openShared, setOptions } from './udp-socket.ts';
@@ -183,7 +184,7 @@ export class UdpTranslate implements GraphNode, PollHandler, SendSink, DatagramS
     if (segment < 0) return drop(packets, packet, REASON['vnet-header-invalid']);
     if (udp.destinationPort(view, at) === 0) return drop(packets, packet, REASON['udp-header-invalid']);
     if (!isVerified(packets, packet)) return drop(packets, packet, REASON['udp-checksum-wrong']);
-    this.#setProbe(packets, packet);
+    readKey(packets, packet, readPorts(packets, packet), this.#flows.probe);
     let flow = this.#flows.find();
     if (flow === NONE) flow = this.#open(packets, packet);
     if (flow < 0) return drop(packets, packet, -flow);
@@ -228,29 +229,6 @@ export class UdpTranslate implements GraphNode, PollHandler, SendSink, DatagramS
       default:
         return -1;
     }
-  }
-
-  #setProbe(packets: Packets, packet: number): void {
-    const { view } = packets;
-    const at = packets.network[packet];
-    const { probe } = this.#flows;
-    probe[KEY.PROTOCOL] = udp.PROTOCOL | (packets.rxInterface[packet] << 8);
-    if (view.getUint8(at) >>> 4 === 4) {
-      probe[KEY.GUEST] = 0;
-      probe[KEY.GUEST + 1] = 0;
-      probe[KEY.GUEST + 2] = MAPPED;
-      probe[KEY.GUEST + 3] = ipv4.source(view, at);
-      probe[KEY.REMOTE] = 0;
-      probe[KEY.REMOTE + 1] = 0;
-      probe[KEY.REMOTE + 2] = MAPPED;
-      probe[KEY.REMOTE + 3] = ipv4.destination(view, at);
-    } else {
-      for (let word = 0; word < 4; word++) {
-        probe[KEY.GUEST + word] = ipv6.sourceWord(view, at, word);
-        probe[KEY.REMOTE + word] = ipv6.destinationWord(view, at, word);
-      }
-    }
-    probe[KEY.PORTS] = view.getInt32(packets.transport[packet]);
   }
 
   /** Makes a flow for the packet whose key is in the probe, or answers it. Returns the flow, or the negative of a drop reason. */
