@@ -28,7 +28,7 @@ inLab('reports', (lab) => {
     assert.match(comments, /tcp.*10\.99\.0\.2/);
   });
 
-  it('a capture shows no packet that is malformed, or whose checksum is wrong', {
+  it('no packet of a capture is malformed', {
     skip: lacking('tshark', 'curl', 'dig'),
   }, async () => {
     const path = lab.newPath('capture.pcapng');
@@ -62,7 +62,7 @@ inLab('reports', (lab) => {
     const ran = await lab.runShell(['--summary'], 'curl -4sS http://www.test/; curl -4sS http://www.test/');
     assert.equal(ran.stdout.match(/hello/g)?.length, 2);
     assert.match(ran.stderr, /www\.test\s+tcp\s+80\s/);
-    assert.doesNotMatch(ran.stderr, /\x1b\[/, 'no colours where there is no terminal');
+    assert.ok(!ran.stderr.includes('\x1b['), 'no colours where there is no terminal');
   });
 
   it('-v tells of flows as they open and close', async () => {
