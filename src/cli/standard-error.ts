@@ -15,9 +15,13 @@ const CLOSE_TIMEOUT_MS = 1000;
 
 export class StandardError {
   readonly #appender: FileAppender = new FileAppender(FD, false, QUEUED_BYTES_MAX, () => {});
+  #lost: number = 0;
 
+  /** `text` is whole lines. Those that are lost are told of before the next one that is not. */
   write(text: string): void {
-    this.#appender.append(Buffer.from(text));
+    const notice = this.#lost === 0 ? '' : `tapster: ${this.#lost} messages were lost here, because nobody read them\n`;
+    const taken = this.#appender.append(Buffer.from(notice + text));
+    this.#lost = taken ? 0 : this.#lost + 1;
   }
 
   /** Width and colours for what is written here. */
@@ -25,7 +29,7 @@ export class StandardError {
     return layoutFor(isatty(FD) ? new WriteStream(FD) : { isTTY: false, columns: 0 });
   }
 
-  /** Resolves when all is written, or nobody reads. */
+  /** Resolves when all is written, or nobody reads. A write that is stuck in a pipe then keeps the process from exiting until somebody reads, or the reader goes. */
   close(): Promise<void> {
     return this.#appender.close(CLOSE_TIMEOUT_MS);
   }
