@@ -117,6 +117,12 @@ describe('ip4-input', () => {
     assert.equal(to(255, 255, 255, 255), 'broadcast');
   });
 
+  it('drops what goes to everybody on the link and to one host in IP: a directed broadcast', () => {
+    const everybody = [255, 255, 255, 255, 255, 255];
+    assert.equal(through(make.ethernet(0x800, make.ip4(17, [], { to: [10, 0, 2, 255] }), everybody)), 'broadcast');
+    assert.equal(through(make.ethernet(0x86dd, make.ip6(17, []), [0x33, 0x33, 0, 0, 0, 1])), 'multicast');
+  });
+
   it('passes DHCP to its server, broadcast or renewing', () => {
     const request = make.udp(68, 67, []);
     const nobody = { from: [0, 0, 0, 0], to: [255, 255, 255, 255] };

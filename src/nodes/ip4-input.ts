@@ -13,6 +13,7 @@ import { drop } from '../graph/drop.ts';
 import { ARC_NEXT, type GraphNode } from '../graph/node.ts';
 import { REASON } from '../graph/reasons.ts';
 import type { Packets } from '../packet/packets.ts';
+import * as ethernet from '../wire/ethernet.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 
 const ARC_REASSEMBLY = ARC_NEXT;
@@ -52,6 +53,8 @@ function arc(packets: Packets, packet: number): number {
   if (isDhcp(packets, packet)) return ARC_DHCP;
   const refused = judgeAddresses(ipv4.source(view, at), ipv4.destination(view, at));
   if (refused !== REASON.none) return drop(packets, packet, refused);
+  // A network's directed broadcast, whose address looks like any host's (RFC 1122, section 3.3.6: to a group on the link, but to none in IP).
+  if (ethernet.isMulticast(view, packets.start[packet])) return drop(packets, packet, REASON.broadcast);
   if (ipv4.isFragment(view, at)) return ARC_REASSEMBLY;
   switch (packets.protocol[packet]) {
     case ipv4.PROTOCOL_TCP:

@@ -14,6 +14,7 @@ import { drop } from '../graph/drop.ts';
 import { ARC_DONE, ARC_NEXT, type GraphNode } from '../graph/node.ts';
 import { REASON } from '../graph/reasons.ts';
 import type { Packets } from '../packet/packets.ts';
+import * as ethernet from '../wire/ethernet.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 
 const ARC_REASSEMBLY = ARC_NEXT;
@@ -69,6 +70,7 @@ export class Ip6Input implements GraphNode {
     const refused = judgeAddresses(packets, packet, fragment);
     if (refused !== REASON.none) return drop(packets, packet, refused);
     if (ipv6.destinationWord(view, at, 0) >>> 24 === 0xff) return multicastArc(packets, packet, fragment);
+    if (ethernet.isMulticast(view, packets.start[packet])) return drop(packets, packet, REASON.multicast);
     return fragment ? ARC_REASSEMBLY : unicastArc(packets, packet);
   }
 }
