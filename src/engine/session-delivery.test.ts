@@ -8,6 +8,7 @@ const NEVER = new Promise<void>(() => {});
 interface Left {
   flows: number;
   bytes: number;
+  acceptedBytes?: number;
 }
 
 /** Waits for flows of which `look` says what is left, look by look. Returns how often it looked, what it said, and how long it took. */
@@ -19,7 +20,12 @@ async function wait(
   let looks = 0;
   const startedAt = performance.now();
   const hooks = { log: (_level: string, message: string) => logged.push(message) };
-  await waitUntilDelivered({ undelivered: () => look(looks++) }, interrupted, hooks, PATIENCE);
+  await waitUntilDelivered(
+    { undelivered: () => ({ acceptedBytes: 0, ...look(looks++) }) },
+    interrupted,
+    hooks,
+    PATIENCE,
+  );
   return { looks, logged, tookMs: performance.now() - startedAt };
 }
 
@@ -40,6 +46,11 @@ describe('the end of a session', () => {
     const { logged, tookMs } = await wait(() => ({ flows: 3, bytes: 0 }));
     assert.ok(tookMs >= PATIENCE.withoutHeldMs);
     assert.deepEqual(logged, []);
+  });
+
+  it('goes on while the guest sends steadily, though nothing is ever held', async () => {
+    const { looks } = await wait((count) => ({ flows: count < 60 ? 1 : 0, bytes: 0, acceptedBytes: count }));
+    assert.equal(looks, 61);
   });
 
   it('gives a host up that takes nothing, and says what it did not get', async () => {

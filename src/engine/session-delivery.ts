@@ -33,7 +33,8 @@ export async function waitUntilDelivered(
   while (left.flows > 0 && !stop) {
     await new Promise((resolve) => setTimeout(resolve, patience.lookMs));
     const now = tcp.undelivered();
-    if (now.flows !== left.flows || now.bytes !== left.bytes) movedAt = performance.now();
+    const moved = now.flows !== left.flows || now.bytes !== left.bytes || now.acceptedBytes !== left.acceptedBytes;
+    if (moved) movedAt = performance.now();
     left = now;
     const patienceMs = left.bytes > 0 ? patience.withoutProgressMs : patience.withoutHeldMs;
     if (performance.now() - movedAt > patienceMs) break;

@@ -106,9 +106,13 @@ describe('where a guest may go', () => {
     assert.deepEqual(allowed({ tcp: false }), [false, true, true, true]);
     assert.deepEqual(allowed({ udp: false }), [true, false, true, true]);
     assert.deepEqual(allowed({ icmp: false }), [true, true, false, false]);
-    // Not even by way of DNS, or of an address that is ours.
-    assert.equal(verdict({ udp: false }, '169.254.1.53', UDP, 53), VERDICT.REFUSE);
+    assert.equal(verdict({ udp: false }, '169.254.1.53', UDP, 54), VERDICT.REFUSE);
     assert.equal(verdict({ icmp: false }, '10.0.2.2', ICMP), VERDICT.REFUSE);
+  });
+
+  it('forwards DNS also where its protocol is switched off', () => {
+    assert.equal(verdict({ udp: false }, '169.254.1.53', UDP, 53), VERDICT.ALLOW);
+    assert.equal(verdict({ tcp: false }, '169.254.1.53', TCP, 53), VERDICT.ALLOW);
   });
 
   it("gives link-local IPv6 addresses, and no others, the host's interface as scope", () => {

@@ -102,12 +102,13 @@ export class HostPolicy implements Policy, CallerMap {
     const config = this.#config;
     const { keys } = flows;
     const protocol = flows.protocol(flow);
-    if (!this.#isEnabled(protocol)) return VERDICT.REFUSE;
     const at = flow * KEY_WORDS + KEY.REMOTE;
     const hasPorts = protocol === PROTOCOL.TCP || protocol === PROTOCOL.UDP;
     const asks = hasPorts && flows.remotePort(flow) === DNS_PORT;
     const isDns = includes(config.dnsAddresses, keys, at);
+    // Without names nothing else is of use: questions go to the host's resolvers also where the protocol is switched off.
     if (isDns && asks) return this.#decideQuestion(flows, flow);
+    if (!this.#isEnabled(protocol)) return VERDICT.REFUSE;
     if (includes(config.loopbackAddresses, keys, at)) return hasPorts ? toLoopback(flows, flow) : VERDICT.LOCAL;
     if (isDns || includes(config.ownAddresses, keys, at)) return VERDICT.LOCAL;
     if (!config.allowMetadata && includes(METADATA, keys, at)) {

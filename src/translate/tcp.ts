@@ -164,17 +164,22 @@ export class TcpTranslate implements GraphNode {
     return true;
   }
 
-  /** What the guest's side still has to get across: flows that it has not ended, or whose end the host does not have, and bytes that are held for them. */
-  undelivered(): { readonly flows: number; readonly bytes: number } {
+  /**
+   * What the guest's side still has to get across: flows that it has not ended, or whose end the host does not have, bytes that are held for them, and bytes that were
+   * accepted of them so far.
+   */
+  undelivered(): { readonly flows: number; readonly bytes: number; readonly acceptedBytes: number } {
     let flows = 0;
     let bytes = 0;
+    let acceptedBytes = 0;
     for (let flow = 0; flow < this.#flows.max; flow++) {
       if (this.columns.phase[flow] !== PHASE.OPEN) continue;
       if ((this.columns.flags[flow] & FLAG.GUEST_FIN_DELIVERED) !== 0) continue;
       flows++;
       bytes += this.#receiver.heldBytes(flow);
+      acceptedBytes += this.#flows.bytesOut[flow];
     }
-    return { flows, bytes };
+    return { flows, bytes, acceptedBytes };
   }
 
   /** Bytes of the store for slow hosts that are in use. */
