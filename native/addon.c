@@ -33,6 +33,8 @@ NAPI_MODULE_INIT() {
   poll_register(env, exports);
   signal_register(env, exports);
   namespace_register(env, exports);
+  sandbox_register(env, exports);
+  raw_socket_register(env, exports);
   return exports;
 }
 

@@ -13,7 +13,9 @@
         "signal.c",
         "namespace.c",
         "namespace-child.c",
-        "netlink.c"
+        "netlink.c",
+        "sandbox.c",
+        "raw-socket.c"
       ],
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],
       "cflags!": ["-O3", "-fno-omit-frame-pointer"],

@@ -63,6 +63,7 @@ describe('tapster run: what its arguments mean', () => {
       pcapPath: undefined,
       flowsPath: undefined,
       summary: false,
+      sandbox: true,
       verbosity: 'normal',
     });
   });

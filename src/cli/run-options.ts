@@ -32,6 +32,7 @@ export interface RunFlags {
   readonly pcap?: string;
   readonly flows?: string;
   readonly summary?: true;
+  readonly noSandbox?: true;
   readonly verbose?: true;
   readonly quiet?: true;
 }
@@ -63,6 +64,7 @@ export function toRunOptions(command: readonly string[], flags: RunFlags): RunOp
     pcapPath: flags.pcap,
     flowsPath: flags.flows,
     summary: flags.summary ?? false,
+    sandbox: !flags.noSandbox,
     verbosity: flags.verbose ? 'verbose' : flags.quiet ? 'quiet' : 'normal',
   };
 }

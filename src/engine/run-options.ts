@@ -41,6 +41,8 @@ export interface RunOptions {
   /** A JSON-lines file of flows. */
   readonly flowsPath: string | undefined;
   readonly summary: boolean;
+  /** Take every right away that the engine does not need, from this whole process and for good, when the command has been started. */
+  readonly sandbox: boolean;
   /** `verbose` logs each flow as it opens and closes. */
   readonly verbosity: 'quiet' | 'normal' | 'verbose';
 }

@@ -31,6 +31,7 @@ const OPTIONS: RunOptions = {
   pcapPath: undefined,
   flowsPath: undefined,
   summary: false,
+  sandbox: false,
   verbosity: 'normal',
 };
 

@@ -20,7 +20,16 @@ import { configureGuest, type GuestNetwork, guestSysctls, planGuestNetwork } fro
 import { type HostNetwork, readHostNetwork } from '../sys/host-network.ts';
 import { LinuxSys } from '../sys/linux.ts';
 import { type CommandStatus, exitCode, identityInside, type NamespaceChild, startNamespace } from '../sys/namespace.ts';
-import { RESOLV_CONF_PATH, type ResolvConf, readResolvConf, watchResolvConf } from '../sys/resolv-conf.ts';
+import { startRawSocketServer } from '../sys/raw-socket-server.ts';
+import {
+  RESOLV_CONF_PATH,
+  type ResolvConf,
+  readResolvConf,
+  resolvConfFiles,
+  watchResolvConf,
+} from '../sys/resolv-conf.ts';
+import { applySandbox } from '../sys/sandbox.ts';
+import type { Sys } from '../sys/sys.ts';
 import { negotiateOffloads, TUN_F } from '../sys/tun.ts';
 import { Engine } from './engine.ts';
 import { EventLoop } from './event-loop.ts';
@@ -30,6 +39,7 @@ import { openPcapFile, type PcapFile } from './pcap-file.ts';
 import { openPublished, type PublishedSocket } from './publish.ts';
 import { ResolverWatch } from './resolver-watch.ts';
 import type { PublishRule, RunOptions } from './run-options.ts';
+import { enginePlan } from './sandbox-policy.ts';
 import { waitUntilDelivered } from './session-delivery.ts';
 import {
   dnsAddresses,
@@ -159,9 +169,17 @@ class Session {
     return started;
   }
 
+  /** In the sandbox, raw sockets come from a process that is not in it. */
+  #engineSys(): Sys {
+    const server = this.#options.sandbox && this.#options.icmp ? startRawSocketServer(this.#sys) : undefined;
+    if (server === undefined) return this.#sys;
+    this.#closers.add(() => server.close());
+    return server.sys;
+  }
+
   /** The engine has the tap's descriptor from here on. */
   #makeEngine(child: NamespaceChild, guest: GuestNetwork, network: SessionNetwork, policy: HostPolicy): Result<Engine> {
-    const sys = this.#sys;
+    const sys = this.#engineSys();
     const offload = child.hasVnetHeader ? agreeOnOffload(child.tapFd) : NO_OFFLOAD;
     const sinks: FlowSink[] = [...this.#hooks.flowSinks];
     let reporter: FlowReporter | undefined;
@@ -275,14 +293,24 @@ class Session {
     engine.onLinkLost = (_interface, errno) => {
       this.#hooks.log('warning', `the interface inside has gone: ${errnoName(errno)}`);
     };
-    const loop = new EventLoop(this.#sys, engine, fail);
-    this.#closers.add(() => loop.stop());
     const ran = child.run(command, process.env, process.cwd());
     if (!ran.ok) return ran;
+    // While the command is loaded; and not one packet has been looked at before.
+    const confined = this.#options.sandbox ? this.#confine(child) : success(undefined);
+    if (!confined.ok) return confined;
+    const loop = new EventLoop(this.#sys, engine, fail);
+    this.#closers.add(() => loop.stop());
     const status = await Promise.race([signals.commandEnded(), broken]);
     if (status.kind === 'exec-failed') return execFailure(command[0]!, status);
     await Promise.race([waitUntilDelivered(engine.tcp, signals.interrupted(), this.#hooks), broken]);
     return success(exitCode(status));
+  }
+
+  #confine(child: NamespaceChild): Result<void> {
+    const applied = applySandbox(enginePlan(child.pid, resolvConfFiles()));
+    if (!applied.ok) return applied;
+    for (const note of applied.value) this.#hooks.log('info', `sandbox: ${note}`);
+    return success(undefined);
   }
 }
 

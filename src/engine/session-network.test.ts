@@ -28,6 +28,7 @@ const OPTIONS: RunOptions = {
   pcapPath: undefined,
   flowsPath: undefined,
   summary: false,
+  sandbox: false,
   verbosity: 'normal',
 };
 

@@ -4,8 +4,7 @@
  * Taken are `nameserver`, `search`, `domain` and `options`; `sortlist` and what is not understood is passed over, as the C library does. Of `search` and `domain`
  * the last one counts. A file that names no server means one on the machine itself.
  */
-import { type FSWatcher, readFileSync, realpathSync, watch } from 'node:fs';
-import { networkInterfaces } from 'node:os';
+import { type FSWatcher, openSync, readFileSync, readSync, realpathSync, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { type IpAddress, ipv4Address, parseIpAddress } from '../base/address.ts';
 
@@ -75,7 +74,12 @@ export function renderResolvConf(
 
 /** The host's, as it is now. A file that can not be read counts as empty. */
 export function readResolvConf(path: string = RESOLV_CONF_PATH): ResolvConf {
-  return parseResolvConf(readText(path), interfaceIndex);
+  return parseResolvConf(readText(path) ?? '', interfaceIndex);
+}
+
+/** The file, and what it leads to now. */
+export function resolvConfFiles(path: string = RESOLV_CONF_PATH): string[] {
+  return [...new Set([path, target(path)])];
 }
 
 /**
@@ -90,12 +94,13 @@ export function watchResolvConf(
   let watchers: FSWatcher[] = [];
   let timer: NodeJS.Timeout | undefined;
   let last = readText(path);
+  openInterfaces();
 
   const reread = (): void => {
     timer = undefined;
     follow();
     const text = readText(path);
-    if (text === last) return;
+    if (text === undefined || text === last) return;
     last = text;
     changed(parseResolvConf(text, interfaceIndex));
   };
@@ -108,7 +113,7 @@ export function watchResolvConf(
   };
   const follow = (): void => {
     stop();
-    watchers = [...new Set([path, target(path)])].flatMap((file) => watchFile(file, settle));
+    watchers = resolvConfFiles(path).flatMap((file) => watchFile(file, settle));
   };
   follow();
   return {
@@ -150,11 +155,12 @@ function target(path: string): string {
   }
 }
 
-function readText(path: string): string {
+/** Undefined: it may be there, and is kept from us, perhaps by the sandbox: what was known stays. */
+function readText(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8').slice(0, FILE_BYTES_MAX);
-  } catch {
-    return '';
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EACCES' ? undefined : '';
   }
 }
 
@@ -167,10 +173,36 @@ function parseNameserver(text: string, interfaceIndex: (name: string) => number 
   return scopeId === undefined ? undefined : { address, scopeId };
 }
 
-/** Every interface that a link-local server can be reached by has a link-local address, which tells the index. */
+const INTERFACES_PATH = '/proc/self/net/if_inet6';
+const INTERFACES_BYTES_MAX = 65_536;
+const LINK_LOCAL = /^fe[89ab]/;
+let interfacesFd = -1;
+
+/** It stays open, because it can't be opened any more in the sandbox; and a netlink socket, which else would tell, can't be made. */
+function openInterfaces(): number {
+  try {
+    if (interfacesFd < 0) interfacesFd = openSync(INTERFACES_PATH, 'r');
+  } catch {
+    // There is no IPv6 on this machine.
+  }
+  return interfacesFd;
+}
+
+/**
+ * Every interface that a link-local server can be reached by has a link-local address, and so a line in the kernel's list: address, index in hexadecimal, prefix
+ * length, scope, flags, name.
+ */
 function interfaceIndex(name: string): number | undefined {
-  for (const address of networkInterfaces()[name] ?? []) {
-    if (address.family === 'IPv6' && (address.scopeid ?? 0) > 0) return address.scopeid;
+  const bytes = Buffer.alloc(INTERFACES_BYTES_MAX);
+  let length = 0;
+  try {
+    length = readSync(openInterfaces(), bytes, 0, bytes.length, 0);
+  } catch {
+    return undefined;
+  }
+  for (const line of bytes.toString('latin1', 0, length).split('\n')) {
+    const [address = '', index = '', , , , interfaceName] = line.trim().split(/\s+/);
+    if (interfaceName === name && LINK_LOCAL.test(address)) return Number.parseInt(index, 16);
   }
   return undefined;
 }

@@ -69,7 +69,7 @@ function groups(): [string, Option[]][] {
     ['Names', nameOptions()],
     ['Reachability', reachabilityOptions()],
     ['What happened', reportOptions()],
-    ['Other', [new Option('--root', 'be root inside (your own user id stays yours otherwise)')]],
+    ['Other', otherOptions()],
   ];
 }
 
@@ -110,6 +110,13 @@ function reachabilityOptions(): Option[] {
     flag('--no-udp', 'refuse UDP, save DNS that Tapster forwards'),
     flag('--no-icmp', 'refuse ICMP and ICMPv6 echo'),
     one('--max-flows <COUNT>', 'flows open at one time (65536)', parseMaxFlows),
+  ];
+}
+
+function otherOptions(): Option[] {
+  return [
+    flag('--root', 'be root inside (your own user id stays yours otherwise)'),
+    flag('--no-sandbox', "leave Tapster's own process all its rights, for debugging"),
   ];
 }
 
