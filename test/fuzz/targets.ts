@@ -1,0 +1,17 @@
+import type { FuzzTarget } from './target.ts';
+import { engineTarget } from './targets/engine.ts';
+import { fileTargets } from './targets/files.ts';
+import { reassemblyTarget } from './targets/reassembly.ts';
+import { servicesTarget } from './targets/services.ts';
+import { tcpFlowTarget } from './targets/tcp-flow.ts';
+import { wireTargets } from './targets/wire.ts';
+
+/** All targets but the canary, the cheap ones first. */
+export const TARGETS: readonly FuzzTarget[] = [
+  ...wireTargets,
+  ...fileTargets,
+  reassemblyTarget,
+  servicesTarget,
+  tcpFlowTarget,
+  engineTarget,
+];
