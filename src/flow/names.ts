@@ -19,6 +19,9 @@ const ALIASES_MAX = 16;
 /** Answer records that are looked at in one message. A message with more is learnt from in part. */
 const ANSWERS_MAX = 256;
 
+/** Names that are compared for one message: with each alias all answers are looked through, which a hostile message would have done many times over. */
+const COMPARISONS_MAX = 512;
+
 /** The last of the words in front of an IPv4 address in its mapped form. */
 const MAPPED = 0xffff;
 
@@ -28,6 +31,7 @@ export class NameTable {
   readonly #record: Int32Array = new Int32Array(dns.RECORD_WORDS);
   /** Where each answer record of the message at hand starts. */
   readonly #answers: Int32Array = new Int32Array(ANSWERS_MAX);
+  #comparisonsLeft: number = 0;
 
   constructor(namesMax: number = NAMES_MAX) {
     this.#places = new AddressTable(namesMax);
@@ -45,6 +49,7 @@ export class NameTable {
     if (!dns.isResponse(view, message) || dns.responseCode(view, message) !== dns.RESPONSE_CODE.NO_ERROR) return 0;
     if (dns.questionCount(view, message) !== 1) return 0;
     const question = message + dns.HEADER_BYTES;
+    this.#comparisonsLeft = COMPARISONS_MAX;
     const answers = this.#readAnswers(view, message, end);
     const target = this.#followAliases(view, message, end, question, answers);
     let name: string | undefined;
@@ -97,7 +102,7 @@ export class NameTable {
     for (let i = 0; i < answers; i++) {
       dns.readRecord(view, this.#answers[i], end, record);
       if (record[dns.RECORD.TYPE] !== dns.TYPE.CNAME || record[dns.RECORD.DATA_BYTES] === 0) continue;
-      if (dns.sameName(view, message, record[dns.RECORD.NAME], name, end)) return record[dns.RECORD.DATA];
+      if (this.#isSame(view, message, record[dns.RECORD.NAME], name, end)) return record[dns.RECORD.DATA];
     }
     return -1;
   }
@@ -110,7 +115,12 @@ export class NameTable {
     const dataBytes = record[dns.RECORD.DATA_BYTES];
     const isA = record[dns.RECORD.TYPE] === dns.TYPE.A && dataBytes === 4;
     const isAaaa = record[dns.RECORD.TYPE] === dns.TYPE.AAAA && dataBytes === 16;
-    return (isA || isAaaa) && dns.sameName(view, message, record[dns.RECORD.NAME], name, end);
+    return (isA || isAaaa) && this.#isSame(view, message, record[dns.RECORD.NAME], name, end);
+  }
+
+  /** No two names are the same any more when the message has cost enough. */
+  #isSame(view: DataView, message: number, a: number, b: number, end: number): boolean {
+    return this.#comparisonsLeft-- > 0 && dns.sameName(view, message, a, b, end);
   }
 
   /** The place for the address of the record read last. */

@@ -29,6 +29,9 @@ const LABEL_BYTES_MAX = 63;
 /** Compression pointers followed for one label. Real servers need one; the bound keeps a hostile chain from costing time. */
 const POINTERS_MAX = 16;
 
+/** Labels of one name that lie behind pointers. A server writes one pointer, to the end of another name, which may end in one itself. */
+const JUMPS_MAX = 16;
+
 const FLAGS = 2;
 const QUESTION_COUNT = 4;
 const ANSWER_COUNT = 6;
@@ -139,9 +142,10 @@ export function nameText(view: DataView, message: number, at: number, end: numbe
   let text = '';
   let octets = 1;
   let floor = at;
+  let jumps = 0;
   for (;;) {
     const label = follow(view, message, at, end, floor);
-    if (label < 0) return undefined;
+    if (label < 0 || (label !== at && ++jumps > JUMPS_MAX)) return undefined;
     if (label < floor) floor = label;
     const bytes = view.getUint8(label);
     if (bytes === 0) return text === '' ? '.' : text;
@@ -157,10 +161,16 @@ export function nameText(view: DataView, message: number, at: number, end: numbe
 export function sameName(view: DataView, message: number, a: number, b: number, end: number): boolean {
   let floorA = a;
   let floorB = b;
+  let jumps = 0;
   for (let octets = 1; octets <= NAME_BYTES_MAX; ) {
-    a = follow(view, message, a, end, floorA);
-    b = follow(view, message, b, end, floorB);
-    if (a < 0 || b < 0) return false;
+    const labelA = follow(view, message, a, end, floorA);
+    const labelB = follow(view, message, b, end, floorB);
+    if (labelA < 0 || labelB < 0) return false;
+    if (labelA !== a) jumps++;
+    if (labelB !== b) jumps++;
+    if (jumps > 2 * JUMPS_MAX) return false;
+    a = labelA;
+    b = labelB;
     // Both have led to the same place: what follows is the same bytes.
     if (a === b) return true;
     if (a < floorA) floorA = a;
