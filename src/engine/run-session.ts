@@ -39,7 +39,7 @@ import { openPcapFile, type PcapFile } from './pcap-file.ts';
 import { openPublished, type PublishedSocket } from './publish.ts';
 import { ResolverWatch } from './resolver-watch.ts';
 import type { PublishRule, RunOptions } from './run-options.ts';
-import { enginePlan } from './sandbox-policy.ts';
+import { enginePlan, whyNoSandbox } from './sandbox-policy.ts';
 import { waitUntilDelivered } from './session-delivery.ts';
 import {
   dnsAddresses,
@@ -113,6 +113,8 @@ class Session {
   }
 
   async run(): Promise<Result<number>> {
+    const unsafe = this.#options.sandbox ? whyNoSandbox(process.env) : undefined;
+    if (unsafe !== undefined) return failure('sandbox-impossible', unsafe);
     const host = readHostNetwork();
     if (!host.ok) return host;
     const guest = planGuestNetwork(host.value, this.#options);

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { assembleFilter, SECCOMP_RET } from '../sys/seccomp.ts';
 import { runFilter } from '../sys/seccomp-fixture.test.ts';
 import { type SystemCalls, systemCalls } from '../sys/system-calls.ts';
-import { callPolicy, enginePlan } from './sandbox-policy.ts';
+import { callPolicy, enginePlan, whyNoSandbox } from './sandbox-policy.ts';
 
 const OWN = 4711;
 const CHILD = 4712;
@@ -148,6 +148,13 @@ describe('what the engine may do', () => {
       const program = assembleFilter(callPolicy(OWN, CHILD, [RING]), systemCalls(architecture)!);
       assert.ok(program.length / 2 < instructionsMax);
     }
+  });
+});
+
+describe('the sandbox', () => {
+  it('is not promised where libuv goes around it', () => {
+    for (const value of [undefined, '', '0', 'no']) assert.equal(whyNoSandbox({ UV_USE_IO_URING: value }), undefined);
+    assert.match(whyNoSandbox({ UV_USE_IO_URING: '1' })!, /^UV_USE_IO_URING leads around the sandbox: unset it/);
   });
 });
 

@@ -75,6 +75,16 @@ const IOCTLS = [
 /** Where programs that manage resolv.conf keep what it is a link to. */
 const RESOLVER_FOLDERS = ['/run/systemd/resolve', '/run/resolvconf', '/run/NetworkManager', '/run/connman', '/mnt/wsl'];
 
+/**
+ * Why there can be no sandbox as things are; undefined: there can. With this variable libuv has the kernel work through a ring with the credentials that Node
+ * started with, past everything here.
+ */
+export function whyNoSandbox(environment: Readonly<Record<string, string | undefined>>): string | undefined {
+  const { UV_USE_IO_URING: ring = '0' } = environment;
+  if (!(Number.parseInt(ring, 10) > 0)) return undefined;
+  return 'UV_USE_IO_URING leads around the sandbox: unset it, or use --no-sandbox';
+}
+
 /** `resolvConf`: the file and what it leads to. `childPid`: the one process that may be signalled, beside our own. */
 export function enginePlan(childPid: number, resolvConf: readonly string[]): SandboxPlan {
   return {

@@ -16,12 +16,25 @@ import { probePeekOffset } from './peek-offset.ts';
 import { probePingSockets } from './ping.ts';
 import { probeMachine } from './probe.ts';
 import { nameservers, probeResolvers } from './resolvers.ts';
+import { probeLandlock, probeSeccomp } from './sandbox.ts';
 import { probeKernel, probeNode } from './versions.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tapster-probe-'));
 after(() => rmSync(folder, { recursive: true }));
 
 const isRoot = process.geteuid?.() === 0;
+
+describe('probeLandlock, probeSeccomp', () => {
+  it('say what the sandbox has to do without', () => {
+    assert.deepEqual([probeLandlock(7).status, probeLandlock(7).found], ['ok', 'version 7']);
+    const { status, found, without, fix } = probeLandlock('the kernel has no Landlock');
+    assert.deepEqual([status, found], ['warning', 'the kernel has no Landlock']);
+    assert.match(without!, /files .* are not kept from/);
+    assert.match(fix!, /lsm=/);
+    assert.equal(probeSeccomp(undefined).status, 'ok');
+    assert.equal(probeSeccomp('there is no table of them for riscv64').status, 'warning');
+  });
+});
 
 describe('probeKernel, probeNode', () => {
   it('compare versions as numbers', () => {

@@ -7,6 +7,7 @@ import { probeNamespaces } from './namespace.ts';
 import { probePeekOffset } from './peek-offset.ts';
 import { probePingSockets } from './ping.ts';
 import { probeResolvers } from './resolvers.ts';
+import { probeLandlock, probeSeccomp } from './sandbox.ts';
 import { probeKernel, probeNode } from './versions.ts';
 
 export async function probeMachine(): Promise<Check[]> {
@@ -19,6 +20,8 @@ export async function probeMachine(): Promise<Check[]> {
     await probeResolvers(),
     probePorts(),
     probeDescriptors(),
+    probeLandlock(),
+    probeSeccomp(),
     probeVhostNet(),
     probeKernel(),
     probeNode(),
