@@ -12,7 +12,7 @@ const HEADERS = {
 /** Some calls have two numbers in the generic table, of which 64-bit architectures use the one under this name. */
 const RENAMED: Readonly<Record<string, string>> = { fstatat: 'newfstatat' };
 /** Only for architectures with 32 bits, or a place in the table that each architecture fills itself. */
-const NOT_OURS = /^(arch_specific_syscall|sync_file_range2)$/;
+const NOT_OURS = /^(arch_specific_syscall|sync_file_range2|syscalls)$/;
 /** Between the table and the numbers that all architectures have in common: calls with a 64-bit time, for those with 32 bits. */
 const FOR_32_BITS = { first: 403, last: 423 } as const;
 
