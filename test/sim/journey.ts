@@ -1,71 +1,92 @@
-/** One conversation of a simulated world: what both sides are to do, and whether what came out is right. */
+/** One TCP conversation of a simulated world: what both sides are to do, and whether what came out is right. */
 import type { Random } from '#tapster/base/random.js';
+import { ERRNO } from '#tapster/sys/errno.js';
 import type { SimulatedClock } from '#tapster/sys/simulated-clock.js';
 import type { SimulatedPeer, StreamService } from '#tapster/sys/simulated-peer.js';
 import type { GuestTcp, GuestTcpOptions } from '../support/guest-tcp.ts';
-
-/** Who ends its half behind its last byte at once, and who waits for the other's end. */
-export type Ending = 'both' | 'guest-first' | 'host-first';
-
-export interface JourneyPlan {
-  readonly number: number;
-  readonly opener: 'guest' | 'host';
-  readonly isIpv6: boolean;
-  readonly startUs: number;
-  /** From the guest to the host, and back. */
-  readonly upBytes: number;
-  readonly downBytes: number;
-  readonly ending: Ending;
-  /** When somebody resets it, from its opening on; -1: never. */
-  readonly resetUs: number;
-  readonly resetBy: 'guest' | 'host';
-  readonly hostReading: 'fast' | number;
-  readonly guestReads: 'auto' | 'manual';
-  readonly guestReceiveBytes: number;
-  readonly guestScale: number;
-  readonly gso: boolean;
-  readonly initialSequence: number;
-  readonly reorderingLink: boolean;
-}
+import { HOUR_US, type JourneyPlan, MINUTE_US } from './plan.ts';
 
 const PAUSE_US_MAX = 200_000;
 const READ_EVERY_US = 20_000;
+const IDLE_READ_EVERY_US = 200_000;
+const SPEAKS_AGAIN_US = 2 * MINUTE_US;
+
+/** Checks bytes as they arrive: each must be the next one of what was sent. */
+class Arrivals {
+  count = 0;
+  /** The first byte that was another; -1: none. */
+  wrongAt = -1;
+  readonly #expected: Uint8Array;
+
+  constructor(expected: Uint8Array) {
+    this.#expected = expected;
+  }
+
+  take(bytes: Uint8Array): void {
+    for (let i = 0; i < bytes.length && this.wrongAt < 0; i++) {
+      if (bytes[i] !== this.#expected[this.count + i]) this.wrongAt = this.count + i;
+    }
+    this.count += bytes.length;
+  }
+}
 
 export class Journey {
   readonly plan: JourneyPlan;
   guest: GuestTcp | undefined = undefined;
   peer: SimulatedPeer | undefined = undefined;
+  /** Nobody waits for the guest any more. */
+  guestHasVanished = false;
   readonly #clock: SimulatedClock;
   readonly #dice: Random;
   readonly #up: Uint8Array;
   readonly #down: Uint8Array;
+  #atHost: Arrivals;
+  readonly #atGuest: Arrivals;
+  /** Far ends of SYNs that came twice: nobody speaks there. */
+  readonly #ghosts: SimulatedPeer[] = [];
+  #began = false;
   #wasReset = false;
   /** Who has written all that it has to. */
   #guestWrote = false;
   #hostWrote = false;
 
-  constructor(plan: JourneyPlan, clock: SimulatedClock, dice: Random) {
+  /** `canLoseFrames`: a reset may be lost on its way to the guest, who then learns of it when it speaks again. */
+  constructor(plan: JourneyPlan, clock: SimulatedClock, dice: Random, canLoseFrames: boolean) {
     this.plan = plan;
+    if (canLoseFrames) clock.after(SPEAKS_AGAIN_US, () => this.#speakAgain());
     this.#clock = clock;
     this.#dice = dice;
     this.#up = dice.fill(new Uint8Array(plan.upBytes));
     this.#down = dice.fill(new Uint8Array(plan.downBytes));
+    this.#atHost = new Arrivals(this.#up);
+    this.#atGuest = new Arrivals(this.#down);
   }
 
   get isOver(): boolean {
-    const { guest, peer } = this;
-    if (peer === undefined) return false;
-    return (
-      ((guest?.isOver ?? false) && (peer.sawEnd || peer.state === 'reset')) ||
-      (guest === undefined && peer.state === 'reset')
-    );
+    if (!this.#began || (this.guest?.isOver === false && !this.guestHasVanished)) return false;
+    return [this.peer, ...this.#ghosts].every((peer) => peer === undefined || isAtEnd(peer));
+  }
+
+  /** What is wrong already now; asked after every turn. */
+  get brokenNow(): string | undefined {
+    if (this.#atHost.wrongAt >= 0) return `${this.#name}: the host got another byte at ${this.#atHost.wrongAt}`;
+    if (this.#atGuest.wrongAt >= 0) return `${this.#name}: the guest got another byte at ${this.#atGuest.wrongAt}`;
+    return undefined;
   }
 
   service(): StreamService {
+    const { hostReading, outcome } = this.plan;
     return {
-      reading: this.plan.hostReading,
-      onConnect: (peer) => this.#hostStarts(peer),
-      onEnd: () => this.#endHost(),
+      outcome,
+      reading: hostReading === 'never' ? 'manual' : hostReading,
+      onConnect: (peer) => this.#connected(peer),
+      onData: (bytes, peer) => {
+        if (peer === this.peer) this.#atHost.take(bytes);
+        else this.#atHost.wrongAt = 0;
+      },
+      onEnd: (peer) => {
+        if (peer === this.peer) this.#endHost();
+      },
     };
   }
 
@@ -73,22 +94,30 @@ export class Journey {
     const { guestReceiveBytes, guestReads, guestScale, gso, initialSequence, reorderingLink } = this.plan;
     return {
       receiveBytesMax: guestReceiveBytes,
-      reading: guestReads,
+      reading: guestReads === 'auto' ? 'auto' : 'manual',
       windowScale: guestScale,
       gso,
       initialSequence,
       reorderingLink,
+      onData: (bytes) => this.#atGuest.take(bytes),
       onEnd: () => this.#endGuest(),
     };
   }
 
+  /** A caller is on its way to a published port. */
   peerIs(peer: SimulatedPeer): void {
+    this.#began = true;
     this.peer = peer;
   }
 
   /** The guest's side is there: it writes in pieces, now and then. */
   guestIs(connection: GuestTcp): void {
-    if (this.guest !== undefined) return;
+    this.#began = true;
+    if (this.guest !== undefined) {
+      // A SYN of ours that came twice, or that we repeated after the first had ended.
+      connection.reset();
+      return;
+    }
     this.guest = connection;
     this.#inPieces(
       this.#up,
@@ -100,39 +129,88 @@ export class Journey {
       },
     );
     if (this.plan.guestReads === 'manual') this.#readNowAndThen(connection);
-    if (this.plan.resetUs >= 0) this.#clock.after(this.plan.resetUs, () => this.#reset());
+    if (this.plan.guestReads === 'never') this.#clock.after(HOUR_US, () => this.#reset('guest'));
+    if (this.plan.resetUs >= 0) this.#clock.after(this.plan.resetUs, () => this.#reset(this.plan.resetBy));
   }
 
-  problems(): string[] {
-    const { number, ending, opener, upBytes, downBytes } = this.plan;
-    const name = `conversation ${number} (${opener} calls, ${upBytes} up, ${downBytes} down, ends ${ending})`;
+  /** Bytes of the guest that the engine has acknowledged. */
+  get acceptedBytes(): number {
+    return this.guest?.sender.acknowledgedBytes ?? 0;
+  }
+
+  /** `mayBreak`: the world was too hard for every conversation to reach its end. */
+  problems(mayBreak: boolean): string[] {
+    const { upBytes, downBytes, outcome } = this.plan;
     const { guest, peer } = this;
-    if (guest === undefined || peer === undefined) return this.#wasReset ? [] : [`${name} never began`];
     const problems: string[] = [];
     const check = (right: boolean, what: string): void => {
-      if (!right) problems.push(`${name}: ${what}`);
+      if (!right) problems.push(`${this.#name}: ${what}`);
     };
-    check(isPrefix(peer.received, this.#up), 'the host got something else than the guest sent');
-    check(isPrefix(guest.received, this.#down), 'the guest got something else than the host sent');
-    if (this.#wasReset) return problems;
-    check(peer.receivedBytes === upBytes && peer.sawEnd, `the host got ${peer.receivedBytes} bytes`);
+    const broken = this.brokenNow;
+    if (broken !== undefined) problems.push(broken);
+    // An end that is no reset stands behind the last byte, always.
+    if (peer?.sawEnd) check(this.#atHost.count === upBytes, `ended for the host behind ${this.#atHost.count} bytes`);
+    if (guest?.receiver.isEnded) {
+      check(this.#atGuest.count === downBytes, `ended for the guest behind ${this.#atGuest.count} bytes`);
+    }
+    if (!this.isOver) {
+      problems.push(`${this.#name}: never ended; the guest is ${guest?.outcome}, the host ${peer?.state}`);
+    }
+    if (this.#wasReset || mayBreak) return problems;
+    if (outcome !== 'accept') {
+      check(
+        guest?.outcome === EXPECTED[outcome],
+        `the guest's open ended as ${guest?.outcome}, the host's: ${outcome}`,
+      );
+      return problems;
+    }
+    if (guest === undefined || peer === undefined) return [...problems, `${this.#name}: never began`];
     check(
-      guest.received.length === downBytes && guest.receiver.isEnded,
-      `the guest got ${guest.received.length} bytes, and is ${guest.outcome}`,
+      this.#atHost.count === upBytes && peer.sawEnd,
+      `the host got ${this.#atHost.count} bytes, and is ${peer.state}`,
+    );
+    check(
+      this.#atGuest.count === downBytes && guest.receiver.isEnded,
+      `the guest got ${this.#atGuest.count} bytes, and is ${guest.outcome}`,
     );
     // A FIN that the guest repeats because our last acknowledgement was lost meets a flow that has gone, and is answered with a reset.
     check(guest.outcome === 'closed' || guest.outcome === 'reset', `the guest's connection is ${guest.outcome}`);
-    check(guest.sender.acknowledgedBytes <= peer.receivedBytes, 'more was acknowledged than delivered');
     return problems;
   }
 
-  #hostStarts(peer: SimulatedPeer): void {
+  get #name(): string {
+    const { number, opener, upBytes, downBytes, ending, guest } = this.plan;
+    return `conversation ${number} (guest ${guest}, ${opener} calls, ${upBytes} up, ${downBytes} down, ends ${ending})`;
+  }
+
+  #connected(peer: SimulatedPeer): void {
+    const isFirst = this.peer === undefined || this.peer === peer;
+    const isAgain = this.guest?.outcome === 'opening' && this.#atHost.count === 0;
+    if (!isFirst && !isAgain) {
+      this.#ghosts.push(peer);
+      return;
+    }
+    if (!isFirst) this.#ghosts.push(this.peer!);
     this.peer = peer;
+    this.#hostWrote = false;
+    this.#atHost = new Arrivals(this.#up);
+    this.#hostStarts(peer);
+  }
+
+  #hostStarts(peer: SimulatedPeer): void {
+    if (this.plan.hostReading === 'never') {
+      this.#clock.after(HOUR_US, () => {
+        if (peer.state !== 'connected') return;
+        this.#wasReset = true;
+        peer.vanish(ERRNO.ETIMEDOUT);
+      });
+    }
     this.#inPieces(
       this.#down,
       () => peer.state === 'connected',
       (piece) => peer.send(piece),
       () => {
+        if (peer !== this.peer) return;
         this.#hostWrote = true;
         this.#endHost();
       },
@@ -153,7 +231,8 @@ export class Journey {
   }
 
   #readNowAndThen(connection: GuestTcp): void {
-    this.#clock.after(this.#dice.below(READ_EVERY_US), () => {
+    const everyUs = connection.unreadBytes > 0 ? READ_EVERY_US : IDLE_READ_EVERY_US;
+    this.#clock.after(this.#dice.below(everyUs), () => {
       if (connection.isOver) return;
       connection.read(this.#dice.below(20_000));
       this.#readNowAndThen(connection);
@@ -172,14 +251,31 @@ export class Journey {
     if (this.plan.ending !== 'guest-first' || peer.sawEnd) peer.end();
   }
 
-  #reset(): void {
+  /** A guest whose flow the engine has forgotten must be told so. */
+  #speakAgain(): void {
+    const { guest, peer } = this;
+    if (guest === undefined || guest.isOver || peer?.state !== 'reset') return;
+    if (guest.sender.isEndAcknowledged) guest.reset();
+    else if (!guest.sender.isEndQueued) guest.send(Uint8Array.of(0));
+    this.#clock.after(SPEAKS_AGAIN_US, () => this.#speakAgain());
+  }
+
+  #reset(by: 'guest' | 'host'): void {
     if (this.guest?.isOver) return;
     this.#wasReset = true;
-    if (this.plan.resetBy === 'guest') this.guest?.reset();
+    if (by === 'guest') this.guest?.reset();
     else this.peer?.reset();
   }
 }
 
-function isPrefix(part: Uint8Array, whole: Uint8Array): boolean {
-  return part.length <= whole.length && part.every((byte, at) => byte === whole[at]);
+/** How the guest's open ends when the host's connect does not succeed. */
+const EXPECTED = {
+  refuse: 'refused',
+  unreachable: 'unreachable',
+  'no-route': 'unreachable',
+  timeout: 'timeout',
+} as const;
+
+function isAtEnd(peer: SimulatedPeer): boolean {
+  return peer.sawEnd || peer.state === 'reset' || peer.state === 'refused';
 }

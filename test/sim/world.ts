@@ -1,123 +1,145 @@
 /**
- * A whole world from one seed: an engine on a simulated host, a simulated guest behind a bad link, and conversations between the guest and the
- * network, opened by either side, with sizes, speeds, pauses and endings as the dice fall. The same seed gives the same world on every machine.
+ * A whole world from one seed: an engine on a simulated host, guests behind bad links, and conversations between them and the network: TCP, opened by either
+ * side, UDP, DNS and pings, with sizes, speeds, pauses and endings as the dice fall; and accidents: resources that run out, time that jumps, guests and hosts that
+ * stop reading or vanish. The same seed gives the same world on every machine.
  *
  *     const world = new World({ seed: 7 });
  *     world.run();
  *     assert.deepEqual(world.problems(), []);
  *
- * What must hold, whatever happens: each byte arrives once and in order, up to a point; if nobody reset or broke the conversation, that point is the end. The
- * guest's own TCP (`test/support`) judges every segment. When all is over, nothing is left of it in the engine.
+ * What must hold, whatever happens: each byte arrives once and in order, up to a point; if nobody reset or broke the conversation, that point is the end
+ * (`journey.ts`, `talks.ts`). The guest's own TCP (`test/support`) judges every segment. After every turn the books must balance (`invariants.ts`), and when all is
+ * over, nothing is left of it in the engine.
  */
 import assert from 'node:assert/strict';
-import { MacAddress, parseIpAddress } from '#tapster/base/address.js';
+import { type IpAddress, MacAddress, parseIpAddress, parseIpPrefix } from '#tapster/base/address.js';
 import { Random } from '#tapster/base/random.js';
 import { Engine } from '#tapster/engine/engine.js';
+import { HostPolicy } from '#tapster/flow/host-policy.js';
 import { NameTable } from '#tapster/flow/names.js';
-import { VERDICT } from '#tapster/flow/policy.js';
 import { TapLink } from '#tapster/link/tap.js';
-import { SimulatedSys } from '#tapster/sys/simulated.js';
+import type { ServiceConfig } from '#tapster/nodes/service-config.js';
 import type { SimulatedDevice } from '#tapster/sys/simulated-device.js';
 import { endpoint } from '#tapster/sys/simulated-endpoint.js';
-import type { FaultPlan } from '#tapster/sys/simulated-faults.js';
 import { PollSet } from '#tapster/sys/simulated-poll.js';
 import { SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE } from '#tapster/sys/sys.js';
 import { Guest } from '../support/guest.ts';
-import { ImpairedLink, type Impairment } from '../support/guest-link.ts';
-import { type Ending, Journey, type JourneyPlan } from './journey.ts';
+import { ImpairedLink } from '../support/guest-link.ts';
+import { Invariants } from './invariants.ts';
+import { Journey } from './journey.ts';
+import { canLoseFrames, HOUR_US, isClean, isHard, planJourney, planTalk, planWorld, type WorldPlan } from './plan.ts';
+import { resolve, Talks } from './talks.ts';
+import { type Canary, WorldSys } from './world-sys.ts';
 
-const GUEST4 = '10.0.2.15';
-const GUEST6 = '2001:db8::15';
-export const REMOTE4 = '198.51.100.7';
-export const REMOTE6 = '2001:db8:1::7';
-const HOST4 = '192.0.2.2';
-const HOST6 = '2001:db8::2';
-const GUEST_MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
+const PLACES = {
+  4: {
+    remote: '198.51.100.7',
+    caller: '203.0.113.77',
+    host: '192.0.2.2',
+    dns: '10.0.2.3',
+    gateway: '10.0.2.2',
+  },
+  6: {
+    remote: '2001:db8:1::7',
+    caller: '2001:db8:2::77',
+    host: '2001:db8::2',
+    dns: '2001:db8::53',
+    gateway: '2001:db8::1',
+  },
+} as const;
+const RESOLVER = '192.0.2.53';
+const LOCAL_NAME = 'host.tapster.internal';
+const LOOPBACK_ADDRESSES = ['10.0.2.4', '2001:db8::4'];
 const OUR_MAC = Uint8Array.of(2, 0, 0, 0, 0, 2);
 const PUBLISHED_PORT_FIRST = 8000;
 const SERVICE_PORT_FIRST = 1000;
-const MINUTE_US = 60_000_000;
 /** Turns without any time passing: more are an engine that runs in circles. */
 const TURNS_MAX = 20_000;
-
-/** Everything that the seed decides, unless the test does. */
-export interface WorldPlan {
-  readonly impairment: Impairment;
-  readonly faults: FaultPlan;
-  readonly peekOffset: boolean;
-  readonly offload: boolean;
-  readonly mtuBytes: number;
-  readonly latencyUs: number;
-  readonly sendBytesMax: number;
-  readonly receiveBytesMax: number;
-  readonly heldBytesMax: number;
-  readonly journeys: number;
-  /** Bytes each way in one conversation, at most. */
-  readonly bytesMax: number;
-  /** How many of the conversations somebody resets. */
-  readonly resets: number;
-}
+/** A guest whose reset was lost is found out by keep-alive after two hours; time may have been lost before. */
+const LIFE_US = 12 * HOUR_US;
+const LAST_FRAMES_US = 1_000_000;
 
 export interface WorldOptions {
   readonly seed: number;
   readonly plan?: Partial<WorldPlan>;
+  readonly canary?: Canary;
+}
+
+/** A guest with its link, and the addresses that it has. */
+interface House {
+  readonly guest: Guest;
+  readonly device: SimulatedDevice;
+  readonly mac: Uint8Array;
+  readonly addresses: readonly [string, string];
+  readonly toGuest: ImpairedLink;
+  readonly toEngine: ImpairedLink;
 }
 
 export class World {
   readonly plan: WorldPlan;
-  readonly sys: SimulatedSys;
+  readonly sys: WorldSys;
   readonly engine: Engine;
-  readonly device: SimulatedDevice;
-  readonly guest: Guest;
   readonly journeys: Journey[] = [];
+  readonly talks: Talks;
   readonly #dice: Random;
-  readonly #toGuest: ImpairedLink;
-  readonly #toEngine: ImpairedLink;
+  readonly #houses: House[];
+  readonly #invariants: Invariants;
+  #broken: string | undefined = undefined;
+  #stalledUntilUs = 0;
+  turns = 0;
 
   constructor(options: WorldOptions) {
     this.#dice = new Random(options.seed);
-    this.plan = { ...planOf(this.#dice), ...options.plan };
-    const { impairment, mtuBytes, faults, offload } = this.plan;
-    this.sys = new SimulatedSys({ seed: options.seed, ...this.plan });
+    this.plan = { ...planWorld(this.#dice), ...options.plan };
+    this.sys = new WorldSys({ seed: options.seed, ...sysOptions(this.plan) }, options.canary);
     this.engine = this.#makeEngine();
-    this.device = this.sys.device({ inboundFramesMax: 100_000 });
-    this.#addLink();
-    const { clock } = this.sys;
-    this.#toGuest = new ImpairedLink(clock, this.#dice, (frame) => this.guest.receive(frame), impairment);
-    this.#toEngine = new ImpairedLink(clock, this.#dice, (frame) => this.device.send(frame), impairment);
-    this.device.onFrame = (frame) => this.#toGuest.send(frame);
-    this.guest = new Guest({
-      clock,
-      send: (frame) => this.#toEngine.send(frame),
-      mac: GUEST_MAC,
-      gatewayMac: OUR_MAC,
-      addresses: [octets(GUEST4), octets(GUEST6)],
-      mtuBytes,
-      partialChecksum: offload,
-    });
+    this.#houses = Array.from({ length: this.plan.guests }, (_, index) => this.#build(index));
+    this.sys.network.datagram(RESOLVER, 53, { answer: resolve });
     for (let number = 0; number < this.plan.journeys; number++) this.#begin(number);
-    this.sys.faults.plan = faults;
+    this.talks = this.#makeTalks();
+    this.#invariants = new Invariants(this.sys, this.engine, this.journeys, this.plan.heldBytesMax);
+    this.plan.vanishUs.forEach((us, index) => {
+      if (us >= 0) this.sys.clock.after(us, () => this.#vanish(index));
+    });
+    for (const jump of this.plan.jumps) this.sys.clock.after(jump.atUs, () => this.#jump(jump));
+    this.sys.faults.plan = this.plan.faults;
   }
 
-  /** Lets everything happen, until all conversations are over and the engine has forgotten them, or three hours have passed: a guest whose reset was lost is found out by keep-alive after two. */
+  /** Lets everything happen, until all conversations are over and the engine has forgotten them, or something is wrong. */
   run(): void {
-    const until = this.sys.nowUs() + 180 * MINUTE_US;
+    this.engine.turn();
+    this.#live(LIFE_US, () => this.isOver);
+    // What is on its way still arrives, and may open a flow once more.
+    this.#live(LAST_FRAMES_US, () => false);
+    this.#live(LIFE_US, () => this.isOver);
+  }
+
+  #live(us: number, isOver: () => boolean): void {
+    const until = this.sys.clock.nowUs + us;
     this.#settle();
-    while (this.sys.nowUs() < until && !this.isOver) {
-      this.sys.advance(Math.max(0, this.sys.clock.nextUs() - this.sys.nowUs()));
-      this.#settle();
+    while (this.sys.clock.nowUs < until && !isOver() && this.#broken === undefined) {
+      const { clock } = this.sys;
+      if (clock.nowUs < this.#stalledUntilUs) this.sys.advance(this.#stalledUntilUs - clock.nowUs);
+      else this.sys.advance(Math.max(0, Math.min(clock.nextUs(), until) - clock.nowUs));
+      if (clock.nowUs >= this.#stalledUntilUs) this.#settle();
     }
   }
 
   get isOver(): boolean {
-    return this.engine.flows.count === 0 && this.journeys.every((journey) => journey.isOver);
+    const isQuiet = this.engine.flows.count === 0 && this.talks.isOver;
+    return isQuiet && this.journeys.every((journey) => journey.isOver);
   }
 
   /** What should not have happened, in words; empty when all went well. */
   problems(): string[] {
+    if (this.#broken !== undefined) return [this.#broken];
+    const isMissed = isHard(this.plan);
+    const mayRepeat = (this.plan.impairment.duplication ?? 0) > 0;
+    const isWhole = isClean(this.plan) && this.plan.vanishUs.every((us) => us < 0);
     return [
-      ...this.guest.allViolations,
-      ...this.journeys.flatMap((journey) => journey.problems()),
+      ...this.#houses.flatMap(({ guest }) => guest.allViolations),
+      ...this.journeys.flatMap((each) => each.problems(isMissed || this.plan.vanishUs[each.plan.guest]! >= 0)),
+      ...this.talks.problems(mayRepeat, isWhole),
       ...(this.engine.flows.count === 0 ? [] : [`${this.engine.flows.count} flows are left`]),
       ...(this.engine.tcp.heldBytes === 0 ? [] : [`${this.engine.tcp.heldBytes} bytes are held for nobody`]),
       ...(this.engine.timers === 0 ? [] : [`${this.engine.timers} timers are left`]),
@@ -133,143 +155,199 @@ export class World {
   #settle(): void {
     const poll = this.sys.descriptor(this.engine.poll);
     assert.ok(poll instanceof PollSet);
+    let more = false;
     for (let turns = 0; turns < TURNS_MAX; turns++) {
-      const more = this.engine.turn();
+      // As in the event loop: nobody turns the engine unless its poll set is readable.
       if (!more && poll.readiness() === 0) return;
+      more = this.engine.turn();
+      this.turns++;
+      const broken = this.#invariants.broken();
+      if (broken !== undefined) {
+        this.#broken = `${this.sys.clock.nowUs} us, turn ${this.turns}: ${broken}`;
+        return;
+      }
     }
-    assert.fail('the engine has always more to do');
+    this.#broken = 'the engine has always more to do';
+  }
+
+  #jump({ kind, us }: { readonly kind: string; readonly us: number }): void {
+    if (kind === 'leap') this.sys.leap(us);
+    else this.#stalledUntilUs = Math.max(this.#stalledUntilUs, this.sys.clock.nowUs + us);
+  }
+
+  /** The guest's machine loses its power: no frame passes any more. */
+  #vanish(index: number): void {
+    const { toGuest, toEngine } = this.#houses[index]!;
+    toGuest.filter = () => 'drop';
+    toEngine.filter = () => 'drop';
+    for (const journey of this.journeys) if (journey.plan.guest === index) journey.guestHasVanished = true;
   }
 
   #makeEngine(): Engine {
+    const { flowsMax, heldBytesMax } = this.plan;
+    const addresses = (texts: readonly string[]): IpAddress[] => texts.map((text) => parseIpAddress(text)!);
+    const policy = new HostPolicy({
+      tcp: true,
+      udp: true,
+      icmp: true,
+      allowMetadata: false,
+      dnsAddresses: addresses([PLACES[4].dns, PLACES[6].dns]),
+      namedServers: [],
+      resolvers: [{ address: parseIpAddress(RESOLVER)!, scopeId: 0 }],
+      loopbackAddresses: addresses(LOOPBACK_ADDRESSES),
+      ownAddresses: addresses([PLACES[4].gateway, PLACES[6].gateway]),
+      guestAddresses: addresses(Array.from({ length: this.plan.guests }, (_, index) => addressesOf(index)).flat()),
+      callerAddresses: addresses([PLACES[4].gateway, PLACES[6].gateway]),
+      scopeId: 0,
+    });
     return new Engine(this.sys, {
-      flowsMax: 64,
-      policy: { decide: () => VERDICT.ALLOW },
-      callers: { map: () => {} },
+      flowsMax,
+      policy,
+      callers: policy,
       names: new NameTable(),
-      localNames: new Map(),
-      services: {
-        ourMac: new MacAddress(0x0200, 2),
-        mtu: this.plan.mtuBytes,
-        searchDomains: [],
-        leaseSeconds: 3600,
-        dhcp: false,
-        dhcpv6: false,
-        ndp: false,
-        ra: false,
-      },
+      localNames: new Map([[LOCAL_NAME, addresses(LOOPBACK_ADDRESSES)]]),
+      services: services(this.plan.mtuBytes),
       observer: () => ({ opened: () => {}, closed: () => {} }),
       random: () => this.#dice.next(),
-      heldBytesMax: this.plan.heldBytesMax,
+      heldBytesMax,
     });
   }
 
-  #addLink(): void {
-    const { arenaMemory } = this.engine;
-    const offload = { checksum: this.plan.offload, tcpSegmentation: this.plan.offload, udpSegmentation: false };
-    const { fd } = this.device;
-    const link = new TapLink(this.sys, { name: 'tap', fd, hasVnetHeader: true, offload, arenaMemory });
-    const guest = { index: 0, mtu: this.plan.mtuBytes, ourMacHigh: 0x0200, ourMacLow: 2, offload };
-    this.engine.addLink(link, fd, guest);
-    for (const text of [GUEST4, GUEST6]) {
-      const { w0, w1, w2, w3 } = parseIpAddress(text)!;
-      this.engine.neighbours.learn(0, w0, w1, w2, w3, 0x0200, 1);
-    }
+  /** A guest, its link, and the engine's end of that. */
+  #build(index: number): House {
+    const { impairment, mtuBytes, offload, udpOffload } = this.plan;
+    const { clock } = this.sys;
+    const device = this.sys.device({ inboundFramesMax: 100_000 });
+    const mac = Uint8Array.of(2, 0, 0, 0, 1, index);
+    const addresses = addressesOf(index);
+    const toEngine = new ImpairedLink(clock, this.#dice, (frame) => device.send(frame), impairment);
+    const guest = new Guest({
+      clock,
+      send: (frame) => toEngine.send(frame),
+      mac,
+      gatewayMac: OUR_MAC,
+      addresses: addresses.map(octets),
+      mtuBytes,
+      partialChecksum: offload,
+    });
+    const receive = (frame: Uint8Array): void => {
+      if (!this.talks.arrive(index, frame)) guest.receive(frame);
+    };
+    const toGuest = new ImpairedLink(clock, this.#dice, receive, impairment);
+    device.onFrame = (frame) => toGuest.send(frame);
+    this.#addLink(index, device.fd, { checksum: offload, tcpSegmentation: offload, udpSegmentation: udpOffload });
+    for (const text of addresses) this.engine.neighbours.learn(index, ...words(text), 0x0200, 0x0100 + index);
+    return { guest, device, mac, addresses, toGuest, toEngine };
   }
 
-  #publish(port: number, isIpv6: boolean): void {
-    const family = isIpv6 ? SOCKET_FAMILY.INET6 : SOCKET_FAMILY.INET;
-    const fd = this.sys.socket(family, SOCKET_TYPE.STREAM, SOCKET_PROTOCOL.DEFAULT);
-    assert.equal(this.sys.bind(fd, Int32Array.of(...words(isIpv6 ? '::' : '0.0.0.0'), port, 0)), 0);
+  #addLink(index: number, fd: number, offload: TapLink['offload']): void {
+    const { arenaMemory } = this.engine;
+    const link = new TapLink(this.sys, { name: `tap${index}`, fd, hasVnetHeader: true, offload, arenaMemory });
+    const guest = { index, mtu: this.plan.mtuBytes, ourMacHigh: 0x0200, ourMacLow: 2, offload };
+    this.engine.addLink(link, fd, guest);
+  }
+
+  #makeTalks(): Talks {
+    const plans = Array.from({ length: this.plan.talks }, (_, number) => planTalk(this.#dice, this.plan, number));
+    return new Talks(
+      {
+        sys: this.sys,
+        places: PLACES,
+        localName: LOCAL_NAME,
+        octets,
+        ends: (guest, to) => {
+          const { mac, addresses } = this.#houses[guest]!;
+          const source = octets(addresses[to.includes(':') ? 1 : 0]);
+          return { sourceMac: mac, destinationMac: OUR_MAC, source, destination: octets(to) };
+        },
+        sendFromGuest: (guest, frame) => this.#houses[guest]!.toEngine.send(frame),
+        publish: (guest, port, isIpv6) => this.#publishUdp(guest, port, isIpv6),
+      },
+      plans,
+    );
+  }
+
+  #publishTcp(guest: number, port: number, isIpv6: boolean): void {
+    const fd = this.#bound(SOCKET_TYPE.STREAM, port, isIpv6);
     assert.equal(this.sys.listen(fd, 64), 0);
-    const guest = Int32Array.from(words(isIpv6 ? GUEST6 : GUEST4));
-    assert.equal(this.engine.tcpListeners.add({ fd, interfaceIndex: 0, guest, guestPort: port }), 0);
+    const address = Int32Array.from(words(addressesOf(guest)[isIpv6 ? 1 : 0]));
+    const listener = { fd, interfaceIndex: guest, guest: address, guestPort: port };
+    assert.equal(this.engine.tcpListeners.add(listener), 0);
+  }
+
+  #publishUdp(guest: number, port: number, isIpv6: boolean): void {
+    const fd = this.#bound(SOCKET_TYPE.DGRAM, port, isIpv6);
+    const address = Int32Array.from(words(addressesOf(guest)[isIpv6 ? 1 : 0]));
+    const publication = { fd, ipv4: !isIpv6, interfaceIndex: guest, guest: address, guestPort: port };
+    assert.equal(this.engine.udp.publish(publication), 0);
+  }
+
+  #bound(type: number, port: number, isIpv6: boolean): number {
+    const family = isIpv6 ? SOCKET_FAMILY.INET6 : SOCKET_FAMILY.INET;
+    const fd = this.sys.socket(family, type, SOCKET_PROTOCOL.DEFAULT);
+    assert.equal(this.sys.bind(fd, Int32Array.of(...words(isIpv6 ? '::' : '0.0.0.0'), port, 0)), 0);
+    return fd;
   }
 
   #begin(number: number): void {
-    const plan = journeyOf(this.#dice, this.plan, number);
-    const journey = new Journey(plan, this.sys.clock, this.#dice);
+    const plan = planJourney(this.#dice, this.plan, number);
+    const journey = new Journey(plan, this.sys.clock, this.#dice, canLoseFrames(this.plan));
     this.journeys.push(journey);
-    if (plan.opener === 'host') this.#publish(PUBLISHED_PORT_FIRST + number, plan.isIpv6);
+    if (plan.opener === 'host') this.#publishTcp(plan.guest, PUBLISHED_PORT_FIRST + number, plan.isIpv6);
     this.sys.clock.after(plan.startUs, () => this.#open(number, journey));
   }
 
   #open(number: number, journey: Journey): void {
     const { opener, isIpv6 } = journey.plan;
+    const { guest } = this.#houses[journey.plan.guest]!;
     const port = SERVICE_PORT_FIRST + number;
-    const remote = isIpv6 ? REMOTE6 : REMOTE4;
+    const { remote, host } = PLACES[isIpv6 ? 6 : 4];
     if (opener === 'guest') {
       this.sys.network.stream(remote, port, journey.service());
-      const connection = this.guest.connect(octets(remote), port, journey.guestOptions());
-      journey.guestIs(connection);
+      journey.guestIs(guest.connect(octets(remote), port, journey.guestOptions()));
     } else {
       const published = PUBLISHED_PORT_FIRST + number;
-      const to = endpoint(isIpv6 ? HOST6 : HOST4, published);
-      this.guest.listen(published, (connection) => journey.guestIs(connection), journey.guestOptions());
-      journey.peerIs(this.sys.network.call(to, endpoint(remote, port), journey.service()));
+      guest.listen(published, (connection) => journey.guestIs(connection), journey.guestOptions());
+      journey.peerIs(this.sys.network.call(endpoint(host, published), endpoint(remote, port), journey.service()));
     }
   }
 }
 
-/** What a seed makes of the world. */
-function planOf(dice: Random): WorldPlan {
-  const isBad = dice.chance(0.7);
+function sysOptions(plan: WorldPlan): object {
+  const { peekOffset, latencyUs, sendBytesMax, receiveBytesMax, descriptorsForFlows, journeys, talks, guests } = plan;
+  // The standard ones, poll set, timer, taps, published ports.
+  const own = 3 + 2 + guests + journeys + talks;
+  return { peekOffset, latencyUs, sendBytesMax, receiveBytesMax, descriptorsMax: own + descriptorsForFlows };
+}
+
+function services(mtu: number): ServiceConfig {
+  const [address4, address6] = addressesOf(0);
   return {
-    impairment: isBad
-      ? {
-          loss: pick(dice, [0, 0.01, 0.05]),
-          duplication: pick(dice, [0, 0.02]),
-          reorder: pick(dice, [0, 0.05]),
-          reorderUs: pick(dice, [200, 20_000]),
-          delayUs: pick(dice, [0, 100, 5000]),
-          jitterUs: pick(dice, [0, 500]),
-        }
-      : {},
-    faults: dice.chance(0.5)
-      ? {
-          sendVector: { again: 0.05, short: 0.2, noBuffers: 0.02, noMemory: 0.02 },
-          peek: { short: 0.1, again: 0.02 },
-          discard: { short: 0.2 },
-          readFrames: { short: 0.2, again: 0.05 },
-        }
-      : {},
-    peekOffset: dice.chance(0.7),
-    offload: dice.chance(0.5),
-    mtuBytes: pick(dice, [1500, 1500, 9000, 65_520]),
-    latencyUs: pick(dice, [0, 100, 20_000]),
-    sendBytesMax: pick(dice, [4000, 50_000, 212_992]),
-    receiveBytesMax: pick(dice, [4000, 100_000, 212_992]),
-    heldBytesMax: pick(dice, [128 * 1024, 16 * 1024 * 1024]),
-    journeys: dice.between(1, 6),
-    bytesMax: pick(dice, [2000, 60_000, 200_000]),
-    resets: dice.chance(0.3) ? 1 : 0,
+    ourMac: new MacAddress(0x0200, 2),
+    mtu,
+    ipv4: {
+      address: parseIpPrefix(`${address4}/24`)!,
+      gateway: parseIpAddress(PLACES[4].gateway)!,
+      dns: [parseIpAddress(PLACES[4].dns)!],
+      routes: [],
+    },
+    ipv6: {
+      address: parseIpPrefix(`${address6}/64`)!,
+      gateway: parseIpAddress(PLACES[6].gateway)!,
+      ourLinkLocal: parseIpAddress('fe80::2')!,
+      dns: [parseIpAddress(PLACES[6].dns)!],
+    },
+    searchDomains: [],
+    leaseSeconds: 3600,
+    dhcp: false,
+    dhcpv6: false,
+    ndp: false,
+    ra: false,
   };
 }
 
-function journeyOf(dice: Random, world: WorldPlan, number: number): JourneyPlan {
-  const isIpv6 = dice.chance(0.3);
-  const endings: Ending[] = ['both', 'guest-first', 'host-first'];
-  return {
-    number,
-    opener: number % 3 === 2 ? 'host' : 'guest',
-    isIpv6,
-    startUs: dice.below(100_000),
-    upBytes: dice.chance(0.1) ? 0 : dice.below(world.bytesMax),
-    downBytes: dice.chance(0.1) ? 0 : dice.below(world.bytesMax),
-    ending: pick(dice, endings),
-    resetUs: number < world.resets ? dice.below(2_000_000) : -1,
-    resetBy: pick(dice, ['guest', 'host']),
-    hostReading: pick(dice, ['fast', 'fast', 100_000, 1_000_000] as const),
-    guestReads: dice.chance(0.7) ? 'auto' : 'manual',
-    guestReceiveBytes: pick(dice, [3000, 65_535, 300_000]),
-    guestScale: pick(dice, [-1, 0, 7]),
-    gso: world.offload && dice.chance(0.5),
-    initialSequence: pick(dice, [0, 0x7fff_f000, 0xffff_f000]),
-    reorderingLink: (world.impairment.reorder ?? 0) > 0 || (world.impairment.duplication ?? 0) > 0,
-  };
-}
-
-function pick<T>(dice: Random, choices: readonly T[]): T {
-  return choices[dice.below(choices.length)]!;
+function addressesOf(guest: number): [string, string] {
+  return [`10.0.2.${15 + guest}`, `2001:db8::${15 + guest}`];
 }
 
 function words(text: string): [number, number, number, number] {

@@ -1,0 +1,99 @@
+/**
+ * The simulated system as the worlds need it: it keeps books of what each far end was given, its clock may leap, and it may have a bug on purpose: a canary,
+ * which the worlds must find (`canary.test.ts`), or they would find nothing.
+ */
+import { type SimulatedOptions, SimulatedSys } from '#tapster/sys/simulated.js';
+import type { SimulatedPeer } from '#tapster/sys/simulated-peer.js';
+import { StreamSocket } from '#tapster/sys/simulated-stream.js';
+
+/**
+ * `lost-byte`: now and then the last byte of a write is gone. `doubled-byte`: written twice. `kept-descriptor`: now and then a close closes nothing. `lost-alarm`: the
+ * timer goes off no more after a while. `lost-reset`: closing with linger 0 ends the stream as if all had been delivered.
+ */
+export const CANARIES = ['lost-byte', 'doubled-byte', 'kept-descriptor', 'lost-alarm', 'lost-reset'] as const;
+export type Canary = (typeof CANARIES)[number];
+
+/** What became of the host's socket that leads to a peer. */
+export interface Account {
+  /** Bytes that the socket has taken from the engine. */
+  takenBytes: number;
+  isClosed: boolean;
+}
+
+/** Every so many calls the canary sings. */
+const CANARY_EVERY = 7;
+/** The alarm is lost from this one on. */
+const CANARY_ALARMS = 3;
+
+export class WorldSys extends SimulatedSys {
+  readonly #accounts = new Map<SimulatedPeer, Account>();
+  readonly #canary: Canary | undefined;
+  #leaptUs = 0;
+  #writes = 0;
+  #closes = 0;
+  #alarms = 0;
+
+  constructor(options: SimulatedOptions, canary: Canary | undefined) {
+    super(options);
+    this.#canary = canary;
+  }
+
+  /** The engine's clock moves on; nobody else's does. */
+  leap(us: number): void {
+    this.#leaptUs += us;
+  }
+
+  override nowUs(): number {
+    return super.nowUs() + this.#leaptUs;
+  }
+
+  account(peer: SimulatedPeer): Account {
+    const known = this.#accounts.get(peer);
+    if (known !== undefined) return known;
+    const fresh = { takenBytes: 0, isClosed: false };
+    this.#accounts.set(peer, fresh);
+    return fresh;
+  }
+
+  override sendVector(
+    fd: number,
+    memory: number,
+    vector: number,
+    vectorAt: number,
+    count: number,
+    more: boolean,
+  ): number {
+    const socket = this.descriptor(fd);
+    const peer = socket instanceof StreamSocket ? socket.peer : undefined;
+    const words = this.memories.words(vector, vectorAt, 2 * count);
+    const last = vectorAt + 2 * count - 1;
+    const isSinging = words[last]! > 1 && ++this.#writes % CANARY_EVERY === 0;
+    if (this.#canary === 'doubled-byte' && isSinging) {
+      const [start, length] = [words[last - 1]!, words[last]!];
+      words[last] = 1;
+      super.sendVector(fd, memory, vector, last - 1, 1, more);
+      words[last - 1] = start;
+      words[last] = length;
+    }
+    const isLosing = this.#canary === 'lost-byte' && isSinging;
+    if (isLosing) words[last]!--;
+    const taken = super.sendVector(fd, memory, vector, vectorAt, count, more);
+    if (isLosing) words[last]!++;
+    if (taken > 0 && peer !== undefined) this.account(peer).takenBytes += taken;
+    return isLosing && taken > 0 ? taken + 1 : taken;
+  }
+
+  override close(fd: number): number {
+    const socket = this.descriptor(fd);
+    if (!(socket instanceof StreamSocket) || socket.peer === undefined) return super.close(fd);
+    this.account(socket.peer).isClosed = true;
+    if (this.#canary === 'kept-descriptor' && ++this.#closes % CANARY_EVERY === 0) return 0;
+    if (this.#canary === 'lost-reset') socket.lingerS = -1;
+    return super.close(fd);
+  }
+
+  override timerSet(fd: number, delayUs: number): number {
+    if (this.#canary === 'lost-alarm' && ++this.#alarms > CANARY_ALARMS) return 0;
+    return super.timerSet(fd, delayUs);
+  }
+}
