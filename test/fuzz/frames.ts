@@ -73,6 +73,8 @@ export function repairFrame(bytes: Uint8Array, random: Random): void {
 
 function repairIpv4(view: DataView, mostly: () => boolean): void {
   const end = view.byteLength;
+  // The pseudo-header goes by the version.
+  if (view.getUint8(NETWORK) >>> 4 !== 4) ipv4.setHeaderBytes(view, NETWORK, ipv4.HEADER_BYTES);
   if (mostly() && ipv4.totalLength(view, NETWORK) > end - NETWORK) ipv4.setTotalLength(view, NETWORK, end - NETWORK);
   const at = NETWORK + ipv4.headerBytes(view, NETWORK);
   const to = Math.min(end, NETWORK + ipv4.totalLength(view, NETWORK));
@@ -83,6 +85,7 @@ function repairIpv4(view: DataView, mostly: () => boolean): void {
 
 function repairIpv6(view: DataView, mostly: () => boolean): void {
   const end = view.byteLength;
+  view.setUint8(NETWORK, 0x60 | (view.getUint8(NETWORK) & 0xf));
   const room = end - NETWORK - ipv6.HEADER_BYTES;
   if (mostly() && ipv6.payloadLength(view, NETWORK) > room) ipv6.setPayloadLength(view, NETWORK, room);
   const to = Math.min(end, NETWORK + ipv6.HEADER_BYTES + ipv6.payloadLength(view, NETWORK));

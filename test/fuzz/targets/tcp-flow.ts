@@ -91,7 +91,7 @@ class Play {
     this.#settle();
     this.#rig.check();
     this.#rig.onFrame = () => {};
-    this.#rig.finish();
+    this.#rig.finish((this.#input[7]! & 12) === 0);
     this.#judge(false);
   }
 
