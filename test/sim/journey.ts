@@ -254,9 +254,11 @@ export class Journey {
   /** A guest whose flow the engine has forgotten must be told so. */
   #speakAgain(): void {
     const { guest, peer } = this;
-    if (guest === undefined || guest.isOver || peer?.state !== 'reset') return;
-    if (guest.sender.isEndAcknowledged) guest.reset();
-    else if (!guest.sender.isEndQueued) guest.send(Uint8Array.of(0));
+    if (guest?.isOver) return;
+    if (guest !== undefined && peer?.state === 'reset') {
+      if (guest.sender.isEndAcknowledged) guest.reset();
+      else if (!guest.sender.isEndQueued) guest.send(Uint8Array.of(0));
+    }
     this.#clock.after(SPEAKS_AGAIN_US, () => this.#speakAgain());
   }
 
