@@ -193,4 +193,5 @@ const SIGNAL_NUMBERS: Partial<Record<NodeJS.Signals, number>> = {
   SIGQUIT: 3,
   SIGKILL: 9,
   SIGTERM: 15,
+  SIGSYS: 31,
 };
