@@ -23,8 +23,10 @@ export interface Case {
   readonly name: string;
   readonly unit: string;
   readonly better: Better;
-  /** The name of the candidate that ratios are printed against. */
-  readonly reference: string;
+  /** The name of the candidate that ratios are printed against, if that tells anything. */
+  readonly reference?: string;
+  /** Rounds at most, where each is expensive. */
+  readonly roundsMax?: number;
   readonly candidates: readonly Candidate[];
   readonly goals: readonly Goal[];
 }
@@ -39,10 +41,11 @@ export interface Benchmark {
 export async function runCase(
   benchmark: string,
   asked: Case,
-  rounds: number,
+  roundsWanted: number,
   progress: (text: string) => void,
 ): Promise<CaseResult> {
   const { candidates } = asked;
+  const rounds = Math.min(roundsWanted, asked.roundsMax ?? roundsWanted);
   const values = candidates.map(() => new Array<number | undefined>(rounds).fill(undefined));
   const failures = candidates.map((): string[] => []);
   for (let round = 0; round < rounds; round++) {
@@ -88,7 +91,19 @@ function condense(
 }
 
 function judge(goal: Goal, better: Better, candidates: readonly CandidateResult[]): GoalResult {
-  const measured = candidates.find(({ name }) => name === goal.candidate)?.ratios[goal.against];
-  const reached = measured !== undefined && (better === 'more' ? measured >= goal.ratio : measured <= goal.ratio);
-  return { ...goal, measured, reached };
+  const candidate = candidates.find(({ name }) => name === goal.candidate);
+  let measured = goal.against.length === 0 ? candidate?.median : undefined;
+  let opponent: string | undefined;
+  for (const name of goal.against) {
+    const ratio = candidate?.ratios[name];
+    if (ratio === undefined || (measured !== undefined && isAtLeast(ratio, measured, better))) continue;
+    measured = ratio;
+    opponent = name;
+  }
+  const reached = measured !== undefined && isAtLeast(measured, goal.limit, better);
+  return { ...goal, measured, opponent, reached };
+}
+
+function isAtLeast(value: number, limit: number, better: Better): boolean {
+  return better === 'more' ? value >= limit : value <= limit;
 }

@@ -1,13 +1,13 @@
 /** One run of iperf3: a server on the host's loopback for one test, a client in a network. */
-import { once } from 'node:events';
 import type { Measurement } from './harness.ts';
 import type { Network } from './network.ts';
-import { complaint, start, sweep } from './process.ts';
+import { complaint, said, start, sweep } from './process.ts';
 
 /** Beyond what the test itself takes: starting a network and the client, and the two agreeing on an end. */
 const LIMIT_MS = 8_000;
 
 const PORT = 5307;
+export const SERVER_WORDS: readonly string[] = ['iperf3', '--server', '--forceflush', '--port', String(PORT)];
 
 export interface StreamTest {
   /** `out`: from the network to the host; `in`: the other way. The client is inside in both. */
@@ -22,20 +22,17 @@ export interface StreamTest {
 export async function measureStreams(network: Network, test: StreamTest): Promise<Measurement> {
   const limitMs = LIMIT_MS + ('seconds' in test.amount ? test.amount.seconds * 1000 : 0);
   // A server for each test: one whose client has died may wait for it for ever.
-  const server = start(
-    ['iperf3', '--server', '--one-off', '--forceflush', '--bind', '127.0.0.1', '--port', String(PORT)],
-    limitMs,
-  );
-  const listening = await Promise.race([once(server.child.stdout!, 'data'), server.ended]);
-  if (!Array.isArray(listening)) return { failed: `iperf3 --server: ${complaint(listening, limitMs)}` };
-  const outcome = await network.run(clientWords(network, test), test.mtu, limitMs);
+  const server = start(network.onHost([...SERVER_WORDS, '--one-off', '--bind', network.hostOwnAddress]), limitMs);
+  const ended = await said(server);
+  if (ended !== undefined) return { failed: `iperf3 --server: ${complaint(ended, limitMs)}` };
+  const outcome = await (await network.start(clientWords(network, test), test.mtu, limitMs)).ended;
   sweep(server.child);
   await server.ended;
   const gigabits = outcome.status === 0 ? receivedGigabits(outcome.stdout) : undefined;
   return gigabits === undefined ? { failed: complaint(outcome, limitMs) } : { value: gigabits };
 }
 
-function clientWords(network: Network, { direction, streams, amount }: StreamTest): string[] {
+export function clientWords(network: Network, { direction, streams, amount }: StreamTest): string[] {
   const words = ['iperf3', '--client', network.hostAddress, '--port', String(PORT), '--parallel', String(streams)];
   if (direction === 'in') words.push('--reverse');
   if ('seconds' in amount) words.push('--time', String(amount.seconds));

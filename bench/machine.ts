@@ -1,5 +1,7 @@
 /** What was measured on: enough to judge ratios by, nothing that names the machine. */
+import { spawnSync } from 'node:child_process';
 import { cpus, loadavg, release, totalmem } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import type { Machine } from './result.ts';
 
 export function describeMachine(programs: readonly string[], missing: readonly string[]): Machine {
@@ -11,7 +13,15 @@ export function describeMachine(programs: readonly string[], missing: readonly s
     node: process.version,
     load: loadavg()[0]!,
     programs,
+    revision: revision(),
     missing,
     ordinaryUser: process.getuid?.() !== 0,
   };
+}
+
+function revision(): string {
+  const folder = fileURLToPath(new URL('.', import.meta.url));
+  const safe = `safe.directory=*`;
+  const asked = spawnSync('git', ['-c', safe, '-C', folder, 'rev-parse', '--short', 'HEAD'], { encoding: 'utf8' });
+  return asked.status === 0 ? asked.stdout.trim() : '';
 }

@@ -6,11 +6,13 @@
  * tells whether everything of ours could be measured; a goal that was not reached changes nothing in it.
  */
 import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { caseText, machineText, markdown, ratioTable } from './report.ts';
+import { compileAll } from './compile.ts';
+import { markdown, ratioTable } from './page.ts';
+import { caseText, goalsText, machineText } from './report.ts';
 import type { CaseResult, Machine, Message, Report } from './result.ts';
 import { QUICK, THOROUGH } from './settings.ts';
 import { onStage } from './stage.ts';
@@ -18,6 +20,7 @@ import { BENCHMARK_NAMES } from './suite.ts';
 
 const MEASURE: string = fileURLToPath(new URL('./measure.js', import.meta.url));
 const PAGE: string = fileURLToPath(new URL('../../docs/benchmarks.md', import.meta.url));
+const CHARTS: string = fileURLToPath(new URL('../../docs/benchmarks/', import.meta.url));
 const README: string = fileURLToPath(new URL('../../README.md', import.meta.url));
 const HELP: string = `npm run bench [-- [NAME...] [OPTIONS]]
 
@@ -25,7 +28,7 @@ const HELP: string = `npm run bench [-- [NAME...] [OPTIONS]]
   --quick      only see that everything runs
   --rounds N   how often each candidate is asked (${THOROUGH.rounds})
   --json       print JSON
-  --write      write docs/benchmarks.md and the README's table
+  --write      write docs/benchmarks.md, its charts and the README's table
 `;
 /** Between these lines the README has the ratios. */
 const README_TABLE = /(<!-- npm run bench -- --write -->\n)(?:.*\n)*?(<!-- -->)/;
@@ -39,8 +42,9 @@ const rounds = options.rounds === undefined ? (options.quick ? QUICK : THOROUGH)
 const report = await measure();
 if (options.quick && !options.json)
   process.stdout.write('\nQuick: everything runs; the figures tell nothing about speed.\n');
+if (!options.quick && !options.json) process.stdout.write(goalsText(report.cases));
 if (options.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
-if (options.write) writePages(report);
+if (options.write) await writePages(report);
 process.exitCode = report.cases.length > 0 && report.cases.every(isComplete) ? 0 : 1;
 
 function readArguments(): ReturnType<typeof parse> {
@@ -74,6 +78,11 @@ function parse() {
 }
 
 async function measure(): Promise<Report> {
+  const problem = compileAll();
+  if (problem !== undefined) {
+    process.stderr.write(`bench: ${problem}\n`);
+    process.exit(1);
+  }
   const words = onStage([
     process.execPath,
     MEASURE,
@@ -104,8 +113,21 @@ async function measure(): Promise<Report> {
   return { machine, questions, rounds, cases };
 }
 
-function writePages(whole: Report): void {
-  writeFileSync(PAGE, markdown(whole));
+async function writePages(whole: Report): Promise<void> {
+  // Loaded where it is needed: charts come from a large library.
+  const { chartOf } = await import('./chart.ts');
+  const charts: string[] = [];
+  mkdirSync(CHARTS, { recursive: true });
+  for (const name of new Set(whole.cases.map(({ benchmark }) => benchmark))) {
+    const svg = chartOf(
+      name,
+      whole.cases.filter(({ benchmark }) => benchmark === name),
+    );
+    if (svg === undefined) continue;
+    writeFileSync(`${CHARTS}${name}.svg`, svg);
+    charts.push(name);
+  }
+  writeFileSync(PAGE, markdown(whole, charts));
   const readme = readFileSync(README, 'utf8');
   writeFileSync(
     README,

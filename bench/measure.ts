@@ -7,11 +7,13 @@ import { writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { type Benchmark, runCase } from './harness.ts';
 import { describeMachine } from './machine.ts';
-import { NETWORKS, type Network } from './network.ts';
+import { findNetworks } from './networks.ts';
 import { sweepAll } from './process.ts';
 import type { Message } from './result.ts';
 import { QUICK, type Settings, THOROUGH } from './settings.ts';
-import { benchmarks } from './suite.ts';
+import { benchmarks, missingMeasurements } from './suite.ts';
+
+const NEED_IPERF: readonly string[] = ['tcp-out', 'tcp-in', 'memory'];
 
 const { values: options, positionals: names } = parseArgs({
   allowPositionals: true,
@@ -23,11 +25,20 @@ const settings: Settings = { ...base, rounds: options.rounds === undefined ? bas
 process.on('exit', sweepAll);
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(1));
 
-const { networks, programs, missing } = look();
+const found = await findNetworks();
+const iperf = spawnSync('iperf3', ['--version'], { encoding: 'utf8' });
+const hasIperf = iperf.status === 0;
+const programs = [...(hasIperf ? [iperf.stdout.split(' (', 1)[0]!] : []), ...found.programs];
+const missing = [
+  ...(hasIperf ? [] : [`${NEED_IPERF.join(', ')}: iperf3 is not installed`]),
+  ...found.missing,
+  ...missingMeasurements(settings),
+];
 tell({ kind: 'machine', machine: describeMachine(programs, missing) });
-for (const benchmark of benchmarks(networks, settings)) {
-  if (names.length === 0 || names.includes(benchmark.name)) await run(benchmark);
+for (const benchmark of benchmarks(names, found.networks, settings)) {
+  if (hasIperf || !NEED_IPERF.includes(benchmark.name)) await run(benchmark);
 }
+process.exit(0);
 
 async function run({ name, question, cases }: Benchmark): Promise<void> {
   tell({ kind: 'question', benchmark: name, question });
@@ -35,23 +46,6 @@ async function run({ name, question, cases }: Benchmark): Promise<void> {
     const result = await runCase(name, asked, settings.rounds, (text) => tell({ kind: 'progress', text }));
     tell({ kind: 'case', result });
   }
-}
-
-/** Which networks there are. */
-function look(): { networks: Network[]; programs: string[]; missing: string[] } {
-  const networks: Network[] = [];
-  const iperf = spawnSync('iperf3', ['--version'], { encoding: 'utf8' });
-  const programs = iperf.status === 0 ? [iperf.stdout.split(' (', 1)[0]!] : [];
-  const missing = iperf.status === 0 ? [] : ['iperf3: not installed'];
-  for (const network of NETWORKS) {
-    const version = network.version();
-    if ('missing' in version) missing.push(`${network.name}: ${version.missing}`);
-    else {
-      networks.push(network);
-      if (version.found !== '') programs.push(version.found);
-    }
-  }
-  return { networks, programs, missing };
 }
 
 function tell(message: Message): void {

@@ -10,23 +10,33 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { type Outcome, start, sweep } from './process.ts';
+import { type Program, start, sweep } from './process.ts';
 import { STAGE_GATEWAY } from './stage.ts';
+import { VETH_HOST_ADDRESS, veth } from './veth.ts';
+
+export type Version = { readonly found: string } | { readonly missing: string };
 
 export interface Network {
   readonly name: string;
   /** The largest MTU that it can have; undefined where it has none of its own. */
   readonly mtuMax: number | undefined;
-  /** The address inside that leads to the host's 127.0.0.1. */
+  /** The address inside that leads to the host's server. */
   readonly hostAddress: string;
+  /** The address that the server on the host has. */
+  readonly hostOwnAddress: string;
+  /** What finds the processes that move packets, among those that `start` started, by their names. */
+  readonly processes?: RegExp;
   /** The program's name and version, or why it can't be measured. */
-  readonly version: () => { readonly found: string } | { readonly missing: string };
-  /** Runs a command inside, until it ends or `limitMs` have passed. */
-  readonly run: (words: readonly string[], mtu: number, limitMs: number) => Promise<Outcome>;
+  readonly version: () => Version | Promise<Version>;
+  /** The words that run a command on the network's host. */
+  readonly onHost: (words: readonly string[]) => readonly string[];
+  /** Runs a command inside, until it ends or `limitMs` have passed; its standard streams are the program's. */
+  readonly start: (words: readonly string[], mtu: number, limitMs: number) => Promise<Program>;
 }
 
 /** pasta leads the address of the host's default route to the host itself, so the others have the same. */
 const GATEWAY: string = defaultGateway() ?? STAGE_GATEWAY;
+const HOST = { hostOwnAddress: '127.0.0.1', onHost: (words: readonly string[]) => words } as const;
 
 const TAPSTER: string = fileURLToPath(new URL('../cli/main.js', import.meta.url));
 const PASTA: string = process.env['PASTA'] ?? 'pasta';
@@ -34,62 +44,84 @@ const SLIRP4NETNS: string = process.env['SLIRP4NETNS'] ?? 'slirp4netns';
 
 /** No network between: the kernel's own loopback, with the same client and server. */
 export const LOOPBACK: Network = {
+  ...HOST,
   name: 'loopback',
   mtuMax: undefined,
   hostAddress: '127.0.0.1',
   version: () => ({ found: '' }),
-  run: (words, _mtu, limitMs) => start(words, limitMs).ended,
+  start: async (words, _mtu, limitMs) => start(words, limitMs),
 };
 
-const tapster: Network = {
+/** The kernel alone between two namespaces: what somebody with privilege would have. */
+export const VETH: Network = {
+  name: 'veth',
+  mtuMax: 65_535,
+  hostAddress: VETH_HOST_ADDRESS,
+  hostOwnAddress: VETH_HOST_ADDRESS,
+  version: () => veth.check(),
+  onHost: (words) => veth.onHost(words),
+  start: async (words, mtu, limitMs) => start(veth.inside(words, mtu), limitMs),
+};
+
+export const TAPSTER_NETWORK: Network = {
+  ...HOST,
   name: 'tapster',
   mtuMax: 65_520,
   hostAddress: GATEWAY,
+  processes: /^node$/,
   version: () => versionOf([process.execPath, TAPSTER, '--version']),
-  run: (words, mtu, limitMs) => {
+  start: async (words, mtu, limitMs) => {
     const options = ['run', '--mtu', String(mtu), '--host-loopback', GATEWAY, '--quiet'];
-    return start([process.execPath, TAPSTER, ...options, '--', ...words], limitMs).ended;
+    return start([process.execPath, TAPSTER, ...options, '--', ...words], limitMs);
   },
 };
 
 const pasta: Network = {
+  ...HOST,
   name: 'pasta',
   mtuMax: 65_520,
   hostAddress: GATEWAY,
+  processes: /^pas(ta|st)/,
   // Debian's build of 2023 does not know its own version.
   version: () => versionOf([PASTA, '--version'], 'passt'),
-  run: (words, mtu, limitMs) =>
-    start([PASTA, '--config-net', '--quiet', '--mtu', String(mtu), '--', ...words], limitMs).ended,
+  start: async (words, mtu, limitMs) =>
+    start([PASTA, '--config-net', '--quiet', '--mtu', String(mtu), '--', ...words], limitMs),
 };
 
 const slirp4netns: Network = {
+  ...HOST,
   name: 'slirp4netns',
   mtuMax: 65_520,
   hostAddress: '10.0.2.2',
+  processes: /^slirp4netns/,
   version: () => versionOf([SLIRP4NETNS, '--version']),
-  run: runInSlirp4netns,
+  start: startInSlirp4netns,
 };
 
-export const NETWORKS: readonly Network[] = [LOOPBACK, tapster, pasta, slirp4netns];
+/** Other programs that do what we do. */
+export const PEERS: readonly Network[] = [pasta, slirp4netns];
+export const NETWORKS: readonly Network[] = [LOOPBACK, VETH, TAPSTER_NETWORK, ...PEERS];
 
 /** It serves a namespace that somebody else has made: a shell that waits in one until the network is there. */
-async function runInSlirp4netns(words: readonly string[], mtu: number, limitMs: number): Promise<Outcome> {
-  const wait = ['sh', '-c', 'echo made; read -r go; exec "$@"', 'sh', ...words];
+async function startInSlirp4netns(words: readonly string[], mtu: number, limitMs: number): Promise<Program> {
+  const wait = ['sh', '-c', 'echo made >&2; read -r go; exec "$@"', 'sh', ...words];
   const inside = start(['unshare', '--user', '--map-root-user', '--net', '--', ...wait], limitMs);
-  const made = await Promise.race([once(inside.child.stdout!, 'data'), inside.ended]);
-  if (!Array.isArray(made)) return made;
+  const made = await Promise.race([once(inside.child.stderr!, 'data'), inside.ended]);
+  if (!Array.isArray(made)) return inside;
   const options = ['--configure', `--mtu=${mtu}`, '--ready-fd=3', String(inside.child.pid), 'tap0'];
   const network = start([SLIRP4NETNS, ...options], limitMs, ['pipe']);
   const ready = await Promise.race([once(network.child.stdio[3] as Readable, 'data'), network.ended]);
   if (!Array.isArray(ready)) {
     sweep(inside.child);
-    return ready;
+    return network;
   }
   inside.child.stdin!.write('go\n');
-  const outcome = await inside.ended;
-  sweep(network.child);
-  const said = await network.ended;
-  return { ...outcome, stdout: outcome.stdout.replace(/^made\n/, ''), stderr: outcome.stderr + said.stderr };
+  const ended = inside.ended.then(async (outcome) => {
+    sweep(network.child);
+    const { stderr } = await network.ended;
+    return { ...outcome, stderr: outcome.stderr.replace(/^made\n/, '') + stderr };
+  });
+  return { child: inside.child, ended, sessions: [inside.child.pid!, network.child.pid!] };
 }
 
 /** /proc/net/route: hexadecimal words in the processor's own byte order; 0 is everywhere. */
@@ -103,7 +135,7 @@ function defaultGateway(): string | undefined {
 }
 
 /** The first line that a program says of itself, or what its Debian package says. */
-function versionOf(words: readonly string[], debianPackage?: string): { found: string } | { missing: string } {
+function versionOf(words: readonly string[], debianPackage?: string): Version {
   const [program = '', ...args] = words;
   const asked = spawnSync(program, args, { encoding: 'utf8', timeout: 10_000 });
   if (asked.error !== undefined || asked.status !== 0) {

@@ -7,7 +7,9 @@
  * does not ask for another, and can be read of any process: so whatever carries it is killed.
  */
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { performance } from 'node:perf_hooks';
 
 /** Of what a program printed, so much is kept for a message. */
 const PRINTED_MAX = 300;
@@ -15,6 +17,8 @@ const PRINTED_MAX = 300;
 export interface Outcome {
   /** Undefined: it did not end within its time. */
   readonly status: number | undefined;
+  /** From its start to its end, in milliseconds. */
+  readonly milliseconds: number;
   readonly stdout: string;
   readonly stderr: string;
 }
@@ -22,6 +26,8 @@ export interface Outcome {
 export interface Program {
   readonly child: ChildProcess;
   readonly ended: Promise<Outcome>;
+  /** The sessions that it consists of: its own and that of any program beside it. */
+  readonly sessions: readonly number[];
 }
 
 const running = new Set<ChildProcess>();
@@ -29,6 +35,7 @@ const running = new Set<ChildProcess>();
 /** Starts a program whose whole session is killed when `limitMs` have passed. `extra`: more descriptors, from 3 on. */
 export function start(words: readonly string[], limitMs: number, extra: readonly 'pipe'[] = []): Program {
   const [program = '', ...args] = words;
+  const startedMs = performance.now();
   const stdio: StdioOptions = ['pipe', 'pipe', 'pipe', ...extra];
   const child = spawn(program, args, { stdio, detached: true });
   running.add(child);
@@ -42,15 +49,19 @@ export function start(words: readonly string[], limitMs: number, extra: readonly
   });
   const ended = new Promise<Outcome>((resolve) => {
     let timedOut = false;
+    let milliseconds = 0;
     const limit = setTimeout(() => {
       timedOut = true;
       sweep(child);
     }, limitMs);
+    child.once('exit', () => {
+      milliseconds = performance.now() - startedMs;
+    });
     const finish = (status: number | undefined): void => {
       clearTimeout(limit);
       sweep(child);
       running.delete(child);
-      resolve({ status: timedOut ? undefined : status, stdout, stderr });
+      resolve({ status: timedOut ? undefined : status, milliseconds, stdout, stderr });
     };
     child.once('error', (error) => {
       stderr += error.message;
@@ -58,7 +69,13 @@ export function start(words: readonly string[], limitMs: number, extra: readonly
     });
     child.once('close', (code) => finish(code ?? 128));
   });
-  return { child, ended };
+  return { child, ended, sessions: child.pid === undefined ? [] : [child.pid] };
+}
+
+/** Waits until the program has printed something; its outcome when it ends instead. */
+export async function said(program: Program): Promise<Outcome | undefined> {
+  const first = await Promise.race([once(program.child.stdout!, 'data'), program.ended]);
+  return Array.isArray(first) ? undefined : first;
 }
 
 /** Kills the program and everything in its session. */
@@ -86,7 +103,8 @@ export function complaint(outcome: Outcome, limitMs: number): string {
   return printed === '' ? `${what}, and printed nothing` : `${what}, and printed: ${printed.slice(-PRINTED_MAX)}`;
 }
 
-function membersOf(session: number): number[] {
+/** Processes of the program's session. */
+export function membersOf(session: number): number[] {
   const members: number[] = [];
   for (const name of readdirSync('/proc')) {
     const pid = Number(name);

@@ -6,12 +6,15 @@
 /** What the best value of several is, for a unit. */
 export type Better = 'more' | 'less';
 
-/** A ratio that a candidate is to reach, against another of the same case. */
+/**
+ * What a candidate is to reach: a ratio to another of the same case, to the best of several that could be measured, or,
+ * against none, a value.
+ */
 export interface Goal {
   readonly candidate: string;
-  readonly against: string;
-  /** The least ratio for `more`, the greatest for `less`. */
-  readonly ratio: number;
+  readonly against: readonly string[];
+  /** The least for `more`, the greatest for `less`. */
+  readonly limit: number;
 }
 
 /** One candidate in one case. */
@@ -30,6 +33,8 @@ export interface CandidateResult {
 
 export interface GoalResult extends Goal {
   readonly measured: number | undefined;
+  /** Of several, the one that counts: against which the candidate does worst. */
+  readonly opponent: string | undefined;
   readonly reached: boolean;
 }
 
@@ -39,8 +44,8 @@ export interface CaseResult {
   readonly name: string;
   readonly unit: string;
   readonly better: Better;
-  /** The candidate that the others' ratios are printed against. */
-  readonly reference: string;
+  /** The candidate that the others' ratios are printed against; none where only values count. */
+  readonly reference: string | undefined;
   readonly candidates: readonly CandidateResult[];
   readonly goals: readonly GoalResult[];
 }
@@ -56,6 +61,8 @@ export interface Machine {
   readonly load: number;
   /** Versions of the programs measured and measured with. */
   readonly programs: readonly string[];
+  /** The revision measured, as git names it; empty where there is none. */
+  readonly revision: string;
   /** What could not be measured here, with the reason. */
   readonly missing: readonly string[];
   /** Whether everything was run without privilege. */

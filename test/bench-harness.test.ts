@@ -17,7 +17,7 @@ interface Result {
     readonly ratios: Readonly<Record<string, number>>;
     readonly failures: readonly string[];
   }[];
-  readonly goals: readonly { readonly measured?: number; readonly reached: boolean }[];
+  readonly goals: readonly { readonly measured?: number; readonly opponent?: string; readonly reached: boolean }[];
 }
 
 interface Harness {
@@ -65,6 +65,28 @@ describe('a case', () => {
     );
   });
 
+  it('judges against the best of several, and by a value', async () => {
+    const steadyOnes = [steady('a', 4, []), steady('b', 2, []), steady('c', 1, [])];
+    const goals = [
+      { candidate: 'b', against: ['c', 'a'], limit: 0.5 },
+      { candidate: 'b', against: ['c', 'nobody'], limit: 3 },
+      { candidate: 'b', against: ['nobody'], limit: 1 },
+      { candidate: 'b', against: [], limit: 2 },
+    ];
+    const result = await ask(steadyOnes, 1, goals);
+    assert.deepEqual(
+      result.goals.map(({ measured, opponent, reached }) => [measured, opponent, reached]),
+      [
+        [0.5, 'a', true],
+        [2, 'c', false],
+        [undefined, undefined, false],
+        [2, undefined, true],
+      ],
+    );
+    const less = await ask(steadyOnes, 1, goals.slice(0, 1), 'less');
+    assert.deepEqual([less.goals[0]?.measured, less.goals[0]?.opponent, less.goals[0]?.reached], [2, 'c', false]);
+  });
+
   it('gives a candidate up that fails twice, and keeps why', async () => {
     const asked: string[] = [];
     const broken: Candidate = {
@@ -86,12 +108,18 @@ describe('a case', () => {
   });
 });
 
-function ask(candidates: readonly Candidate[], rounds: number): Promise<Result> {
-  const goals = [
-    { candidate: 'b', against: 'a', ratio: 0.5 },
-    { candidate: 'c', against: 'a', ratio: 0.3 },
-  ];
-  const asked = { name: 'case', unit: 'things', better: 'more', reference: 'a', candidates, goals };
+const GOALS = [
+  { candidate: 'b', against: ['a'], limit: 0.5 },
+  { candidate: 'c', against: ['a'], limit: 0.3 },
+];
+
+function ask(
+  candidates: readonly Candidate[],
+  rounds: number,
+  goals: readonly object[] = GOALS,
+  better = 'more',
+): Promise<Result> {
+  const asked = { name: 'case', unit: 'things', better, reference: 'a', candidates, goals };
   return runCase('benchmark', asked, rounds, () => {});
 }
 

@@ -1,0 +1,33 @@
+/** The programs in `c/`: built before anything is measured, by whoever may write the build's folder. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const SOURCES: string = fileURLToPath(new URL('../../bench/c/', import.meta.url));
+const PRODUCTS: string = fileURLToPath(new URL('./c/', import.meta.url));
+
+const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
+  'traffic-client': ['traffic-client.c', 'traffic.c', 'traffic.h'],
+  'traffic-server': ['traffic-server.c', 'traffic.c', 'traffic.h'],
+  frames: ['frames.c'],
+};
+
+/** Where a program of `c/` is. */
+export function compiled(name: string): string {
+  return join(PRODUCTS, name);
+}
+
+/** Builds what is older than its sources. Returns what the compiler said when it failed. */
+export function compileAll(): string | undefined {
+  for (const [name, files] of Object.entries(PROGRAMS)) {
+    const sources = files.map((file) => join(SOURCES, file));
+    const product = compiled(name);
+    if (existsSync(product) && sources.every((path) => statSync(path).mtimeMs < statSync(product).mtimeMs)) continue;
+    mkdirSync(dirname(product), { recursive: true });
+    const units = sources.filter((path) => path.endsWith('.c'));
+    const result = spawnSync('cc', ['-O2', '-o', product, ...units], { encoding: 'utf8' });
+    if (result.status !== 0) return `${name} could not be compiled: ${result.error?.message ?? result.stderr.trim()}`;
+  }
+  return undefined;
+}
