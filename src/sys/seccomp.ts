@@ -6,9 +6,9 @@
  * | instructions                        |                                                                                   |
  * | ----------------------------------- | --------------------------------------------------------------------------------- |
  * | another architecture than ours      | kills the process: other numbers mean other calls                                 |
+ * | `conditional`, by their arguments   | first, since these are run through each time                                      |
  * | `allowed`, one comparison each      | the kernel remembers which calls these are (Linux 5.11), and does not run it again |
  * | `refused`, one comparison each      | an errno, as if the kernel did not let us, or did not have it                     |
- * | `conditional`, by their arguments   |                                                                                   |
  * | numbers beyond those that we know   | ENOSYS: whoever tries something so new can do without it                          |
  * | what is left                        | a trap: SIGSYS, whose handler names the call (native/sandbox.c)                   |
  *
@@ -78,15 +78,15 @@ export function assembleFilter(policy: CallPolicy, calls: SystemCalls): Int32Arr
     const number = calls.numbers.get(name);
     if (number !== undefined) program.whenEqual(number, verdict);
   };
-  for (const name of policy.allowed) judge(name, () => program.end(SECCOMP_RET.ALLOW));
-  for (const { errno, calls: names } of policy.refused) {
-    for (const name of names) judge(name, () => program.end(SECCOMP_RET.ERRNO | errno));
-  }
   for (const { call, when, otherwise } of policy.conditional) {
     judge(call, () => {
       for (const conditions of when) program.whenAll(conditions, () => program.end(SECCOMP_RET.ALLOW));
       program.end(otherwise === 'trap' ? SECCOMP_RET.TRAP : SECCOMP_RET.ERRNO | otherwise);
     });
+  }
+  for (const name of policy.allowed) judge(name, () => program.end(SECCOMP_RET.ALLOW));
+  for (const { errno, calls: names } of policy.refused) {
+    for (const name of names) judge(name, () => program.end(SECCOMP_RET.ERRNO | errno));
   }
   program.whenNotBelow(calls.names.length, () => program.end(SECCOMP_RET.ERRNO | ENOSYS));
   program.end(SECCOMP_RET.TRAP);
