@@ -46,14 +46,19 @@ export class GuestScript {
   readonly #ends: Set<number> = new Set();
   /** Counted for the SYN: the window in it is not scaled. */
   #synWindow: number = 0;
+  #hasBegun: boolean = false;
 
   constructor(isn: number) {
     this.isn = isn;
   }
 
   syn(mss: number, scale: number): Uint8Array {
-    this.#scale = scale > 14 ? 14 : Math.max(0, scale);
-    this.#synWindow = this.window;
+    // The first SYN is the one that counts: the others are repeated, or meet an open flow.
+    if (!this.#hasBegun) {
+      this.#hasBegun = true;
+      this.#scale = Math.min(14, Math.max(0, scale));
+      this.#synWindow = this.window;
+    }
     return this.#write(tcp.SYN, -1, 0, 0, tcp.synOptionsBytes(scale), (view) => {
       tcp.writeSynOptions(view, TRANSPORT, mss, scale);
     });

@@ -119,12 +119,10 @@ function compare(chosen: Settings): number {
   const seconds = ['--seconds', String(chosen.seconds)];
   for (const name of chosen.targets) {
     const own = [name, ...words.slice(chosen.targets.length)];
-    const blind = spawnSelf([...own, ...seconds, '--unguided']);
+    const blind = spawnSelf([...own, ...seconds]);
     const inputs = Number(/(\d+) inputs/.exec(blind)?.[1] ?? 0);
-    const reached = JSON.parse(
-      spawnSelf([...own, '--unguided', '--measured', '--seconds', '3600', '--frames', String(inputs)]),
-    );
-    const guided = JSON.parse(spawnSelf([...own, ...seconds, '--measured']));
+    const reached = JSON.parse(spawnSelf([...own, '--measured', '--seconds', '3600', '--frames', String(inputs)]));
+    const guided = JSON.parse(spawnSelf([...own, ...seconds, '--guided', '--measured']));
     const count = (mine: { blocks: Blocks }, others: { blocks: Blocks }): number =>
       countBlocks(mine.blocks, others.blocks);
     process.stdout.write(

@@ -23,8 +23,8 @@ export const USAGE = `npm run fuzz [-- TARGET...] [options]
   --seed S       where the dice start; from the clock unless said
   --frames N     stop after so many inputs of each target
   --input HEX    run this one input of TARGET: digits, or a file of them
-  --unguided     no coverage: more inputs, all of them blind
-  --keep         add inputs that reach what the corpus does not to test/fuzz/corpus
+  --guided       keep and mutate inputs that reach new code: fewer inputs, less blind
+  --keep         add inputs that reach what the corpus does not to test/fuzz/corpus; guided
   --compare      how many blocks of code are reached with guidance and without
   --list         the targets
 `;
@@ -36,7 +36,7 @@ export function parseSettings(words: readonly string[]): Settings | string {
   for (let i = 0; i < words.length; i++) {
     const [name = '', ...given] = words[i]!.split('=');
     if (!name.startsWith('--')) targets.push(words[i]!);
-    else if (['--unguided', '--keep', '--compare', '--list', '--measured', '--help'].includes(name)) flags.add(name);
+    else if (['--guided', '--keep', '--compare', '--list', '--measured', '--help'].includes(name)) flags.add(name);
     else if (!['--seconds', '--seed', '--frames', '--input'].includes(name)) return `${name} is no option\n\n${USAGE}`;
     else values.set(name, given.length > 0 ? given.join('=') : (words[++i] ?? ''));
   }
@@ -50,7 +50,7 @@ export function parseSettings(words: readonly string[]): Settings | string {
     seconds: Number(values.get('--seconds') ?? 60),
     seed: Number(values.get('--seed') ?? Date.now() % 1_000_000_000),
     inputsMax: Number(values.get('--frames') ?? Number.POSITIVE_INFINITY),
-    guided: !flags.has('--unguided'),
+    guided: flags.has('--guided') || flags.has('--keep'),
     input: values.get('--input'),
     compare: flags.has('--compare'),
     list: flags.has('--list'),
