@@ -1,6 +1,6 @@
 /**
- * What the engine may still do when a command runs: the system calls of the engine itself, of libuv, of V8 and of Node's end, found by tracing all tests on
- * Node 20, 22 and 24 and by reading what they fall back to.
+ * What the engine may still do when a command runs: the system calls of the engine itself, of libuv, of V8 and of Node's end, found in traces of
+ * sessions on Node 20, 22 and 24, with what these libraries are known to call besides.
  *
  * Three answers. *Allowed* is what is needed. *Refused*, with an errno, is what these libraries try and can do without, and what harms nobody when it
  * fails; a user's session must not end because a new Node tries something new. *All else ends the process*, with a message that names

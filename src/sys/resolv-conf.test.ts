@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { networkInterfaces, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseIpAddress } from '../base/address.ts';
@@ -51,6 +51,18 @@ test('what is not understood is passed over', () => {
 test('a file that names no server, or is not there, means one on the machine itself', () => {
   assert.deepEqual(summary(parse('search a.example')).nameservers, ['127.0.0.1%0']);
   assert.deepEqual(summary(readResolvConf('/nonexistent/resolv.conf')).nameservers, ['127.0.0.1%0']);
+});
+
+test('finds the interface of a zone', (t) => {
+  const linkLocal = Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) =>
+    addresses.filter((each) => each.family === 'IPv6' && each.scopeid > 0).map((each) => ({ name, ...each })),
+  );
+  const [first] = linkLocal as { name: string; scopeid: number }[];
+  if (first === undefined) return t.skip('no interface has a link-local address');
+  const path = join(mkdtempSync(join(tmpdir(), 'tapster-zone-')), 'resolv.conf');
+  t.after(() => rmSync(dirname(path), { recursive: true }));
+  writeFileSync(path, `nameserver fe80::1%${first.name}\nnameserver fe80::2%no-such-interface\n`);
+  assert.deepEqual(summary(readResolvConf(path)).nameservers, [`fe80::1%${first.scopeid}`]);
 });
 
 test('everything is bounded', () => {
