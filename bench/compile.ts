@@ -1,4 +1,7 @@
-/** The programs in `c/`: built before anything is measured, by whoever may write the build's folder. */
+/**
+ * What is measured and measured with, built before, by whoever may write the build's folder: the programs in `c/`, and the
+ * `tapster` command as its users have it, in one piece.
+ */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -6,6 +9,8 @@ import { fileURLToPath } from 'node:url';
 
 const SOURCES: string = fileURLToPath(new URL('../../bench/c/', import.meta.url));
 const PRODUCTS: string = fileURLToPath(new URL('./c/', import.meta.url));
+
+const BUNDLE: string = fileURLToPath(new URL('../../scripts/bundle.mjs', import.meta.url));
 
 const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   'traffic-client': ['traffic-client.c', 'traffic.c', 'traffic.h'],
@@ -18,7 +23,7 @@ export function compiled(name: string): string {
   return join(PRODUCTS, name);
 }
 
-/** Builds what is older than its sources. Returns what the compiler said when it failed. */
+/** Builds what is older than its sources, and the command. Returns what was said when that failed. */
 export function compileAll(): string | undefined {
   for (const [name, files] of Object.entries(PROGRAMS)) {
     const sources = files.map((file) => join(SOURCES, file));
@@ -29,5 +34,6 @@ export function compileAll(): string | undefined {
     const result = spawnSync('cc', ['-O2', '-o', product, ...units], { encoding: 'utf8' });
     if (result.status !== 0) return `${name} could not be compiled: ${result.error?.message ?? result.stderr.trim()}`;
   }
-  return undefined;
+  const bundled = spawnSync(process.execPath, [BUNDLE], { encoding: 'utf8' });
+  return bundled.status === 0 ? undefined : `the command could not be bundled: ${bundled.stderr.trim()}`;
 }

@@ -38,7 +38,7 @@ export interface Network {
 const GATEWAY: string = defaultGateway() ?? STAGE_GATEWAY;
 const HOST = { hostOwnAddress: '127.0.0.1', onHost: (words: readonly string[]) => words } as const;
 
-const TAPSTER: string = fileURLToPath(new URL('../cli/main.js', import.meta.url));
+const TAPSTER: string = fileURLToPath(new URL('../bin/tapster.js', import.meta.url));
 const PASTA: string = process.env['PASTA'] ?? 'pasta';
 const SLIRP4NETNS: string = process.env['SLIRP4NETNS'] ?? 'slirp4netns';
 

@@ -16,7 +16,9 @@ const LOCK = join(root, 'package-lock.json');
 const INSTALLED_LOCK = join(root, 'node_modules', '.package-lock.json');
 const INSTALLED_STAMP = join(root, 'node_modules', '.tapster-setup');
 /** What a build makes and everybody needs: where one is missing, the stamp means nothing. */
-const PRODUCTS = ['native/build/Release/tapster.node', 'dist/cli/main.js'].map((path) => join(root, path));
+const PRODUCTS = ['native/build/Release/tapster.node', 'dist/cli/main.js', 'dist/bin/tapster.js'].map((path) =>
+  join(root, path),
+);
 /** What a build reads. */
 const SOURCES = ['src', 'test', 'bench', 'native'];
 const SOURCE_FILES = ['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.base.json'];
@@ -79,6 +81,7 @@ function build(project) {
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   step([compiler, '-b', project], 'the TypeScript sources have errors; they stand above.');
   chmodSync(join(root, 'dist', 'cli', 'main.js'), 0o755);
+  step([join(root, 'scripts', 'bundle.mjs')], 'the command could not be bundled into dist/bin.');
 }
 
 function step(words, failureText) {
