@@ -161,7 +161,9 @@ class Play {
       this.#judge(false);
       this.#guest = new GuestScript(ISNS[part.getUint8(6) % ISNS.length]!);
     }
-    const scale = part.getUint8(5) % 17;
+    // The edge of the window never moves back: only a guest that begins with a small one sees who goes beyond it.
+    if (!this.#guest.established && (part.getUint8(7) & 128) !== 0) this.#guest.window = part.getUint16(1) % 2000;
+    const scale = part.getUint8(5) < 128 ? 0 : part.getUint8(5) % 17;
     this.#send(this.#guest.syn(part.getUint16(3), scale - 1));
     this.#settle();
   }
