@@ -178,6 +178,27 @@ inLab('the sandbox', (lab) => {
     await end(session);
   });
 
+  const onOldKernel = (calls: string, ...options: readonly string[]): Promise<Ended> => {
+    const without = [process.execPath, `${CHECKOUT}dist/test/support/netns/without.js`, calls];
+    const line = [...without, ...lab.tapster('run', ...options, '--', 'echo', 'ran')];
+    return new Program(line, { env: environmentOf(lab.user), cwd: '/' }).ended;
+  };
+
+  it('is what the kernel has of it, and -v says what is missing', async () => {
+    const noLandlock = await onOldKernel('landlock_create_ruleset', '-v');
+    assert.deepEqual([noLandlock.status, noLandlock.stdout], [0, 'ran\n'], noLandlock.stderr);
+    assert.match(noLandlock.stderr, /^tapster: sandbox: files are not kept away: the kernel has no Landlock$/m);
+    const noFilters = await onOldKernel('seccomp', '-v');
+    assert.deepEqual([noFilters.status, noFilters.stdout], [0, 'ran\n'], noFilters.stderr);
+    assert.match(
+      noFilters.stderr,
+      /^tapster: sandbox: system calls are not filtered: the kernel has no seccomp filters/m,
+    );
+    assert.doesNotMatch(noFilters.stderr, /Landlock/);
+    const silent = await onOldKernel('landlock_create_ruleset,seccomp');
+    assert.deepEqual([silent.status, silent.stdout, silent.stderr], [0, 'ran\n', '']);
+  });
+
   it('ends a session that could not keep its promise', async () => {
     const env = { ...environmentOf(lab.user), UV_USE_IO_URING: '1' };
     const { status, stderr } = await lab.run([], ['true'], { env });
