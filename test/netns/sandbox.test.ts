@@ -20,8 +20,9 @@ const PR_SET_DUMPABLE = 4;
 const LISTEN_BACKLOG = 1;
 const SECCOMP_FILTERED = '2';
 const NO_CAPABILITIES = '0000000000000000';
-/** A thread that is confined a moment after the command has started. */
-const CONFINED_WITHIN_MS = 5000;
+const NET_RAW_ALONE = '0000000000002000';
+/** The threads are confined a moment after the command has started. */
+const WITHIN_MS = 5000;
 
 /** What ends the process, with the words for `call`. */
 const FORBIDDEN: readonly (readonly [what: string, ...call: readonly (string | number)[]])[] = [
@@ -178,6 +179,27 @@ inLab('the sandbox', (lab) => {
     await end(session);
   });
 
+  it('leaves raw sockets to a process that can nothing else, and only to root', async () => {
+    setPingGroups(lab, '1 0');
+    try {
+      const session = await startSession(lab, []);
+      const threads = await confined(session.pid);
+      assert.ok(threads.every(({ CapEff }) => CapEff === NO_CAPABILITIES));
+      const servers = rawSocketServers(session.pid);
+      assert.equal(servers.length, lab.user === 'root' ? 1 : 0);
+      for (const pid of servers) {
+        const { CapEff, CapPrm, NoNewPrivs } = threadsOf(pid)[0]!;
+        assert.deepEqual([CapEff, CapPrm, NoNewPrivs], [NET_RAW_ALONE, NET_RAW_ALONE, '1']);
+        assert.deepEqual(readdirSync(`/proc/${pid}/fd`), ['3']);
+      }
+      session.kill('SIGKILL');
+      await session.ended;
+      await eventually(() => servers.every((pid) => !existsSync(`/proc/${pid}/status`)));
+    } finally {
+      setPingGroups(lab, '0 2147483647');
+    }
+  });
+
   const onOldKernel = (calls: string, ...options: readonly string[]): Promise<Ended> => {
     const without = [process.execPath, `${CHECKOUT}dist/test/support/netns/without.js`, calls];
     const line = [...without, ...lab.tapster('run', ...options, '--', 'echo', 'ran')];
@@ -223,14 +245,32 @@ async function end(session: Program): Promise<void> {
 
 type ThreadStatus = Readonly<Record<string, string>>;
 
-/** Waits until the first thread, which is confined last, is. */
+/** Waits until all threads are confined. */
 async function confined(pid: number): Promise<ThreadStatus[]> {
-  const deadline = performance.now() + CONFINED_WITHIN_MS;
-  for (;;) {
-    const threads = threadsOf(pid);
-    if (threads.every(({ Seccomp }) => Seccomp === SECCOMP_FILTERED) || performance.now() > deadline) return threads;
+  await eventually(() => threadsOf(pid).every(({ Seccomp }) => Seccomp === SECCOMP_FILTERED));
+  return threadsOf(pid);
+}
+
+async function eventually(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + WITHIN_MS;
+  while (!condition()) {
+    assert.ok(performance.now() < deadline, 'it does not come');
     await setTimeout(10);
   }
+}
+
+function setPingGroups(lab: Lab, range: string): void {
+  const [program, ...words] = lab.internet.in(lab.internet.host);
+  const set = spawnSync(program!, [...words, 'sysctl', '-qw', `net.ipv4.ping_group_range=${range}`], {
+    encoding: 'utf8',
+  });
+  assert.equal(set.status, 0, set.stderr);
+}
+
+/** Children of Tapster's that are called so. */
+function rawSocketServers(pid: number): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  return children.filter((child) => readFileSync(`/proc/${child}/comm`, 'utf8') === 'tapster-raw\n');
 }
 
 function threadsOf(pid: number): ThreadStatus[] {
