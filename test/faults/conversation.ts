@@ -24,7 +24,7 @@ export class Conversation {
     const speaker = [nodeOf(lab.user), checkoutPath(lab.user, SPEAKER)];
     const program = lab.start(['run', '--flows', flowsPath, ...options, '--', ...speaker], {
       keepInput: true,
-      timeoutMs: 90_000,
+      timeoutMs: 180_000,
     });
     await program.says(/^ready$/m);
     return new Conversation(lab, program, flowsPath);

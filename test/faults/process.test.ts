@@ -58,7 +58,9 @@ inLab('a pause', (lab) => {
     assert.equal(await talk.tell(`keep ${SERVER} 7 100`), 'heard');
     talk.program.kill('SIGSTOP');
     const spoken = talk.tell('say a 900000');
-    const caller = lab.inNet(lab.nodeProgram('client', 'be-reset', PLACES.host[4], '8080'));
+    const caller = lab.inNet(lab.nodeProgram('client', 'be-reset', PLACES.host[4], '8080'), {
+      timeoutMs: STOPPED_MS + 30_000,
+    });
     await new Promise((resolve) => setTimeout(resolve, STOPPED_MS));
     talk.program.kill('SIGCONT');
     assert.match(await spoken, /^(heard|nothing)$/);
