@@ -98,8 +98,9 @@ export class TcpColumns {
   /** The sequence number whose acknowledgement is being timed, and since when; 0: none is. */
   readonly timedSequence: Int32Array;
   readonly timedSinceUs: Float64Array;
-  /** When the flow's timer is really due, and when the wheel will say so at the latest; 0: never. */
+  /** When something is due towards the guest, when a host's socket that had no memory is tried again, and when the wheel will say so at the latest; 0: never. */
   readonly timerMs: Float64Array;
+  readonly hostRetryMs: Float64Array;
   readonly wheelMs: Float64Array;
 
   constructor(max: number) {
@@ -129,6 +130,7 @@ export class TcpColumns {
     this.timedSequence = new Int32Array(max);
     this.timedSinceUs = new Float64Array(max);
     this.timerMs = new Float64Array(max);
+    this.hostRetryMs = new Float64Array(max);
     this.wheelMs = new Float64Array(max);
   }
 
@@ -159,6 +161,7 @@ export class TcpColumns {
     this.timedSequence[flow] = 0;
     this.timedSinceUs[flow] = 0;
     this.timerMs[flow] = 0;
+    this.hostRetryMs[flow] = 0;
     this.wheelMs[flow] = 0;
   }
 }

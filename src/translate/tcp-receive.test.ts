@@ -135,6 +135,25 @@ describe('tcp: from the guest to the host', () => {
     assert.equal(bench.peer.receivedBytes, 100);
   });
 
+  it('asks it again too while the guest is waited for: for acknowledgements, or for a window', () => {
+    for (const window of [65_535, 0]) {
+      start();
+      const guest = bench.connected();
+      guest.ask('A', { window });
+      bench.peer.send(pattern(100));
+      bench.wait(1);
+      const { sendVector } = bench.sys;
+      bench.sys.sendVector = () => -ERRNO.ENOBUFS;
+      guest.send('A', { ack: 1, window, data: 100 });
+      bench.wait(50);
+      bench.sys.sendVector = sendVector;
+      bench.wait(200);
+      assert.equal(bench.peer.receivedBytes, 100, `with a window of ${window}`);
+      bench.close();
+    }
+    start();
+  });
+
   it('closes the window before a host that does not read, loses nothing, and opens it again', () => {
     start({ sys: { sendBytesMax: 4000 } });
     const guest = bench.connected({ reading: 'manual', receiveBytesMax: 4000 });

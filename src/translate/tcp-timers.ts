@@ -32,25 +32,37 @@ export class TcpTimers {
 
   /** Sets the timer to what the flow waits for now. One that runs already is not put off, unless the sender has stopped it. */
   arm(flow: number, nowMs: number): void {
-    const deadline = this.#deadline(flow, nowMs);
-    const { timerMs, wheelMs } = this.#tcp;
-    timerMs[flow] = deadline;
-    if (deadline !== 0 && (wheelMs[flow] === 0 || deadline < wheelMs[flow])) this.#setWheel(flow, deadline);
+    const { timerMs, hostRetryMs, wheelMs } = this.#tcp;
+    timerMs[flow] = this.#deadline(flow, nowMs);
+    hostRetryMs[flow] = this.#isBlocked(flow) ? sooner(hostRetryMs[flow], nowMs, BLOCKED_RETRY_MS) : 0;
+    const nearest = this.#nearest(flow);
+    if (nearest !== 0 && (wheelMs[flow] === 0 || nearest < wheelMs[flow])) this.#setWheel(flow, nearest);
   }
 
-  /** The wheel came round. Returns whether the flow's timer is really due. */
+  /** The wheel came round. Returns whether anything of the flow's is really due. */
   isDue(flow: number, nowMs: number): boolean {
     this.#tcp.wheelMs[flow] = 0;
-    const deadline = this.#tcp.timerMs[flow];
-    if (deadline === 0) return false;
-    if (deadline <= nowMs) return true;
-    this.#setWheel(flow, deadline);
+    const nearest = this.#nearest(flow);
+    if (nearest === 0) return false;
+    if (nearest <= nowMs) return true;
+    this.#setWheel(flow, nearest);
     return false;
+  }
+
+  /** Whether the guest has kept us waiting for long enough. */
+  isGuestDue(flow: number, nowMs: number): boolean {
+    return isPast(this.#tcp.timerMs[flow], nowMs);
+  }
+
+  /** Whether the host's socket is to be tried again. */
+  isHostDue(flow: number, nowMs: number): boolean {
+    return isPast(this.#tcp.hostRetryMs[flow], nowMs);
   }
 
   cancel(flow: number): void {
     this.#wheel.cancel(flow);
     this.#tcp.timerMs[flow] = 0;
+    this.#tcp.hostRetryMs[flow] = 0;
     this.#tcp.wheelMs[flow] = 0;
   }
 
@@ -59,21 +71,37 @@ export class TcpTimers {
     this.#wheel.set(flow, deadlineMs);
   }
 
+  #nearest(flow: number): number {
+    const { timerMs, hostRetryMs } = this.#tcp;
+    if (timerMs[flow] === 0 || hostRetryMs[flow] === 0) return timerMs[flow] + hostRetryMs[flow];
+    return Math.min(timerMs[flow], hostRetryMs[flow]);
+  }
+
+  #isBlocked(flow: number): boolean {
+    return this.#tcp.phase[flow] === PHASE.OPEN && (this.#tcp.flags[flow] & FLAG.HOST_BLOCKED) !== 0;
+  }
+
+  /** Towards the guest. */
   #deadline(flow: number, nowMs: number): number {
-    const { phase, flags, rtoMs, retries } = this.#tcp;
+    const { phase, flags, rtoMs, retries, timerMs } = this.#tcp;
     // How long connect(2) may take is the host kernel's business: it reports ETIMEDOUT.
     if (phase[flow] === PHASE.CONNECTING) return 0;
     if (phase[flow] !== PHASE.OPEN) return nowMs + rtoMs[flow];
     const waits = this.#sender.outstanding(flow) > 0 || this.#sender.isStalled(flow);
-    if (waits) return this.#running(flow, nowMs, rtoMs[flow]);
-    if ((flags[flow] & FLAG.HOST_BLOCKED) !== 0) return this.#running(flow, nowMs, BLOCKED_RETRY_MS);
+    // A flow is looked at for many reasons: that alone does not put off a timer that is running (RFC 6298, section 5).
+    if (waits) return sooner(timerMs[flow], nowMs, rtoMs[flow]);
+    // A guest that has ended its side may be gone by right: nobody asks after it as long as bytes of it wait for the host.
+    if (this.#isBlocked(flow)) return 0;
     if ((flags[flow] & FLAG.PROBING) !== 0 && retries[flow] > 0) return nowMs + KEEPALIVE_INTERVAL_MS;
     return this.#flows.activeUs[flow] / 1000 + KEEPALIVE_IDLE_MS;
   }
+}
 
-  /** A flow is looked at for many reasons: that alone does not put off a timer that is running (RFC 6298, section 5). */
-  #running(flow: number, nowMs: number, delayMs: number): number {
-    const deadline = this.#tcp.timerMs[flow];
-    return deadline > nowMs ? Math.min(deadline, nowMs + delayMs) : nowMs + delayMs;
-  }
+function isPast(deadlineMs: number, nowMs: number): boolean {
+  return deadlineMs !== 0 && deadlineMs <= nowMs;
+}
+
+/** A deadline that is still to come, or one in `delayMs`, whichever is sooner. */
+function sooner(deadlineMs: number, nowMs: number, delayMs: number): number {
+  return deadlineMs > nowMs ? Math.min(deadlineMs, nowMs + delayMs) : nowMs + delayMs;
 }

@@ -424,7 +424,10 @@ export class TcpTranslate implements GraphNode {
   // --- timers ---
 
   #openTimer(flow: number): void {
-    const { flags, rtoMs } = this.columns;
+    const { rtoMs } = this.columns;
+    const nowMs = this.#clock.nowUs / 1000;
+    if (this.#timers.isHostDue(flow, nowMs)) this.#writable(flow);
+    if (!this.#timers.isGuestDue(flow, nowMs)) return;
     if (this.#sender.outstanding(flow) > 0) {
       if (this.#sender.timedOut(flow) > RETRIES_MAX) {
         this.#guestGone(flow);
@@ -434,8 +437,6 @@ export class TcpTranslate implements GraphNode {
     } else if (this.#sender.isStalled(flow)) {
       rtoMs[flow] = Math.min(rtoMs[flow] * 2, RTO_MAX_MS);
       this.#askGuest(flow, RETRIES_MAX);
-    } else if ((flags[flow] & FLAG.HOST_BLOCKED) !== 0) {
-      this.#writable(flow);
     } else if (this.#clock.nowUs - this.#flows.activeUs[flow] >= KEEPALIVE_IDLE_MS * 1000) {
       this.#askGuest(flow, KEEPALIVE_PROBES_MAX);
     }
