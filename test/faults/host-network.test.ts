@@ -39,6 +39,7 @@ inLab("the host's interface", (lab) => {
     const talk = await Conversation.begin(lab);
     assert.equal(await talk.tell(`where ${SERVER}`), PLACES.host[4]);
     assert.equal(await talk.tell(`keep ${SERVER} 7 100`), 'heard');
+    for (const name of ['speaking', 'silent']) assert.equal(await talk.tell(`open ${name} ${SERVER} 7`), 'open');
     await inNamespace(
       lab,
       'host',
@@ -50,6 +51,7 @@ inLab("the host's interface", (lab) => {
       assert.equal(await talk.tell('say new 100000'), 'heard');
       assert.equal(await talk.tell(`keep ${SERVER} 7 100`), 'heard');
       assert.equal(await talk.tell('resolve www.test'), SERVER);
+      assert.equal(await talk.tell('say speaking 1000'), 'nothing', 'their address is gone');
     } finally {
       await inNamespace(
         lab,
@@ -57,6 +59,7 @@ inLab("the host's interface", (lab) => {
         `ip addr del 10.99.0.3/24 dev eth0; ip addr add ${PLACES.host[4]}/24 dev eth0; ${ROUTES}`,
       );
     }
+    await talk.tellUntil('say silent 100000', 'heard');
     assert.equal((await talk.end()).status, 0);
   });
 });

@@ -36,6 +36,8 @@ export interface WorldPlan {
   readonly descriptorsForFlows: number;
   /** Calls that make descriptors, and memory for sockets, fail now and then. */
   readonly isScarce: boolean;
+  /** How probable it is that a write to a connection finds no memory, and that no event tells when there is some. */
+  readonly shortage: number;
   readonly jumps: readonly TimeJump[];
   /** When each guest vanishes without a word; -1: never. */
   readonly vanishUs: readonly number[];
@@ -108,6 +110,7 @@ export function planWorld(dice: Random): WorldPlan {
     flowsMax: dice.chance(0.1) ? dice.between(2, 6) : 64,
     descriptorsForFlows: dice.chance(0.1) ? dice.between(1, 5) : 1000,
     isScarce,
+    shortage: dice.chance(0.2) ? pick(dice, [0.02, 0.2]) : 0,
     jumps: dice.chance(0.2) ? Array.from({ length: dice.between(1, 3) }, () => planJump(dice)) : [],
     vanishUs: Array.from({ length: guests }, () => (dice.chance(0.05) ? dice.below(2 * SECOND_US) : -1)),
     journeys: dice.between(1, 8),

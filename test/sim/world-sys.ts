@@ -2,6 +2,7 @@
  * The simulated system as the worlds need it: it keeps books of what each far end was given, its clock may leap, and it may have a bug on purpose: a canary,
  * which the worlds must find (`canary.test.ts`), or they would find nothing.
  */
+import { ERRNO } from '#tapster/sys/errno.js';
 import { type SimulatedOptions, SimulatedSys } from '#tapster/sys/simulated.js';
 import type { SimulatedPeer } from '#tapster/sys/simulated-peer.js';
 import { StreamSocket } from '#tapster/sys/simulated-stream.js';
@@ -20,6 +21,7 @@ export interface Account {
   isClosed: boolean;
 }
 
+const SHORTAGES = [ERRNO.EAGAIN, ERRNO.ENOBUFS, ERRNO.ENOMEM] as const;
 /** Every so many calls the canary sings. */
 const CANARY_EVERY = 7;
 /** The alarm is lost from this one on. */
@@ -28,13 +30,16 @@ const CANARY_ALARMS = 3;
 export class WorldSys extends SimulatedSys {
   readonly #accounts = new Map<SimulatedPeer, Account>();
   readonly #canary: Canary | undefined;
+  readonly #shortage: number;
   #leaptUs = 0;
   #writes = 0;
   #closes = 0;
   #alarms = 0;
 
-  constructor(options: SimulatedOptions, canary: Canary | undefined) {
+  /** `shortage`: how probable it is that a write finds no memory, and that nobody tells when there is some again. */
+  constructor(options: SimulatedOptions, shortage: number, canary: Canary | undefined) {
     super(options);
+    this.#shortage = shortage;
     this.#canary = canary;
   }
 
@@ -63,6 +68,8 @@ export class WorldSys extends SimulatedSys {
     count: number,
     more: boolean,
   ): number {
+    // As with tcp_mem used up: where nothing is in flight, no acknowledgement will make the socket writable.
+    if (this.random.chance(this.#shortage)) return -SHORTAGES[this.random.below(SHORTAGES.length)]!;
     const socket = this.descriptor(fd);
     const peer = socket instanceof StreamSocket ? socket.peer : undefined;
     const words = this.memories.words(vector, vectorAt, 2 * count);

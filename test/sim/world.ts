@@ -91,7 +91,7 @@ export class World {
   constructor(options: WorldOptions) {
     this.#dice = new Random(options.seed);
     this.plan = { ...planWorld(this.#dice), ...options.plan };
-    this.sys = new WorldSys({ seed: options.seed, ...sysOptions(this.plan) }, options.canary);
+    this.sys = new WorldSys({ seed: options.seed, ...sysOptions(this.plan) }, this.plan.shortage, options.canary);
     this.engine = this.#makeEngine();
     this.#houses = Array.from({ length: this.plan.guests }, (_, index) => this.#build(index));
     this.sys.network.datagram(RESOLVER, 53, { answer: resolve });
