@@ -11,7 +11,7 @@ import { SVGRenderer } from 'echarts/renderers';
 import type { CaseResult } from './result.ts';
 
 const WIDTH = 760;
-const MARGINS_HEIGHT = 110;
+const MARGINS_HEIGHT = 120;
 const BAR_HEIGHT = 16;
 const GROUP_GAP_HEIGHT = 18;
 
@@ -47,14 +47,14 @@ export function chartOf(name: string, cases: readonly CaseResult[]): string | un
       top: 8,
       textStyle: { fontSize: 14, fontFamily: 'sans-serif' },
     },
-    legend: { bottom: 6, textStyle: { fontFamily: 'sans-serif' } },
-    grid: { left: 12, right: 56, top: 44, bottom: 40, containLabel: true },
+    legend: { show: names.length > 1, bottom: 8, textStyle: { fontFamily: 'sans-serif' } },
+    grid: { left: 190, right: 56, top: 44, bottom: names.length > 1 ? 64 : 36, outerBoundsMode: 'none' },
     xAxis: { type: 'value', min: 0, axisLabel: { fontFamily: 'sans-serif' } },
     yAxis: {
       type: 'category',
       inverse: true,
       data: shown.map((result) => result.name),
-      axisLabel: { fontFamily: 'sans-serif', width: 200, overflow: 'break' },
+      axisLabel: { fontFamily: 'sans-serif', width: 170, overflow: 'break' },
     },
     series: names.map((candidate, index) => ({
       name: candidate,

@@ -29,9 +29,14 @@ interface Statistics {
   medianRatio(a: readonly (number | undefined)[], b: readonly (number | undefined)[]): number | undefined;
 }
 
+interface Path {
+  deoptimizedFunctions(trace: string): string[];
+}
+
 // The suite is a project of its own, which this one does not build upon.
 const { runCase } = (await load('harness')) as Harness;
 const { median, medianRatio } = (await load('statistics')) as Statistics;
+const { deoptimizedFunctions } = (await load('path')) as Path;
 
 describe('medians', () => {
   it('are the middle of the values, by size', () => {
@@ -45,6 +50,16 @@ describe('medians', () => {
     assert.equal(medianRatio([1, 10, 100], [2, 20, 200]), 0.5);
     assert.equal(medianRatio([1, undefined, 9], [2, 20, 3]), 1.75);
     assert.equal(medianRatio([1, 2], [undefined, 0]), undefined);
+  });
+});
+
+describe("V8's trace", () => {
+  it('names the functions that were deoptimized', () => {
+    const trace = `[bailout (kind: deopt-eager, reason: not a Smi): begin. deoptimizing 0x2b3c <JSFunction markWarm (sfi = 0x1f)>, 0x3 <Code TURBOFAN>, opt id 5]
+[bailout (kind: deopt-lazy, reason: (unknown)): begin. deoptimizing 0x9a <JSFunction #arc>, opt id 6]
+[bailout end. took 0.1 ms]`;
+    assert.deepEqual(deoptimizedFunctions(trace), ['markWarm', '#arc']);
+    assert.deepEqual(deoptimizedFunctions(''), []);
   });
 });
 
