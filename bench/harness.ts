@@ -92,7 +92,9 @@ function condense(
 
 function judge(goal: Goal, better: Better, candidates: readonly CandidateResult[]): GoalResult {
   const candidate = candidates.find(({ name }) => name === goal.candidate);
-  let measured = goal.against.length === 0 ? candidate?.median : undefined;
+  const worst = better === 'more' ? candidate?.least : candidate?.most;
+  const value = goal.everyRound ? worst : candidate?.median;
+  let measured = goal.against.length === 0 ? value : undefined;
   let opponent: string | undefined;
   for (const name of goal.against) {
     const ratio = candidate?.ratios[name];

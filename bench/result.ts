@@ -15,6 +15,8 @@ export interface Goal {
   readonly against: readonly string[];
   /** The least for `more`, the greatest for `less`. */
   readonly limit: number;
+  /** For a goal against none: every round must reach it, not only their median. */
+  readonly everyRound?: true;
 }
 
 /** One candidate in one case. */

@@ -98,6 +98,17 @@ describe('a case', () => {
         [2, undefined, true],
       ],
     );
+    const uneven = { name: 'b', measure: async () => ({ value: values.shift() ?? 0 }) };
+    const values = [0, 7, 0];
+    const all = { candidate: 'b', against: [], limit: 0 };
+    const rounds = await ask([uneven], 3, [all, { ...all, everyRound: true }], 'less');
+    assert.deepEqual(
+      rounds.goals.map(({ measured, reached }) => [measured, reached]),
+      [
+        [0, true],
+        [7, false],
+      ],
+    );
     const less = await ask(steadyOnes, 1, goals.slice(0, 1), 'less');
     assert.deepEqual([less.goals[0]?.measured, less.goals[0]?.opponent, less.goals[0]?.reached], [2, 'c', false]);
   });
