@@ -217,7 +217,7 @@ export class World {
   #build(index: number): House {
     const { impairment, mtuBytes, offload, udpOffload } = this.plan;
     const { clock } = this.sys;
-    const device = this.sys.device({ inboundFramesMax: 100_000 });
+    const device = this.sys.device({ inboundFramesMax: this.plan.waitingFramesMax });
     const mac = Uint8Array.of(2, 0, 0, 0, 1, index);
     const addresses = addressesOf(index);
     const toEngine = new ImpairedLink(clock, this.#dice, (frame) => device.send(frame), impairment);
