@@ -36,9 +36,11 @@ export class Invariants {
   #brokenAccounts(): string | undefined {
     let heldBytes = 0;
     for (const { peer, acceptedBytes } of this.#journeys) {
-      if (peer?.state !== 'connected') continue;
-      const { takenBytes, isClosed } = this.#sys.account(peer);
-      if (!isClosed) heldBytes += Math.max(0, acceptedBytes - takenBytes);
+      if (peer === undefined) continue;
+      const { takenBytes, isClosed, endedInOrder } = this.#sys.account(peer);
+      if (endedInOrder && acceptedBytes > takenBytes)
+        return `ended with ${acceptedBytes - takenBytes} bytes undelivered`;
+      if (!isClosed && peer.state === 'connected') heldBytes += Math.max(0, acceptedBytes - takenBytes);
     }
     const { heldBytes: held } = this.#engine.tcp;
     return heldBytes > held ? `${heldBytes} accepted bytes are nowhere; ${held} are held` : undefined;

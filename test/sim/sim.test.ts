@@ -27,7 +27,7 @@ describe('a world with a bug on purpose', () => {
   for (const canary of CANARIES) {
     it(`is found out: ${canary}`, () => {
       const isFound = (seed: number): boolean => {
-        const world = new World({ seed, canary });
+        const world = new World({ seed, canary, plan: { resets: 8 } });
         world.run();
         return world.problems().length > 0 || world.close().length > 0;
       };

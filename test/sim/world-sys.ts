@@ -19,6 +19,8 @@ export interface Account {
   /** Bytes that the socket has taken from the engine. */
   takenBytes: number;
   isClosed: boolean;
+  /** It was closed as one on which all had been delivered: without a reset, by either side. */
+  endedInOrder: boolean;
 }
 
 const SHORTAGES = [ERRNO.EAGAIN, ERRNO.ENOBUFS, ERRNO.ENOMEM] as const;
@@ -55,7 +57,7 @@ export class WorldSys extends SimulatedSys {
   account(peer: SimulatedPeer): Account {
     const known = this.#accounts.get(peer);
     if (known !== undefined) return known;
-    const fresh = { takenBytes: 0, isClosed: false };
+    const fresh = { takenBytes: 0, isClosed: false, endedInOrder: false };
     this.#accounts.set(peer, fresh);
     return fresh;
   }
@@ -93,9 +95,11 @@ export class WorldSys extends SimulatedSys {
   override close(fd: number): number {
     const socket = this.descriptor(fd);
     if (!(socket instanceof StreamSocket) || socket.peer === undefined) return super.close(fd);
-    this.account(socket.peer).isClosed = true;
     if (this.#canary === 'kept-descriptor' && ++this.#closes % CANARY_EVERY === 0) return 0;
     if (this.#canary === 'lost-reset') socket.lingerS = -1;
+    const account = this.account(socket.peer);
+    account.isClosed = true;
+    account.endedInOrder = socket.state === 'connected' && socket.lingerS !== 0;
     return super.close(fd);
   }
 
