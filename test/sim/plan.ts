@@ -1,4 +1,5 @@
 /** What a seed decides: the world, each conversation over TCP, each one over datagrams, and the accidents. */
+import { TCP_HELD_BYTES_MAX } from '#tapster/base/limits.js';
 import type { Random } from '#tapster/base/random.js';
 import type { FaultPlan } from '#tapster/sys/simulated-faults.js';
 import type { ConnectOutcome } from '#tapster/sys/simulated-peer.js';
@@ -169,6 +170,14 @@ export function planTalk(dice: Random, world: WorldPlan, number: number): TalkPl
 export function isHard(world: WorldPlan): boolean {
   const isLong = world.jumps.some(({ kind, us }) => kind === 'stall' && us > STALL_SURVIVED_US);
   return world.isScarce || world.flowsMax < 64 || world.descriptorsForFlows < 64 || isLong;
+}
+
+/**
+ * Whether the windows of all flows together promise more than the store for slow hosts holds. What it has no room for is not accepted, so a guest whose host never reads
+ * repeats itself in vain, instead of finding its window closed, and gives up.
+ */
+export function isOvercommitted(world: WorldPlan): boolean {
+  return world.heldBytesMax < world.journeys * TCP_HELD_BYTES_MAX;
 }
 
 /** Whether a frame may be lost between guest and engine. */

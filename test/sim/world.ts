@@ -27,7 +27,17 @@ import { Guest } from '../support/guest.ts';
 import { ImpairedLink } from '../support/guest-link.ts';
 import { Invariants } from './invariants.ts';
 import { Journey } from './journey.ts';
-import { canLoseFrames, HOUR_US, isClean, isHard, planJourney, planTalk, planWorld, type WorldPlan } from './plan.ts';
+import {
+  canLoseFrames,
+  HOUR_US,
+  isClean,
+  isHard,
+  isOvercommitted,
+  planJourney,
+  planTalk,
+  planWorld,
+  type WorldPlan,
+} from './plan.ts';
 import { resolve, Talks } from './talks.ts';
 import { type Canary, WorldSys } from './world-sys.ts';
 
@@ -133,12 +143,11 @@ export class World {
   /** What should not have happened, in words; empty when all went well. */
   problems(): string[] {
     if (this.#broken !== undefined) return [this.#broken];
-    const isMissed = isHard(this.plan);
     const mayRepeat = (this.plan.impairment.duplication ?? 0) > 0;
     const isWhole = isClean(this.plan) && this.plan.vanishUs.every((us) => us < 0);
     return [
       ...this.#houses.flatMap(({ guest }) => guest.allViolations),
-      ...this.journeys.flatMap((each) => each.problems(isMissed || this.plan.vanishUs[each.plan.guest]! >= 0)),
+      ...this.journeys.flatMap((each) => each.problems(this.#mayBreak(each))),
       ...this.talks.problems(mayRepeat, isWhole),
       ...(this.engine.flows.count === 0 ? [] : [`${this.engine.flows.count} flows are left`]),
       ...(this.engine.tcp.heldBytes === 0 ? [] : [`${this.engine.tcp.heldBytes} bytes are held for nobody`]),
@@ -173,6 +182,11 @@ export class World {
   #jump({ kind, us }: { readonly kind: string; readonly us: number }): void {
     if (kind === 'leap') this.sys.leap(us);
     else this.#stalledUntilUs = Math.max(this.#stalledUntilUs, this.sys.clock.nowUs + us);
+  }
+
+  #mayBreak({ plan }: Journey): boolean {
+    if (isHard(this.plan) || this.plan.vanishUs[plan.guest]! >= 0) return true;
+    return plan.hostReading === 'never' && isOvercommitted(this.plan);
   }
 
   /** The guest's machine loses its power: no frame passes any more. */
