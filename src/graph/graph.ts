@@ -110,12 +110,24 @@ export class Graph {
 
     const next = this.#next[index];
     const pending = this.#pending;
+    const gathering = this.#gathering;
+    if (isUniform(arcs, count)) {
+      if (arcs[0] === ARC_DONE) return index;
+      const to = arcs[0] >= ARC_NEXT ? next[arcs[0] - ARC_NEXT] : -1;
+      if (to >= 0 && pending[to] === 0) {
+        // All go to one node that has none yet, as nearly always: it gets the frame itself.
+        this.#processing[index] = gathering[to];
+        gathering[to] = frame;
+        pending[to] = count;
+        return Math.min(to, index);
+      }
+    }
     let earliest = index;
     for (let i = 0; i < count; i++) {
       const arc = arcs[i];
       if (arc >= ARC_NEXT) {
         const to = next[arc - ARC_NEXT];
-        this.#gathering[to][pending[to]++] = frame[i];
+        gathering[to][pending[to]++] = frame[i];
         if (to < earliest) earliest = to;
       } else if (arc === ARC_DROP) {
         this.#drops[index * REASON_NAMES.length + packets.reason[frame[i]]]++;
@@ -134,4 +146,10 @@ function checkFeatures(nodes: ReadonlyMap<string, number>, features: readonly Fe
     assert(!features.some((each) => each.node === before), `feature ${node} stands before a node that is no feature`);
   }
   assert(new Set(features.map(({ before }) => before)).size === features.length, 'a node has one feature at most');
+}
+
+function isUniform(arcs: Uint8Array, count: number): boolean {
+  const first = arcs[0];
+  for (let i = 1; i < count; i++) if (arcs[i] !== first) return false;
+  return true;
 }
