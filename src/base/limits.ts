@@ -8,9 +8,6 @@ export const PACKETS_MAX: number = 2048;
 /** Ready descriptors that one turn collects; the others come with the next. */
 export const TURN_EVENTS_MAX: number = 512;
 
-/** Frames that one read of a link collects. */
-export const FRAMES_PER_READ_MAX: number = 256;
-
 /** The largest Ethernet frame: 14 bytes of header and a 65,535-byte IP packet (RFC 791: total length has 16 bits). */
 export const FRAME_BYTES_MAX: number = 14 + 65_535;
 
