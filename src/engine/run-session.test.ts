@@ -8,32 +8,10 @@ import { parseIpAddress, parseIpPrefix } from '../base/address.ts';
 import { DATAGRAM_LISTENERS_MAX } from '../base/limits.ts';
 import type { FlowRecord } from './flow-record.ts';
 import type { PublishRule, RunOptions } from './run-options.ts';
+import { OPTIONS as DEFAULTS } from './run-options-fixture.test.ts';
 import { runSession } from './run-session.ts';
 
-const OPTIONS: RunOptions = {
-  command: ['true'],
-  root: false,
-  interfaceName: 'eth0',
-  families: 'both',
-  addresses: [],
-  gateways: [],
-  mac: undefined,
-  mtu: 65_520,
-  configure: true,
-  dns: 'forward',
-  publish: [],
-  hostLoopback: undefined,
-  allowMetadata: false,
-  tcp: true,
-  udp: true,
-  icmp: true,
-  flowsMax: 1024,
-  pcapPath: undefined,
-  flowsPath: undefined,
-  summary: false,
-  sandbox: false,
-  verbosity: 'normal',
-};
+const OPTIONS: RunOptions = { ...DEFAULTS, command: ['true'], flowsMax: 1024 };
 
 interface Session {
   /** The exit status, or the failure's code and message. */

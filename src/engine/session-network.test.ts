@@ -5,32 +5,8 @@ import { planGuestNetwork } from '../sys/guest-network.ts';
 import type { HostFamily, HostNetwork } from '../sys/host-network.ts';
 import { parseResolvConf, type ResolvConf } from '../sys/resolv-conf.ts';
 import type { RunOptions } from './run-options.ts';
+import { OPTIONS } from './run-options-fixture.test.ts';
 import { guestHosts, guestResolvConf, planSession, type SessionNetwork } from './session-network.ts';
-
-const OPTIONS: RunOptions = {
-  command: [],
-  root: false,
-  interfaceName: 'eth0',
-  families: 'both',
-  addresses: [],
-  gateways: [],
-  mac: undefined,
-  mtu: 65_520,
-  configure: true,
-  dns: 'forward',
-  publish: [],
-  hostLoopback: undefined,
-  allowMetadata: false,
-  tcp: true,
-  udp: true,
-  icmp: true,
-  flowsMax: 65_536,
-  pcapPath: undefined,
-  flowsPath: undefined,
-  summary: false,
-  sandbox: false,
-  verbosity: 'normal',
-};
 
 const IPV4 = family(3, '192.0.2.5/24', '192.0.2.1');
 const IPV6 = family(4, '2001:db8::5/64', 'fe80::99');
