@@ -1,6 +1,7 @@
 /** Tells people's sinks of flows: makes the record of a flow from its columns when it opens and when it closes. */
 import { formatIpWords } from '../base/address.ts';
-import { type FlowTable, KEY, KEY_WORDS, OUTCOME_NAMES, SIDE, TARGET_WORDS } from '../flow/flow-table.ts';
+import { KEY, KEY_WORDS } from '../flow/flow-key.ts';
+import { type FlowTable, OUTCOME_NAMES, SIDE, TARGET_WORDS } from '../flow/flow-table.ts';
 import type { NameTable } from '../flow/names.ts';
 import type { FlowObserver } from '../flow/policy.ts';
 import type { FlowRecord, FlowSink } from './flow-record.ts';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { FLOW_STATE, FlowTable, KEY_WORDS, OUTCOME, SIDE } from './flow-table.ts';
+import { KEY_WORDS } from './flow-key.ts';
+import { FLOW_STATE, FlowTable, OUTCOME, SIDE } from './flow-table.ts';
 
 const MAX = 24;
 

@@ -15,6 +15,8 @@
  * Nothing is allocated after construction; a full table refuses (`insert` returns -1) and the caller counts it.
  */
 import { assert } from '../base/assert.ts';
+import { expandSecret, hashKey } from './flow-hash.ts';
+import { KEY, KEY_WORDS } from './flow-key.ts';
 
 export const SIDE = { GUEST: 0, HOST: 1 } as const;
 
@@ -34,13 +36,6 @@ export const OUTCOME = {
   killed: 9,
 } as const;
 export const OUTCOME_NAMES: readonly string[] = Object.keys(OUTCOME);
-
-/**
- * Words of a key: 0 protocol | interface << 8; 1-4 guest address; 5-8 remote address; 9 guest port << 16 | remote port.
- * For ICMP echo the identifier stands in place of the guest's port and the remote port is 0.
- */
-export const KEY_WORDS = 10;
-export const KEY = { PROTOCOL: 0, GUEST: 1, REMOTE: 5, PORTS: 9 } as const;
 
 /** Words of a target: address 0-3, port, scope id: a socket address (see `sys/sys.ts`). */
 export const TARGET_WORDS = 6;
@@ -88,7 +83,7 @@ export class FlowTable {
   readonly #free: Int32Array;
   #freeHead: number = 0;
   #freeCount: number;
-  readonly #secret: number;
+  readonly #secrets: Int32Array;
 
   /** Room for `max` flows. `secret` keys the hash: an int32 that the guest can't guess. */
   constructor(max: number, secret: number) {
@@ -117,7 +112,7 @@ export class FlowTable {
     this.#free = new Int32Array(max);
     for (let flow = 0; flow < max; flow++) this.#free[flow] = flow;
     this.#freeCount = max;
-    this.#secret = secret | 0;
+    this.#secrets = expandSecret(secret);
   }
 
   /** Fills `probe`. Addresses are four int32 words; ports 0 to 65535. */
@@ -151,7 +146,7 @@ export class FlowTable {
   /** The flow whose key is `probe`, or -1. */
   find(): number {
     const probe = this.probe;
-    const hash = this.#hash(probe);
+    const hash = hashKey(probe, this.#secrets);
     const slots = this.#slots;
     const keys = this.keys;
     let slot = hash & this.#mask;
@@ -193,7 +188,7 @@ export class FlowTable {
     this.#freeCount--;
     assert(this.state[flow] === FLOW_STATE.FREE, 'a flow on the free list is free');
     this.keys.set(this.probe, flow * KEY_WORDS);
-    const hash = this.#hash(this.probe);
+    const hash = hashKey(this.probe, this.#secrets);
     this.#hashes[flow] = hash;
     let slot = hash & this.#mask;
     while (this.#slots[slot] !== NONE) slot = (slot + 1) & this.#mask;
@@ -287,15 +282,5 @@ export class FlowTable {
       slot = (slot + 1) & mask;
     }
     slots[hole] = NONE;
-  }
-
-  #hash(key: Int32Array): number {
-    let hash = this.#secret;
-    for (let word = 0; word < KEY_WORDS; word++) {
-      hash = Math.imul(hash ^ key[word], 0x9e3779b1);
-      hash ^= hash >>> 15;
-    }
-    hash = Math.imul(hash, 0x85ebca6b);
-    return hash ^ (hash >>> 13);
   }
 }

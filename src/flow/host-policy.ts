@@ -29,7 +29,8 @@ import {
 } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
 import type { CallerMap } from './caller-map.ts';
-import { type FlowTable, KEY, KEY_WORDS, TARGET_WORDS } from './flow-table.ts';
+import { KEY, KEY_WORDS } from './flow-key.ts';
+import { type FlowTable, TARGET_WORDS } from './flow-table.ts';
 import { type Policy, VERDICT } from './policy.ts';
 
 const PROTOCOL = { ICMP: 1, TCP: 6, UDP: 17, ICMPV6: 58 } as const;

@@ -9,7 +9,8 @@
  */
 import type { TimerWheel } from '../base/timer-wheel.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
-import { type FlowTable, KEY, KEY_WORDS, OUTCOME, SIDE, TARGET_WORDS } from '../flow/flow-table.ts';
+import { KEY, KEY_WORDS } from '../flow/flow-key.ts';
+import { type FlowTable, OUTCOME, SIDE, TARGET_WORDS } from '../flow/flow-table.ts';
 import { type FlowObserver, type Policy, VERDICT } from '../flow/policy.ts';
 import type { Packets } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';

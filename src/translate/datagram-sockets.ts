@@ -12,7 +12,8 @@
  */
 import { assert } from '../base/assert.ts';
 import { DATAGRAM_LISTENERS_MAX } from '../base/limits.ts';
-import { type FlowTable, KEY, KEY_WORDS, SIDE } from '../flow/flow-table.ts';
+import { KEY, KEY_WORDS } from '../flow/flow-key.ts';
+import { type FlowTable, SIDE } from '../flow/flow-table.ts';
 import type { PollHandler, TokenSpace } from '../flow/poll-handler.ts';
 import { ERRNO } from '../sys/errno.ts';
 import { POLL, POLL_OPERATION, type Sys } from '../sys/sys.ts';

@@ -5,7 +5,8 @@
  * Our side of the headers is the flow's *remote* address: the guest believes that it talks to it. A packet that is larger than the
  * guest's MTU is emitted as fragments.
  */
-import { type FlowTable, KEY, KEY_WORDS } from '../flow/flow-table.ts';
+import { KEY, KEY_WORDS } from '../flow/flow-key.ts';
+import type { FlowTable } from '../flow/flow-table.ts';
 import type { GuestLink, GuestLinks } from '../flow/guest-link.ts';
 import type { Output } from '../graph/node.ts';
 import { type Packet, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';

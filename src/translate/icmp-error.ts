@@ -13,7 +13,8 @@
 import { isIpv4Words, isLoopbackWords, isUnspecifiedWords } from '../base/address.ts';
 import { copyBytes } from '../base/bytes.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
-import { type FlowTable, KEY, KEY_WORDS, TARGET_WORDS } from '../flow/flow-table.ts';
+import { KEY, KEY_WORDS } from '../flow/flow-key.ts';
+import { type FlowTable, TARGET_WORDS } from '../flow/flow-table.ts';
 import type { GuestLinks } from '../flow/guest-link.ts';
 import type { Emitter } from '../graph/node.ts';
 import { NO_PACKET, type Packet, type Packets } from '../packet/packets.ts';

@@ -5,7 +5,8 @@
  * fills the payload, `finish` writes the headers in front. Where the link takes it, the checksum is left partial and the segment may be as
  * large as an IP packet can be (virtio-net's NEEDS_CSUM and GSO): the guest's own kernel takes it whole.
  */
-import { type FlowTable, KEY, KEY_WORDS } from '../flow/flow-table.ts';
+import { KEY, KEY_WORDS } from '../flow/flow-key.ts';
+import type { FlowTable } from '../flow/flow-table.ts';
 import type { GuestLink, GuestLinks } from '../flow/guest-link.ts';
 import type { Output } from '../graph/node.ts';
 import { NO_PACKET, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
