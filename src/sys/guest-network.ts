@@ -33,6 +33,13 @@ export const GUEST_MTU_DEFAULT = 65_520;
  */
 export const GUEST_TX_QUEUE_LENGTH = 16_384;
 
+/**
+ * There is no congestion between a guest and us: the window that we advertise limits it, and the host's own kernel does congestion control where there is a
+ * network. An algorithm that paces (BBR, the default on many machines) measures round trips of a few microseconds there, and sends at half the speed.
+ * Reno is in every kernel, and every namespace may have it.
+ */
+const GUEST_CONGESTION_CONTROL = 'reno';
+
 /** Locally administered (bit 1 of the first byte); "tap" in ASCII. Each guest has a link of its own, so they may all have the same. */
 const GUEST_MAC_DEFAULT = new MacAddress(0x0274, 0x61700001);
 
@@ -130,6 +137,7 @@ export function guestSysctls(
   return [
     { path: '/proc/sys/net/ipv4/ping_group_range', value: gid === undefined ? '0 2147483647' : `${gid} ${gid}` },
     { path: '/proc/sys/net/ipv4/ip_unprivileged_port_start', value: '0' },
+    { path: '/proc/sys/net/ipv4/tcp_congestion_control', value: GUEST_CONGESTION_CONTROL },
     ipv6('disable_ipv6', '0'),
     // Nobody else is on the link: an address is usable at once.
     ipv6('accept_dad', '0'),
