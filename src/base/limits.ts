@@ -11,8 +11,11 @@ export const TURN_EVENTS_MAX: number = 512;
 /** The largest Ethernet frame: 14 bytes of header and a 65,535-byte IP packet (RFC 791: total length has 16 bits). */
 export const FRAME_BYTES_MAX: number = 14 + 65_535;
 
-/** Bytes of the arena, which holds all packets of one turn. Beyond it a turn sends what it has and goes on. */
-export const ARENA_BYTES: number = 8 * 1024 * 1024;
+/**
+ * Bytes of the arena, which holds all packets of one turn. Beyond it a turn sends what it has and goes on. So few that payload is still in the
+ * processor's cache when it goes on to a socket: with 8 MiB a stream at MTU 1500 is a quarter slower.
+ */
+export const ARENA_BYTES: number = 1024 * 1024;
 
 /** Bytes built for links before they are sent in the middle of a turn: they are still in the processor's cache then. */
 export const UNSENT_BYTES_MAX: number = 256 * 1024;
