@@ -80,6 +80,12 @@ export class TcpOpener {
     return flow;
   }
 
+  /** How connect(2) ended, of which the socket's `events` tell; 0: well. */
+  connectErrno(flow: number, events: number): number {
+    if ((events & (POLL.ERR | POLL.HUP)) === 0) return 0;
+    return Math.abs(this.#deps.sys.getOption(this.#flows.hostFd[flow], SOL.SOCKET, SO.ERROR));
+  }
+
   /** connect(2) has failed: RST, ICMP, or silence. */
   failed(flow: number, errno: number, close: CloseFlow): void {
     const outcome = outcomeOf(errno);

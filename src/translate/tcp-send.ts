@@ -246,22 +246,40 @@ export class TcpSender {
     if (length > mss) length -= length % mss;
     const packet = this.#segments.begin(flow, length);
     if (packet === NO_PACKET) return -ERRNO.ENOBUFS;
-    const got = this.#peek(flow, packet, length, this.outstanding(flow));
+    const got = this.#peek(flow, packet, 0, length, this.outstanding(flow));
     if (got <= 0) {
       this.#segments.abandon(packet);
       if (got < 0) return this.#peekFailed(flow, got);
       return (flags[flow] & FLAG.HOST_FAILED) === 0 ? this.#sendEnd(flow) : -ERRNO.ECONNRESET;
     }
-    if (got < length && (flags[flow] & FLAG.HOST_HUNG_UP) === 0) flags[flow] &= ~FLAG.HOST_READABLE;
+    const behind = got < length ? this.#peekBehind(flow, packet, got, length - got) : -ERRNO.EAGAIN;
+    const bytes = got + Math.max(0, behind);
+    const ends = behind === 0;
     this.#receiver.openWindow(flow);
-    const push = got < length ? tcp.ACK | tcp.PSH : tcp.ACK;
-    this.#segments.finish(packet, flow, push, sndNxt[flow], got);
+    const push = bytes < length ? tcp.ACK | tcp.PSH : tcp.ACK;
+    this.#segments.finish(packet, flow, ends ? push | tcp.FIN : push, sndNxt[flow], bytes);
     if (columns.timedSinceUs[flow] === 0 && sndNxt[flow] === columns.sndMax[flow]) {
-      columns.timedSequence[flow] = (sndNxt[flow] + got) | 0;
+      columns.timedSequence[flow] = (sndNxt[flow] + bytes) | 0;
       columns.timedSinceUs[flow] = nowUs;
     }
-    this.#sent(flow, got);
-    return got;
+    if (ends) flags[flow] |= FLAG.HOST_FIN_SENT | FLAG.HOST_ENDED;
+    this.#sent(flow, ends ? bytes + 1 : bytes);
+    return behind < 0 && behind !== -ERRNO.EAGAIN ? behind : bytes;
+  }
+
+  /**
+   * What follows `got` bytes that were fewer than asked for: the bytes of another peek, 0 at the end of the stream, which can go with them, -EAGAIN when
+   * there is nothing yet, or the socket's error.
+   */
+  #peekBehind(flow: number, packet: number, got: number, room: number): number {
+    const { flags } = this.#tcp;
+    const behind =
+      (flags[flow] & FLAG.HOST_HUNG_UP) === 0
+        ? -ERRNO.EAGAIN
+        : this.#peek(flow, packet, got, room, this.outstanding(flow) + got);
+    if (behind === -ERRNO.EAGAIN) flags[flow] &= ~FLAG.HOST_READABLE;
+    if (behind === -ERRNO.EINTR) return -ERRNO.EAGAIN;
+    return behind === 0 && (flags[flow] & FLAG.HOST_FAILED) !== 0 ? -ERRNO.ECONNRESET : behind;
   }
 
   /** The socket is at the end of its stream: FIN. */
@@ -289,8 +307,9 @@ export class TcpSender {
     return error === -ERRNO.EINTR ? 0 : error;
   }
 
-  #peek(flow: number, packet: number, length: number, skip: number): number {
-    const at = this.#packets.start[packet] + this.#segments.headerBytes(flow);
+  /** Reads up to `length` bytes behind the `skip` first of the socket to `offset` of the packet's payload. */
+  #peek(flow: number, packet: number, offset: number, length: number, skip: number): number {
+    const at = this.#packets.start[packet] + this.#segments.headerBytes(flow) + offset;
     const fd = this.#flows.hostFd[flow];
     return (this.#tcp.flags[flow] & FLAG.PEEK_OFFSET) !== 0
       ? this.#sys.peek(fd, this.#arenaMemory, at, length, -1, -1)
@@ -314,7 +333,7 @@ export class TcpSender {
     const packet = this.#segments.begin(flow, length);
     if (packet === NO_PACKET) return;
     this.#setPeekOffset(flow, 0);
-    const got = this.#peek(flow, packet, length, 0);
+    const got = this.#peek(flow, packet, 0, length, 0);
     const dataOut = (columns.flags[flow] & FLAG.HOST_FIN_SENT) !== 0 ? out - 1 : out;
     this.#setPeekOffset(flow, dataOut);
     if (got > 0) this.#segments.finish(packet, flow, tcp.ACK | tcp.PSH, columns.sndUna[flow], got);

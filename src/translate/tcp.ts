@@ -356,9 +356,9 @@ export class TcpTranslate implements GraphNode {
   // --- events of the host ---
 
   #connected(flow: number, events: number): void {
-    const error = this.#sys.getOption(this.#flows.hostFd[flow], SOL.SOCKET, SO.ERROR);
-    if (error !== 0) {
-      this.#opener.failed(flow, Math.abs(error), this.#closeFlow);
+    const errno = this.#opener.connectErrno(flow, events);
+    if (errno !== 0) {
+      this.#opener.failed(flow, errno, this.#closeFlow);
       return;
     }
     this.#opener.connected(flow);
