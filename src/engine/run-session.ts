@@ -304,6 +304,8 @@ class Session {
     this.#closers.add(() => loop.stop());
     const status = await Promise.race([signals.commandEnded(), broken]);
     if (status.kind === 'exec-failed') return execFailure(command[0]!, status);
+    // What the command sent last may still be in its interface: a datagram has no other end that asks for it again.
+    for (let turns = 0; turns < LAST_TURNS_MAX && engine.turn(); turns++);
     await Promise.race([waitUntilDelivered(engine.tcp, signals.interrupted(), this.#hooks), broken]);
     return success(exitCode(status));
   }
@@ -315,6 +317,9 @@ class Session {
     return success(undefined);
   }
 }
+
+/** An interface holds `GUEST_TX_QUEUE_LENGTH` packets; one whose users have not ended with the command may never be empty. */
+const LAST_TURNS_MAX = 256;
 
 /** An address of the guest's own never leaves it. */
 function checkHostLoopback({ hostLoopback }: RunOptions, guest: GuestNetwork): Result<void> {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { FAMILIES, PLACES } from '../support/netns/internet.ts';
 import { inLab, report } from '../support/netns/lab.ts';
+import { lacking } from '../support/netns/programs.ts';
 
 /** Largest first: a datagram's payload within an IPv4 packet is 65,507 bytes at most. */
 const SIZES = [32_768, 60_000];
@@ -18,6 +19,14 @@ inLab('UDP', (lab) => {
       const [flow] = ran.closed;
       assert.deepEqual([flow?.protocol, flow?.bytesOut, flow?.bytesIn], ['udp', 100, 100]);
       assert.ok(ran.durationMs < 5000, 'the end of the command does not wait for time-outs of UDP');
+    });
+
+    it(`a datagram that is a command's last act leaves, over IPv${family}`, { skip: lacking('bash') }, async () => {
+      const ran = await lab.run([], ['bash', '-c', `echo bye > /dev/udp/${server}/7`]);
+      assert.deepEqual(
+        ran.closed.map(({ protocol, bytesOut }) => [protocol, bytesOut]),
+        [['udp', 4]],
+      );
     });
 
     it(`a closed port is reported to a connected socket, over IPv${family}`, async () => {
