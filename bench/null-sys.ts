@@ -83,10 +83,6 @@ export class NullSys implements Sys {
   tcpInfo(): number {
     return 0;
   }
-  sendRoom(): number {
-    return 1 << 20;
-  }
-
   peek(_fd: number, _memory: number, _at: number, length: number): number {
     return length;
   }

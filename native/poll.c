@@ -34,13 +34,17 @@ struct watch {
   napi_async_cleanup_hook_handle hook;
 };
 
+static int64_t poll_nanoseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 /* nowUs() */
 static napi_value poll_now_us(napi_env env, napi_callback_info info) {
   (void)info;
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
   napi_value number = NULL;
-  napi_create_double(env, (double)((int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000), &number);
+  napi_create_double(env, (double)(poll_nanoseconds() / 1000), &number);
   return number;
 }
 
@@ -58,20 +62,22 @@ static napi_value poll_control(napi_env env, napi_callback_info info) {
   return addon_result(env, epoll_ctl(a[0], a[1], a[2], &event));
 }
 
-/* pollCollect(poll, events: Int32Array, eventsMax) */
+/* pollCollect(poll, events: Int32Array, eventsMax, spinUs): asks again and again for up to spinUs, never sleeps. */
 static napi_value poll_collect(napi_env env, napi_callback_info info) {
-  napi_value values[3];
-  int32_t poll, events_max;
-  if (!addon_arguments(env, info, 3, values, NULL) || !addon_integers(env, values, 1, &poll) ||
-      !addon_integers(env, values + 2, 1, &events_max))
+  napi_value values[4];
+  int32_t poll, limits[2];
+  if (!addon_arguments(env, info, 4, values, NULL) || !addon_integers(env, values, 1, &poll) ||
+      !addon_integers(env, values + 2, 2, limits))
     return NULL;
+  const int32_t events_max = limits[0], spin_us = limits[1];
   if (events_max <= 0) return addon_range_error(env, "eventsMax is not positive");
   int32_t *words = addon_words(env, values[1], (size_t)events_max * EVENT_WORDS, NULL);
   if (words == NULL) return NULL;
   struct epoll_event events[EVENTS_MAX];
+  const int64_t until = spin_us > 0 ? poll_nanoseconds() + (int64_t)spin_us * 1000 : 0;
   int count;
   do count = epoll_wait(poll, events, events_max < EVENTS_MAX ? events_max : EVENTS_MAX, 0);
-  while (count < 0 && errno == EINTR);
+  while ((count < 0 && errno == EINTR) || (count == 0 && spin_us > 0 && poll_nanoseconds() < until));
   for (int i = 0; i < count; i++) {
     words[i * EVENT_WORDS] = (int32_t)events[i].events;
     words[i * EVENT_WORDS + 1] = (int32_t)(uint32_t)events[i].data.u64;

@@ -198,21 +198,6 @@ static napi_value socket_tcp_info(napi_env env, napi_callback_info info) {
   return addon_number(env, 0);
 }
 
-/*
- * sendRoom(fd). The kernel counts a queued segment with its own overhead, which at worst (each segment holds one MSS
- * of Ethernet size) is as much as the payload: so half of what is free is sure to be taken. Measured down to an MSS
- * of 88, in pieces of 100 bytes.
- */
-static napi_value socket_send_room(napi_env env, napi_callback_info info) {
-  int32_t fd;
-  if (!addon_integer_arguments(env, info, 1, &fd, NULL)) return NULL;
-  uint32_t memory[SK_MEMINFO_VARS] = {0};
-  socklen_t length = sizeof memory;
-  if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &length) < 0) return addon_result(env, -1);
-  const int64_t room = (int64_t)memory[SK_MEMINFO_SNDBUF] - memory[SK_MEMINFO_WMEM_QUEUED];
-  return addon_number(env, room > 0 ? room / 2 : 0);
-}
-
 void socket_register(napi_env env, napi_value exports) {
   addon_function(env, exports, "socket", socket_open);
   addon_function(env, exports, "bind", socket_bind);
@@ -225,5 +210,4 @@ void socket_register(napi_env env, napi_value exports) {
   addon_function(env, exports, "setOption", socket_set_option);
   addon_function(env, exports, "getOption", socket_get_option);
   addon_function(env, exports, "tcpInfo", socket_tcp_info);
-  addon_function(env, exports, "sendRoom", socket_send_room);
 }

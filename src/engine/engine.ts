@@ -8,7 +8,7 @@
  *
  * In a turn, received packets are in use from `receive` until the translators have written their payload; everything that sends by itself runs behind that.
  */
-import { FLOWS_MAX_DEFAULT, TURN_EVENTS_MAX } from '../base/limits.ts';
+import { FLOWS_MAX_DEFAULT, FRAME_BYTES_MAX, TURN_EVENTS_MAX } from '../base/limits.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
 import type { CallerMap } from '../flow/caller-map.ts';
 import { FlowTable } from '../flow/flow-table.ts';
@@ -104,6 +104,8 @@ export class Engine {
   readonly #ndp: NdpInput;
   #housekeepingMs: number;
   #armedMs: number = Number.POSITIVE_INFINITY;
+  /** Events of the last turn. */
+  #collected: number = 0;
   #closed: boolean = false;
 
   constructor(sys: Sys, options: EngineOptions) {
@@ -199,13 +201,15 @@ export class Engine {
   }
 
   /**
-   * Does what there is to do now. Returns true when there is more, which can be done at once: then the poll set need not be readable.
+   * Does what there is to do now, or comes up within `spinUs`. Returns true when there is more, which can be done at once: then the poll set need
+   * not be readable.
    */
-  turn(): boolean {
+  turn(spinUs: number = 0): boolean {
     if (this.#closed) return false;
-    this.#clock.nowUs = this.sys.nowUs();
     const newest = this.flows.opened;
-    const collected = this.sys.pollCollect(this.poll, this.#events, TURN_EVENTS_MAX);
+    const collected = this.sys.pollCollect(this.poll, this.#events, TURN_EVENTS_MAX, spinUs);
+    this.#clock.nowUs = this.sys.nowUs();
+    this.#collected = collected;
     let more = collected === TURN_EVENTS_MAX;
     for (let i = 0; i < collected; i++) {
       const token = this.#events[i * POLL_EVENT_WORDS + 1]!;
@@ -227,6 +231,11 @@ export class Engine {
     if (this.#runTimers()) more = true;
     if (!more) this.#armTimer();
     return more;
+  }
+
+  /** Whether the last turn found nothing ready. */
+  get idle(): boolean {
+    return this.#collected <= 0;
   }
 
   /** Timers of flows that are set. */
@@ -267,6 +276,8 @@ export class Engine {
       if (got < 0 && got !== -ERRNO.EINTR) this.#lose(entry, -got);
       return false;
     }
+    // A link that had less than there was room for has no more: the poll set says when it has.
+    entry.readable = got === FRAME_PACKETS_MAX || !this.packets.hasRoom(FRAME_BYTES_MAX);
     const { rxInterface, length } = this.packets;
     for (let i = 0; i < got; i++) {
       rxInterface[frame[i]!] = entry.index;
@@ -276,7 +287,7 @@ export class Engine {
     this.#graph.run(this.#entry, this.packets, frame, got);
     this.tcp.writePayloads();
     this.#output.flush();
-    return true;
+    return entry.readable;
   }
 
   /** The link's device is gone, and would be reported as ready for ever. */

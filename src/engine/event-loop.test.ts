@@ -11,6 +11,9 @@ class Machine {
   watched: (() => void) | undefined;
   unwatched: number = 0;
   handle: number = 1;
+  idle: boolean = true;
+  /** What each turn was to ask for. */
+  readonly spinsUs: number[] = [];
   readonly fatal: unknown[] = [];
   failure: Error | undefined;
   #nowUs: number = 0;
@@ -30,8 +33,15 @@ class Machine {
     this.unwatched++;
   }
 
-  turn(): boolean {
+  /** Something comes after so long a sleep. */
+  wake(sleptUs: number): void {
+    this.#nowUs += sleptUs;
+    this.watched?.();
+  }
+
+  turn(spinUs: number): boolean {
     if (this.failure !== undefined) throw this.failure;
+    this.spinsUs.push(spinUs);
     this.turns++;
     this.work--;
     return this.work > 0;
@@ -51,10 +61,25 @@ describe('the event loop', () => {
     const machine = new Machine();
     const loop = machine.start();
     assert.equal(machine.turns, 1);
-    machine.watched?.();
+    machine.wake(1000);
     machine.work = 3;
-    machine.watched?.();
+    machine.wake(1000);
     assert.equal(machine.turns, 5);
+    loop.stop();
+  });
+
+  it('asks on for a moment before it sleeps where sleeps are short, as long as something comes', () => {
+    const machine = new Machine();
+    const loop = machine.start();
+    machine.wake(1000);
+    machine.wake(10);
+    assert.deepEqual(machine.spinsUs, [0, 0, 0, 50], 'nothing came');
+    machine.spinsUs.length = 0;
+    machine.idle = false;
+    machine.wake(10);
+    const asked = machine.spinsUs.length;
+    assert.ok(asked > 5 && asked < 40, `something came, until the stretch was over: ${asked}`);
+    assert.ok(machine.spinsUs.slice(1).every((spinUs) => spinUs === 50));
     loop.stop();
   });
 

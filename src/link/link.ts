@@ -10,7 +10,10 @@ import type { Packets } from '../packet/packets.ts';
 export interface Link {
   readonly name: string;
   readonly offload: LinkOffload;
-  /** Reads at most `framesMax` frames into the arena as packets and writes their numbers into `frame`. Returns the count; 0: none there; -errno. */
+  /**
+   * Reads frames into the arena as packets and writes their numbers into `frame`, until there are none, there are `framesMax`, or the arena has no room for one
+   * of the largest. Returns the count; 0: none there; -errno.
+   */
   receive(packets: Packets, frame: Int32Array, framesMax: number): number;
   /** Sends `count` packets of `frame` in order. Returns how many were taken; the others are lost and the caller counts them. */
   transmit(packets: Packets, frame: Int32Array, count: number): number;

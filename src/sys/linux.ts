@@ -66,7 +66,6 @@ export class LinuxSys implements Sys, ProcessFunctions {
   readonly setOption: Sys['setOption'] = native.setOption;
   readonly getOption: Sys['getOption'] = native.getOption;
   readonly tcpInfo: Sys['tcpInfo'] = native.tcpInfo;
-  readonly sendRoom: Sys['sendRoom'] = native.sendRoom;
 
   readonly peek: Sys['peek'] = native.peek;
   readonly discard: Sys['discard'] = native.discard;

@@ -56,10 +56,6 @@ export class StreamSocket extends Descriptor {
     this.receiveBytesMax = receiveBytesMax;
   }
 
-  get sendRoom(): number {
-    return this.state === 'connected' && !this.#sendShut ? (this.#out?.sendRoom ?? 0) : 0;
-  }
-
   /** Whether the number is still in the table. */
   get open(): boolean {
     return this.#open;

@@ -298,10 +298,6 @@ export class SimulatedSys implements Sys {
     return this.#stream(fd)?.info(info, Math.max(1, 2 * this.network.latencyUs)) ?? -ERRNO.EBADF;
   }
 
-  sendRoom(fd: number): number {
-    return this.#stream(fd)?.sendRoom ?? -ERRNO.EBADF;
-  }
-
   // --- streams ---
 
   peek(fd: number, memory: number, at: number, length: number, skip: number, scratch: number): number {
@@ -410,7 +406,8 @@ export class SimulatedSys implements Sys {
     return failed !== 0 ? failed : set.control(operation, descriptor, events, token);
   }
 
-  pollCollect(poll: number, events: Int32Array, eventsMax: number): number {
+  /** Time stands still while somebody asks: what is not ready now will not be. */
+  pollCollect(poll: number, events: Int32Array, eventsMax: number, _spinUs: number): number {
     const set = this.#descriptors[poll];
     return set instanceof PollSet ? set.collect(events, eventsMax) : -ERRNO.EBADF;
   }

@@ -119,8 +119,6 @@ export interface Sys {
   getOption(fd: number, level: number, name: number): number;
   /** getsockopt(TCP_INFO) into `info` (`TCP_INFO_WORDS`). */
   tcpInfo(fd: number, info: Int32Array): number;
-  /** Bytes of payload that the socket's send buffer can take now without short write, by SO_MEMINFO; a lower bound. */
-  sendRoom(fd: number): number;
 
   // --- streams ---
   /**
@@ -159,8 +157,11 @@ export interface Sys {
   // --- readiness and time ---
   pollCreate(): number;
   pollControl(poll: number, operation: number, fd: number, events: number, token: number): number;
-  /** Collects what is ready without waiting: (events, token) pairs into `events`. Returns how many. */
-  pollCollect(poll: number, events: Int32Array, eventsMax: number): number;
+  /**
+   * Collects what is ready without sleeping: (events, token) pairs into `events`. Returns how many. With nothing ready it asks again and again
+   * until something is or `spinUs` have passed.
+   */
+  pollCollect(poll: number, events: Int32Array, eventsMax: number, spinUs: number): number;
   timerCreate(): number;
   /** The timer becomes readable `delayUs` from now; 0 disarms it. */
   timerSet(fd: number, delayUs: number): number;

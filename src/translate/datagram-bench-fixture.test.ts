@@ -157,7 +157,7 @@ export class Bench {
   }
 
   #collect(): void {
-    const count = this.sys.pollCollect(this.#poll, this.#events, EVENTS_MAX);
+    const count = this.sys.pollCollect(this.#poll, this.#events, EVENTS_MAX, 0);
     for (let i = 0; i < count; i++) {
       const events = this.#events[i * 2];
       const token = this.#events[i * 2 + 1];

@@ -1,5 +1,5 @@
 /** Which flow a guest's packet belongs to: its protocol, addresses and ports as a key of the flow table. */
-import { KEY } from '../flow/flow-table.ts';
+import { KEY } from '../flow/flow-key.ts';
 import type { Packets } from '../packet/packets.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';

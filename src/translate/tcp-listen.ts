@@ -5,7 +5,8 @@
  * says under which one then. Listeners are polled edge-triggered; what could not be accepted for want of descriptors is tried again by `retry`.
  */
 import type { CallerMap } from '../flow/caller-map.ts';
-import { type FlowTable, KEY } from '../flow/flow-table.ts';
+import { KEY } from '../flow/flow-key.ts';
+import type { FlowTable } from '../flow/flow-table.ts';
 import { type Neighbours, NO_NEIGHBOUR } from '../flow/neighbours.ts';
 import type { PollHandler } from '../flow/poll-handler.ts';
 import { ERRNO } from '../sys/errno.ts';
