@@ -3,8 +3,7 @@
 import type { FlowTable } from '#tapster/flow/flow-table.js';
 import { ARC_DONE, ARC_NEXT, type GraphNode } from '#tapster/graph/node.js';
 import type { Packets } from '#tapster/packet/packets.js';
-import * as ipv4 from '#tapster/wire/ipv4.js';
-import * as udp from '#tapster/wire/udp.js';
+import { findFlow, readPorts } from '#tapster/translate/packet-key.js';
 
 /** Where packets end. */
 export class Sink implements GraphNode {
@@ -39,7 +38,7 @@ export class Cross implements GraphNode {
   }
 }
 
-/** Looks the flow of each IPv4 packet up, with the ports of UDP or TCP, and counts those that it does not find. */
+/** Looks the flow of each packet up, as TCP and UDP do, and counts those that it does not find. */
 export class FlowLookUp implements GraphNode {
   readonly name: string;
   readonly next: readonly string[] = [];
@@ -52,18 +51,10 @@ export class FlowLookUp implements GraphNode {
   }
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
-    const { view, network, transport, protocol, rxInterface } = packets;
     const flows = this.#flows;
     for (let i = 0; i < count; i++) {
       const packet = frame[i]!;
-      const at = network[packet]!;
-      const ports = transport[packet]!;
-      const from = udp.sourcePort(view, ports);
-      const to = udp.destinationPort(view, ports);
-      const guest = ipv4.source(view, at);
-      const remote = ipv4.destination(view, at);
-      flows.setProbe(protocol[packet]!, rxInterface[packet]!, 0, 0, 0xffff, guest, from, 0, 0, 0xffff, remote, to);
-      const flow = flows.find();
+      const flow = findFlow(packets, packet, readPorts(packets, packet), flows);
       if (flow < 0) this.missed++;
       packets.flow[packet] = flow;
       arcs[i] = ARC_DONE;

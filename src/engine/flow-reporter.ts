@@ -1,6 +1,6 @@
 /** Tells people's sinks of flows: makes the record of a flow from its columns when it opens and when it closes. */
 import { formatIpWords } from '../base/address.ts';
-import { KEY, KEY_WORDS } from '../flow/flow-key.ts';
+import { KEY_GUEST, KEY_REMOTE, KEY_WORDS } from '../flow/flow-key.ts';
 import { type FlowTable, OUTCOME_NAMES, SIDE, TARGET_WORDS } from '../flow/flow-table.ts';
 import type { NameTable } from '../flow/names.ts';
 import type { FlowObserver } from '../flow/policy.ts';
@@ -42,8 +42,8 @@ export class FlowReporter implements FlowObserver {
   record(flow: number): FlowRecord {
     const flows = this.#flows;
     const { keys, targets } = flows;
-    const guest = flow * KEY_WORDS + KEY.GUEST;
-    const remote = flow * KEY_WORDS + KEY.REMOTE;
+    const guest = flow * KEY_WORDS + KEY_GUEST;
+    const remote = flow * KEY_WORDS + KEY_REMOTE;
     const target = flow * TARGET_WORDS;
     const sinceOpenedMs = (this.#nowUs() - flows.openedUs[flow]!) / 1000;
     const remoteAddress = addressAt(keys, remote);

@@ -8,35 +8,62 @@
  */
 import { KEY_WORDS } from './flow-key.ts';
 
+/** Behind the secrets: what the upper words of two IPv4 addresses, which are always the same, add up to. */
+const MAPPED = 2 * KEY_WORDS;
+
 /** Two secrets for each word of a key, 16 bits each, of one number (splitmix32). */
 export function expandSecret(secret: number): Int32Array {
+  const secrets = new Int32Array(MAPPED + 1);
   let state = secret | 0;
-  return Int32Array.from({ length: 2 * KEY_WORDS }, () => {
+  for (let i = 0; i < MAPPED; i++) {
     state = (state + 0x9e3779b9) | 0;
     let word = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
     word = Math.imul(word ^ (word >>> 15), 0x735a2d97);
-    return (word ^ (word >>> 15)) & 0xffff;
-  });
+    secrets[i] = (word ^ (word >>> 15)) & 0xffff;
+  }
+  secrets[MAPPED] = upperSum(Int32Array.of(0, 0, 0, 0xffff, 0, 0, 0, 0xffff, 0, 0), secrets);
+  return secrets;
 }
 
 /** 32 bits, of which any number will do. */
 export function hashKey(key: Int32Array, secrets: Int32Array): number {
-  const sum =
-    (product(key[0], secrets[0], secrets[1]) +
-      product(key[1], secrets[2], secrets[3]) +
-      product(key[2], secrets[4], secrets[5]) +
-      product(key[3], secrets[6], secrets[7]) +
-      product(key[4], secrets[8], secrets[9]) +
-      product(key[5], secrets[10], secrets[11]) +
-      product(key[6], secrets[12], secrets[13]) +
-      product(key[7], secrets[14], secrets[15]) +
-      product(key[8], secrets[16], secrets[17]) +
-      product(key[9], secrets[18], secrets[19])) |
-    0;
+  return finalized((lowerSum(key[0], key[4], key[8], key[9], secrets) + upperSum(key, secrets)) | 0);
+}
+
+/** What `hashKey` gives for a key with two IPv4 addresses, of which it needs these words alone. */
+export function hashIpv4Key(first: number, guest: number, remote: number, ports: number, secrets: Int32Array): number {
+  return finalized((lowerSum(first, guest, remote, ports, secrets) + secrets[MAPPED]) | 0);
+}
+
+/** The words that differ between IPv4 flows. */
+function lowerSum(first: number, guest: number, remote: number, ports: number, secrets: Int32Array): number {
+  return (
+    (product(first, secrets[0], secrets[1]) +
+      product(guest, secrets[8], secrets[9]) +
+      product(remote, secrets[16], secrets[17]) +
+      product(ports, secrets[18], secrets[19])) |
+    0
+  );
+}
+
+function finalized(sum: number): number {
   // The sum of ports in a row is a row with gaps: every bit of it is to reach the low ones, which choose the place.
   let hash = Math.imul(sum ^ (sum >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return hash ^ (hash >>> 16);
+}
+
+/** The upper three words of both addresses. */
+function upperSum(key: Int32Array, secrets: Int32Array): number {
+  return (
+    (product(key[1], secrets[2], secrets[3]) +
+      product(key[2], secrets[4], secrets[5]) +
+      product(key[3], secrets[6], secrets[7]) +
+      product(key[5], secrets[10], secrets[11]) +
+      product(key[6], secrets[12], secrets[13]) +
+      product(key[7], secrets[14], secrets[15])) |
+    0
+  );
 }
 
 function product(word: number, high: number, low: number): number {

@@ -3,4 +3,7 @@
  * For ICMP echo the identifier stands in place of the guest's port and the remote port is 0.
  */
 export const KEY_WORDS = 10;
-export const KEY = { PROTOCOL: 0, GUEST: 1, REMOTE: 5, PORTS: 9 } as const;
+export const KEY_PROTOCOL = 0;
+export const KEY_GUEST = 1;
+export const KEY_REMOTE = 5;
+export const KEY_PORTS = 9;

@@ -15,8 +15,8 @@
  * Nothing is allocated after construction; a full table refuses (`insert` returns -1) and the caller counts it.
  */
 import { assert } from '../base/assert.ts';
-import { expandSecret, hashKey } from './flow-hash.ts';
-import { KEY, KEY_WORDS } from './flow-key.ts';
+import { expandSecret, hashIpv4Key, hashKey } from './flow-hash.ts';
+import { KEY_PORTS, KEY_REMOTE, KEY_WORDS } from './flow-key.ts';
 
 export const SIDE = { GUEST: 0, HOST: 1 } as const;
 
@@ -41,6 +41,8 @@ export const OUTCOME_NAMES: readonly string[] = Object.keys(OUTCOME);
 export const TARGET_WORDS = 6;
 
 const NONE = -1;
+/** The third word of an IPv4 address. */
+const MAPPED = 0xffff;
 
 export class FlowTable {
   readonly max: number;
@@ -145,15 +147,16 @@ export class FlowTable {
 
   /** The flow whose key is `probe`, or -1. */
   find(): number {
-    const probe = this.probe;
+    const { probe, keys } = this;
     const hash = hashKey(probe, this.#secrets);
     const slots = this.#slots;
-    const keys = this.keys;
-    let slot = hash & this.#mask;
+    const hashes = this.#hashes;
+    const mask = this.#mask;
+    let slot = hash & mask;
     for (;;) {
       const flow = slots[slot];
       if (flow === NONE) return NONE;
-      if (this.#hashes[flow] === hash) {
+      if (hashes[flow] === hash) {
         const at = flow * KEY_WORDS;
         if (
           keys[at + 4] === probe[4] &&
@@ -170,7 +173,39 @@ export class FlowTable {
           return flow;
         }
       }
-      slot = (slot + 1) & this.#mask;
+      slot = (slot + 1) & mask;
+    }
+  }
+
+  /** As `find`, for a key of two IPv4 addresses, which is given by the words that tell it from others. `probe` stays as it is. */
+  findIpv4(first: number, guest: number, remote: number, ports: number): number {
+    const { keys } = this;
+    const hash = hashIpv4Key(first, guest, remote, ports, this.#secrets);
+    const slots = this.#slots;
+    const hashes = this.#hashes;
+    const mask = this.#mask;
+    let slot = hash & mask;
+    for (;;) {
+      const flow = slots[slot];
+      if (flow === NONE) return NONE;
+      if (hashes[flow] === hash) {
+        const at = flow * KEY_WORDS;
+        if (
+          keys[at + 9] === ports &&
+          keys[at + 8] === remote &&
+          keys[at + 4] === guest &&
+          keys[at] === first &&
+          keys[at + 3] === MAPPED &&
+          keys[at + 7] === MAPPED &&
+          keys[at + 1] === 0 &&
+          keys[at + 2] === 0 &&
+          keys[at + 5] === 0 &&
+          keys[at + 6] === 0
+        ) {
+          return flow;
+        }
+      }
+      slot = (slot + 1) & mask;
     }
   }
 
@@ -232,23 +267,23 @@ export class FlowTable {
   }
 
   guestPort(flow: number): number {
-    return this.keys[flow * KEY_WORDS + KEY.PORTS] >>> 16;
+    return this.keys[flow * KEY_WORDS + KEY_PORTS] >>> 16;
   }
 
   remotePort(flow: number): number {
-    return this.keys[flow * KEY_WORDS + KEY.PORTS] & 0xffff;
+    return this.keys[flow * KEY_WORDS + KEY_PORTS] & 0xffff;
   }
 
   isIpv4(flow: number): boolean {
-    const at = flow * KEY_WORDS + KEY.REMOTE;
+    const at = flow * KEY_WORDS + KEY_REMOTE;
     return this.keys[at] === 0 && this.keys[at + 1] === 0 && this.keys[at + 2] === 0xffff;
   }
 
   #reset(flow: number, origin: number, nowUs: number): void {
     const key = flow * KEY_WORDS;
     const target = flow * TARGET_WORDS;
-    for (let word = 0; word < 4; word++) this.targets[target + word] = this.keys[key + KEY.REMOTE + word];
-    this.targets[target + 4] = this.keys[key + KEY.PORTS] & 0xffff;
+    for (let word = 0; word < 4; word++) this.targets[target + word] = this.keys[key + KEY_REMOTE + word];
+    this.targets[target + 4] = this.keys[key + KEY_PORTS] & 0xffff;
     this.targets[target + 5] = 0;
     this.state[flow] = FLOW_STATE.NEW;
     this.outcome[flow] = OUTCOME.pending;

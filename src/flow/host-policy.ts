@@ -29,7 +29,7 @@ import {
 } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
 import type { CallerMap } from './caller-map.ts';
-import { KEY, KEY_WORDS } from './flow-key.ts';
+import { KEY_REMOTE, KEY_WORDS } from './flow-key.ts';
 import { type FlowTable, TARGET_WORDS } from './flow-table.ts';
 import { type Policy, VERDICT } from './policy.ts';
 
@@ -103,7 +103,7 @@ export class HostPolicy implements Policy, CallerMap {
     const config = this.#config;
     const { keys } = flows;
     const protocol = flows.protocol(flow);
-    const at = flow * KEY_WORDS + KEY.REMOTE;
+    const at = flow * KEY_WORDS + KEY_REMOTE;
     const hasPorts = protocol === PROTOCOL.TCP || protocol === PROTOCOL.UDP;
     const asks = hasPorts && flows.remotePort(flow) === DNS_PORT;
     const isDns = includes(config.dnsAddresses, keys, at);

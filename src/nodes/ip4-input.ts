@@ -47,16 +47,17 @@ function arc(packets: Packets, packet: number): number {
   }
   if (!ipv4.verifyChecksum(view, at)) return drop(packets, packet, REASON['ip4-checksum-wrong']);
   if (ipv4.timeToLive(view, at) === 0) return drop(packets, packet, REASON['hop-limit-exceeded']);
+  const protocol = ipv4.protocol(view, at);
   packets.transport[packet] = at + headerBytes;
-  packets.protocol[packet] = ipv4.protocol(view, at);
+  packets.protocol[packet] = protocol;
   packets.end[packet] = at + ipv4.totalLength(view, at);
-  if (isDhcp(packets, packet)) return ARC_DHCP;
+  if (protocol === ipv4.PROTOCOL_UDP && isDhcp(packets, packet)) return ARC_DHCP;
   const refused = judgeAddresses(ipv4.source(view, at), ipv4.destination(view, at));
   if (refused !== REASON.none) return drop(packets, packet, refused);
   // A network's directed broadcast, whose address looks like any host's (RFC 1122, section 3.3.6: to a group on the link, but to none in IP).
   if (ethernet.isMulticast(view, packets.start[packet])) return drop(packets, packet, REASON.broadcast);
   if (ipv4.isFragment(view, at)) return ARC_REASSEMBLY;
-  switch (packets.protocol[packet]) {
+  switch (protocol) {
     case ipv4.PROTOCOL_TCP:
       return ARC_TCP;
     case ipv4.PROTOCOL_UDP:
@@ -69,12 +70,11 @@ function arc(packets: Packets, packet: number): number {
 }
 
 /**
- * A client that has no address yet sends to everybody from 0.0.0.0; one that renews its lease, from its own address to the server's.
+ * Whether a UDP packet is for the DHCP server. A client that has no address yet sends to everybody from 0.0.0.0; one that renews its lease, from its own address to the server's.
  */
 function isDhcp(packets: Packets, packet: number): boolean {
   const transport = packets.transport[packet];
   return (
-    packets.protocol[packet] === ipv4.PROTOCOL_UDP &&
     packets.end[packet] - transport >= UDP_HEADER_BYTES &&
     packets.view.getInt32(transport) === DHCP_PORTS &&
     !ipv4.isFragment(packets.view, packets.network[packet])

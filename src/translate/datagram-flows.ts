@@ -9,7 +9,7 @@
  */
 import type { TimerWheel } from '../base/timer-wheel.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
-import { KEY, KEY_WORDS } from '../flow/flow-key.ts';
+import { KEY_REMOTE, KEY_WORDS } from '../flow/flow-key.ts';
 import { type FlowTable, OUTCOME, SIDE, TARGET_WORDS } from '../flow/flow-table.ts';
 import { type FlowObserver, type Policy, VERDICT } from '../flow/policy.ts';
 import type { Packets } from '../packet/packets.ts';
@@ -110,7 +110,7 @@ export class DatagramFlows {
   isMapped(flow: number): boolean {
     const { keys, targets } = this.#flows;
     const target = flow * TARGET_WORDS;
-    const remote = flow * KEY_WORDS + KEY.REMOTE;
+    const remote = flow * KEY_WORDS + KEY_REMOTE;
     for (let word = 0; word < 4; word++) if (targets[target + word] !== keys[remote + word]) return true;
     return targets[target + PORT] !== this.#flows.remotePort(flow);
   }

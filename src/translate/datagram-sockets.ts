@@ -12,7 +12,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { DATAGRAM_LISTENERS_MAX } from '../base/limits.ts';
-import { KEY, KEY_WORDS } from '../flow/flow-key.ts';
+import { KEY_PORTS, KEY_REMOTE, KEY_WORDS } from '../flow/flow-key.ts';
 import { type FlowTable, SIDE } from '../flow/flow-table.ts';
 import type { PollHandler, TokenSpace } from '../flow/poll-handler.ts';
 import { ERRNO } from '../sys/errno.ts';
@@ -105,7 +105,7 @@ export class DatagramSockets {
     const socket = this.#add(SOCKET_KIND.SHARED, fd, ipv4, this.#tokens.allocate(this.#handler));
     if (socket < 0) return socket;
     for (let word = 0; word < 5; word++) this.endpoints[socket * ENDPOINT_WORDS + word] = keys[key + word];
-    this.endpoints[socket * ENDPOINT_WORDS + 5] = keys[key + KEY.PORTS] >>> 16;
+    this.endpoints[socket * ENDPOINT_WORDS + 5] = keys[key + KEY_PORTS] >>> 16;
     this.macHigh[socket] = macHigh[flow];
     this.macLow[socket] = macLow[flow];
     const bucket = this.#bucket(keys, key);
@@ -183,8 +183,8 @@ export class DatagramSockets {
     const { probe } = this.#flows;
     const at = socket * ENDPOINT_WORDS;
     for (let word = 0; word < 5; word++) probe[word] = this.endpoints[at + word];
-    for (let word = 0; word < 4; word++) probe[KEY.REMOTE + word] = remote[remoteAt + word];
-    probe[KEY.PORTS] = (this.endpoints[at + 5] << 16) | remotePort;
+    for (let word = 0; word < 4; word++) probe[KEY_REMOTE + word] = remote[remoteAt + word];
+    probe[KEY_PORTS] = (this.endpoints[at + 5] << 16) | remotePort;
   }
 
   interfaceIndex(socket: number): number {
@@ -247,11 +247,11 @@ export class DatagramSockets {
   #isEndpoint(socket: number, keys: Int32Array, key: number): boolean {
     const at = socket * ENDPOINT_WORDS;
     for (let word = 0; word < 5; word++) if (this.endpoints[at + word] !== keys[key + word]) return false;
-    return this.endpoints[at + 5] === keys[key + KEY.PORTS] >>> 16;
+    return this.endpoints[at + 5] === keys[key + KEY_PORTS] >>> 16;
   }
 
   #bucket(keys: Int32Array, key: number): number {
-    return this.#hash(keys, key, keys[key + KEY.PORTS] >>> 16);
+    return this.#hash(keys, key, keys[key + KEY_PORTS] >>> 16);
   }
 
   /**

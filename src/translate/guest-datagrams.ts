@@ -5,7 +5,7 @@
  * Our side of the headers is the flow's *remote* address: the guest believes that it talks to it. A packet that is larger than the
  * guest's MTU is emitted as fragments.
  */
-import { KEY, KEY_WORDS } from '../flow/flow-key.ts';
+import { KEY_GUEST, KEY_REMOTE, KEY_WORDS } from '../flow/flow-key.ts';
 import type { FlowTable } from '../flow/flow-table.ts';
 import type { GuestLink, GuestLinks } from '../flow/guest-link.ts';
 import type { Output } from '../graph/node.ts';
@@ -97,8 +97,8 @@ export class GuestDatagrams {
     const type = ipv4Flow ? ethernet.TYPE_IPV4 : ethernet.TYPE_IPV6;
     const { macHigh, macLow, keys } = this.#flows;
     ethernet.writeHeader(view, start, macHigh[flow], macLow[flow], link.ourMacHigh, link.ourMacLow, type);
-    const remote = flow * KEY_WORDS + KEY.REMOTE;
-    const guest = flow * KEY_WORDS + KEY.GUEST;
+    const remote = flow * KEY_WORDS + KEY_REMOTE;
+    const guest = flow * KEY_WORDS + KEY_GUEST;
     if (ipv4Flow) {
       const total = ipv4.HEADER_BYTES + length;
       const dontFragment = ipv4.DONT_FRAGMENT;

@@ -13,7 +13,7 @@
 import { isIpv4Words, isLoopbackWords, isUnspecifiedWords } from '../base/address.ts';
 import { copyBytes } from '../base/bytes.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
-import { KEY, KEY_WORDS } from '../flow/flow-key.ts';
+import { KEY_GUEST, KEY_REMOTE, KEY_WORDS } from '../flow/flow-key.ts';
 import { type FlowTable, TARGET_WORDS } from '../flow/flow-table.ts';
 import type { GuestLinks } from '../flow/guest-link.ts';
 import type { Emitter } from '../graph/node.ts';
@@ -180,10 +180,10 @@ export class IcmpErrors {
     const at = network[packet];
     const key = flow * KEY_WORDS;
     this.#writeEthernet(packet, macHigh[flow], macLow[flow], ipv4Flow);
-    if (ipv4Flow) this.#writeIpv4(at, bytes, keys[key + KEY.REMOTE + 3], keys[key + KEY.GUEST + 3]);
+    if (ipv4Flow) this.#writeIpv4(at, bytes, keys[key + KEY_REMOTE + 3], keys[key + KEY_GUEST + 3]);
     else {
       ipv6.writeHeader(view, at, bytes - ipHeader, icmpv6.PROTOCOL, TIME_TO_LIVE, 0, 0);
-      writeIpv6Addresses(view, at, keys, key + KEY.REMOTE, key + KEY.GUEST);
+      writeIpv6Addresses(view, at, keys, key + KEY_REMOTE, key + KEY_GUEST);
     }
     transport[packet] = at + ipHeader;
     flowOf[packet] = flow;
@@ -201,7 +201,7 @@ export class IcmpErrors {
     const { keys, targets } = this.#flows;
     // The target behind a mapped remote address, and the host itself where the guest has the host's address.
     if (sameWords(offender, at, targets, flow * TARGET_WORDS)) return;
-    if (sameWords(offender, at, keys, flow * KEY_WORDS + KEY.GUEST)) return;
+    if (sameWords(offender, at, keys, flow * KEY_WORDS + KEY_GUEST)) return;
     const { view, network } = this.#packets;
     if (ipv4Flow) ipv4.setSourceAndChecksum(view, network[packet], w3);
     else ipv6.setSource(view, network[packet], w0, w1, w2, w3);
@@ -225,11 +225,11 @@ export class IcmpErrors {
     const quoted = at + (ipv4Flow ? ipv4.HEADER_BYTES : ipv6.HEADER_BYTES);
     if (ipv4Flow) {
       const total = ipv4.HEADER_BYTES + transportBytes;
-      const guest = keys[key + KEY.GUEST + 3];
-      ipv4.writeHeader(view, at, total, protocol, guest, keys[key + KEY.REMOTE + 3], 1, 0, 0, ipv4.DONT_FRAGMENT);
+      const guest = keys[key + KEY_GUEST + 3];
+      ipv4.writeHeader(view, at, total, protocol, guest, keys[key + KEY_REMOTE + 3], 1, 0, 0, ipv4.DONT_FRAGMENT);
     } else {
       ipv6.writeHeader(view, at, transportBytes, protocol, 1, 0, 0);
-      writeIpv6Addresses(view, at, keys, key + KEY.GUEST, key + KEY.REMOTE);
+      writeIpv6Addresses(view, at, keys, key + KEY_GUEST, key + KEY_REMOTE);
     }
     const guestPort = this.#flows.guestPort(flow);
     const remotePort = this.#flows.remotePort(flow);

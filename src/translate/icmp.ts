@@ -43,7 +43,7 @@ import { DatagramSockets, SOCKET_KIND } from './datagram-sockets.ts';
 import { GuestDatagrams } from './guest-datagrams.ts';
 import { type IcmpErrors, REFUSAL } from './icmp-error.ts';
 import { isRefused, openPing, openRaw } from './icmp-socket.ts';
-import { readKey } from './packet-key.ts';
+import { findFlow } from './packet-key.ts';
 import { SendQueue, type SendSink } from './send-queue.ts';
 import { closeOn } from './udp-socket.ts';
 
@@ -106,8 +106,7 @@ export class IcmpTranslate implements PollHandler, SendSink, DatagramSink {
     if (icmp.type(view, at) !== (isIpv4 ? icmp.ECHO_REQUEST : icmpv6.ECHO_REQUEST) || icmp.code(view, at) !== 0) {
       return drop(packets, packet, REASON['icmp-type-unsupported']);
     }
-    readKey(packets, packet, icmp.identifier(view, at) << 16, this.#flows.probe);
-    let flow = this.#flows.find();
+    let flow = findFlow(packets, packet, icmp.identifier(view, at) << 16, this.#flows);
     if (flow === NONE) flow = this.#open(packets, packet);
     if (flow < 0) return drop(packets, packet, -flow);
     packets.flow[packet] = flow;

@@ -7,7 +7,7 @@
  *
  * Only flows whose host is slower than their guest, or whose guest's segments were lost or reordered on a link, get here; nothing else pays for it.
  */
-import { TCP_GAPS_MAX, TCP_HELD_BYTES_TOTAL_MAX } from '../base/limits.ts';
+import { TCP_GAPS_MAX, TCP_HELD_BYTES_MAX, TCP_HELD_BYTES_TOTAL_MAX } from '../base/limits.ts';
 import { distance } from '../base/sequence.ts';
 import type { Sys } from '../sys/sys.ts';
 
@@ -15,6 +15,8 @@ const CHUNK_BYTES = 64 * 1024;
 const CHUNKS_PER_SLAB = 64;
 const SLAB_BYTES = CHUNK_BYTES * CHUNKS_PER_SLAB;
 const VECTOR_PIECES_MAX = 64;
+/** Parts that what is left of the store is divided into. */
+const SHARES = TCP_HELD_BYTES_TOTAL_MAX / TCP_HELD_BYTES_MAX;
 const NONE = -1;
 
 /** A range of sequence numbers that is here while what is before it is not: `from` up to, not including, `to`. */
@@ -32,6 +34,7 @@ export class TcpHeld {
   readonly #next: Int32Array;
   #free: number = NONE;
   #chunksMade: number = 0;
+  #chunksUsed: number = 0;
   readonly #first: Int32Array;
   readonly #offset: Int32Array;
   readonly #bytes: Int32Array;
@@ -51,9 +54,15 @@ export class TcpHeld {
 
   /** Bytes of the store that flows have. */
   get usedBytes(): number {
-    let chunks = this.#chunksMade;
-    for (let chunk = this.#free; chunk !== NONE; chunk = this.#next[chunk]) chunks--;
-    return chunks * CHUNK_BYTES;
+    return this.#chunksUsed * CHUNK_BYTES;
+  }
+
+  /**
+   * How much of the store one more flow may be promised: a small part of what is left, so that many slow hosts have little each, and not the
+   * first of them everything; but no less than a chunk, or a flow could not move at all.
+   */
+  get shareBytes(): number {
+    return Math.max(CHUNK_BYTES, ((this.#chunksMax - this.#chunksUsed) * CHUNK_BYTES) / SHARES);
   }
 
   /** Bytes held in order. */
@@ -133,8 +142,7 @@ export class TcpHeld {
     let chunk = this.#first[flow];
     while (chunk !== NONE) {
       const next = this.#next[chunk];
-      this.#next[chunk] = this.#free;
-      this.#free = chunk;
+      this.#giveBack(chunk);
       chunk = next;
     }
     this.#first[flow] = NONE;
@@ -175,8 +183,7 @@ export class TcpHeld {
     while (offset >= CHUNK_BYTES) {
       const chunk = this.#first[flow];
       this.#first[flow] = this.#next[chunk];
-      this.#next[chunk] = this.#free;
-      this.#free = chunk;
+      this.#giveBack(chunk);
       offset -= CHUNK_BYTES;
     }
     this.#offset[flow] = offset;
@@ -218,6 +225,12 @@ export class TcpHeld {
     }
   }
 
+  #giveBack(chunk: number): void {
+    this.#next[chunk] = this.#free;
+    this.#free = chunk;
+    this.#chunksUsed--;
+  }
+
   #allocate(): number {
     let chunk = this.#free;
     if (chunk !== NONE) {
@@ -228,6 +241,7 @@ export class TcpHeld {
       chunk = this.#chunksMade++;
     }
     this.#next[chunk] = NONE;
+    this.#chunksUsed++;
     return chunk;
   }
 

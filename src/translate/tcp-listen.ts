@@ -5,7 +5,7 @@
  * says under which one then. Listeners are polled edge-triggered; what could not be accepted for want of descriptors is tried again by `retry`.
  */
 import type { CallerMap } from '../flow/caller-map.ts';
-import { KEY } from '../flow/flow-key.ts';
+import { KEY_GUEST, KEY_PORTS, KEY_PROTOCOL, KEY_REMOTE } from '../flow/flow-key.ts';
 import type { FlowTable } from '../flow/flow-table.ts';
 import { type Neighbours, NO_NEIGHBOUR } from '../flow/neighbours.ts';
 import type { PollHandler } from '../flow/poll-handler.ts';
@@ -96,12 +96,12 @@ export class TcpListeners implements PollHandler {
     this.#callers.map(this.#caller, interfaceIndex);
     const flows: FlowTable = this.#deps.flows;
     const probe = flows.probe;
-    probe[KEY.PROTOCOL] = tcp.PROTOCOL | (interfaceIndex << 8);
+    probe[KEY_PROTOCOL] = tcp.PROTOCOL | (interfaceIndex << 8);
     for (let word = 0; word < 4; word++) {
-      probe[KEY.GUEST + word] = guest[word];
-      probe[KEY.REMOTE + word] = this.#caller[word];
+      probe[KEY_GUEST + word] = guest[word];
+      probe[KEY_REMOTE + word] = this.#caller[word];
     }
-    probe[KEY.PORTS] = (listener.guestPort << 16) | this.#caller[4];
+    probe[KEY_PORTS] = (listener.guestPort << 16) | this.#caller[4];
     if (flows.find() !== -1) return false;
     const macHigh = this.#neighbours.macHigh(interfaceIndex, neighbour);
     const macLow = this.#neighbours.macLow(interfaceIndex, neighbour);

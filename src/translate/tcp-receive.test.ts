@@ -3,7 +3,7 @@ import { afterEach, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { TCP_HELD_BYTES_MAX } from '../base/limits.ts';
 import { ERRNO } from '../sys/errno.ts';
-import { pattern, TcpBench, type TcpBenchOptions } from './tcp-bench.test.ts';
+import { OFFLOAD, pattern, TcpBench, type TcpBenchOptions } from './tcp-bench.test.ts';
 
 let bench: TcpBench;
 
@@ -217,6 +217,26 @@ describe('tcp: from the guest to the host', () => {
     assert.ok(bench.peer.sawEnd);
     assert.deepEqual(peer.received, pattern(50_000));
     assert.equal(bench.engine.tcp.heldBytes, 0);
+  });
+
+  it('promises the less, the more of the store is in use, but nothing less than before', () => {
+    const storeBytes = 64 * 1024 * 1024;
+    start({ heldBytesMax: storeBytes, offload: OFFLOAD, sys: { sendBytesMax: 1000 } });
+    const promised = (port: number): number => {
+      const guest = bench.connected({ reading: 'manual', receiveBytesMax: 1000 }, {}, { port });
+      const window = (): number => {
+        // A keep-alive is answered with what we know.
+        guest.ask('A', { seq: 0 });
+        return guest.segments.at(-1)!.window;
+      };
+      const before = window();
+      for (let sent = 0; sent + 60_000 <= before; sent += 60_000) guest.ask('A', { data: 60_000, gso: 1460 });
+      assert.ok(window() >= before - guest.next + 1, 'what was promised is');
+      return before;
+    };
+    const windows = [4001, 4002, 4003, 4004].map(promised);
+    assert.equal(windows[0], storeBytes / 256);
+    for (let i = 1; i < windows.length; i++) assert.ok(windows[i]! < windows[i - 1]!, windows.join(' '));
   });
 
   it('answers keep-alive and window probes, and what it does not understand, with what it knows', () => {

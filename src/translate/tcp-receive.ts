@@ -5,9 +5,9 @@
  * with one sendmsg, straight from the arena (`write`). What the socket does not take is copied to the held store (`tcp-held.ts`), behind which
  * everything further queues until the socket has room again (`writable`). A byte counts as received, and is acknowledged, once one of the two has it.
  *
- * The window is the room of the held store: TCP_HELD_BYTES_MAX less what is held. It never shrinks from the right, since every byte that is held has moved RCV.NXT
- * by as much, and it is true even when the socket takes nothing at all. When the store of all flows together is full, a segment is not
- * accepted: RCV.NXT goes back to the last byte that found room, and the guest sends the rest again.
+ * The window is the room of the held store: TCP_HELD_BYTES_MAX less what is held, or the flow's share of what the store of all flows has left, if that is less. It never
+ * shrinks from the right, and it is true even when the socket takes nothing at all. Should all flows together have been promised more than
+ * there is, a segment is not accepted: RCV.NXT goes back to the last byte that found room, and the guest sends the rest again.
  */
 import { TCP_HELD_BYTES_MAX } from '../base/limits.ts';
 import { distance } from '../base/sequence.ts';
@@ -139,8 +139,11 @@ export class TcpReceiver {
     this.#held.release(flow);
   }
 
+  /** What was promised stays promised; more is promised as far as the flow has room, and no further than its share of the common store. */
   #edge(flow: number): number {
-    return (this.#tcp.rcvNxt[flow] + this.#room(flow)) | 0;
+    const { rcvNxt, rcvEdge } = this.#tcp;
+    const promised = distance(rcvEdge[flow], rcvNxt[flow]);
+    return (rcvNxt[flow] + Math.max(promised, Math.min(this.#room(flow), this.#held.shareBytes | 0))) | 0;
   }
 
   #room(flow: number): number {

@@ -5,7 +5,7 @@
  * fills the payload, `finish` writes the headers in front. Where the link takes it, the checksum is left partial and the segment may be as
  * large as an IP packet can be (virtio-net's NEEDS_CSUM and GSO): the guest's own kernel takes it whole.
  */
-import { KEY, KEY_WORDS } from '../flow/flow-key.ts';
+import { KEY_GUEST, KEY_REMOTE, KEY_WORDS } from '../flow/flow-key.ts';
 import type { FlowTable } from '../flow/flow-table.ts';
 import type { GuestLink, GuestLinks } from '../flow/guest-link.ts';
 import type { Output } from '../graph/node.ts';
@@ -218,8 +218,8 @@ export class TcpSegments {
       isIpv4 ? ethernet.TYPE_IPV4 : ethernet.TYPE_IPV6,
     );
     if (isIpv4) {
-      const remote = keys[key + KEY.REMOTE + 3];
-      const guest = keys[key + KEY.GUEST + 3];
+      const remote = keys[key + KEY_REMOTE + 3];
+      const guest = keys[key + KEY_GUEST + 3];
       ipv4.writeHeader(
         view,
         networkAt,
@@ -236,8 +236,8 @@ export class TcpSegments {
     }
     ipv6.writeHeader(view, networkAt, networkPacketBytes - ipv6.HEADER_BYTES, tcp.PROTOCOL, TIME_TO_LIVE, 0, 0);
     for (let word = 0; word < 4; word++) {
-      view.setInt32(ipv6.sourceAt(networkAt) + word * 4, keys[key + KEY.REMOTE + word]);
-      view.setInt32(ipv6.destinationAt(networkAt) + word * 4, keys[key + KEY.GUEST + word]);
+      view.setInt32(ipv6.sourceAt(networkAt) + word * 4, keys[key + KEY_REMOTE + word]);
+      view.setInt32(ipv6.destinationAt(networkAt) + word * 4, keys[key + KEY_GUEST + word]);
     }
     return networkAt + ipv6.HEADER_BYTES;
   }

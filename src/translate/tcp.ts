@@ -42,7 +42,7 @@ import { SO, SOL } from '../sys/options.ts';
 import { POLL, type Sys, TCP_INFO_WORDS } from '../sys/sys.ts';
 import * as tcp from '../wire/tcp.ts';
 import * as vnet from '../wire/vnet-header.ts';
-import { readKey, readPorts } from './packet-key.ts';
+import { findFlow, readPorts } from './packet-key.ts';
 import { DIRTY, FLAG, PHASE, RTO_MAX_MS, TcpColumns } from './tcp-columns.ts';
 import type { TcpDeps } from './tcp-deps.ts';
 import { DirtyFlows } from './tcp-dirty.ts';
@@ -219,8 +219,7 @@ export class TcpTranslate implements GraphNode {
     ) {
       return drop(packets, packet, REASON['tcp-checksum-wrong']);
     }
-    readKey(packets, packet, readPorts(packets, packet), this.#flows.probe);
-    const flow = this.#flows.find();
+    const flow = findFlow(packets, packet, readPorts(packets, packet), this.#flows);
     if (flow === -1) return this.#stranger(packets, packet);
     packets.flow[packet] = flow;
     this.#flows.packetsOut[flow]++;

@@ -56,7 +56,7 @@ import { DatagramReceiver, type DatagramSink } from './datagram-receiver.ts';
 import { DatagramSockets } from './datagram-sockets.ts';
 import { GuestDatagrams } from './guest-datagrams.ts';
 import { type IcmpErrors, REFUSAL } from './icmp-error.ts';
-import { readKey, readPorts } from './packet-key.ts';
+import { findFlow, readPorts } from './packet-key.ts';
 import { SendQueue, type SendSink } from './send-queue.ts';
 import { UdpInbound } from './udp-inbound.ts';
 import { hasSegmentation, openConnected, openShared, setOptions } from './udp-socket.ts';
@@ -184,8 +184,7 @@ export class UdpTranslate implements GraphNode, PollHandler, SendSink, DatagramS
     if (segment < 0) return drop(packets, packet, REASON['vnet-header-invalid']);
     if (udp.destinationPort(view, at) === 0) return drop(packets, packet, REASON['udp-header-invalid']);
     if (!isVerified(packets, packet)) return drop(packets, packet, REASON['udp-checksum-wrong']);
-    readKey(packets, packet, readPorts(packets, packet), this.#flows.probe);
-    let flow = this.#flows.find();
+    let flow = findFlow(packets, packet, readPorts(packets, packet), this.#flows);
     if (flow === NONE) flow = this.#open(packets, packet);
     if (flow < 0) return drop(packets, packet, -flow);
     this.#send(packets, packet, flow, segment);
