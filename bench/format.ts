@@ -36,9 +36,10 @@ export function goalText({ better, unit }: CaseResult, goal: GoalResult): string
 
 export function machineLines(machine: Machine): string[] {
   const { processor, processors, memoryGib, kernel, node, load, programs, missing, ordinaryUser, revision } = machine;
+  const tcp = `TCP with ${machine.congestionControl}`;
   const version = revision === '' ? '' : `; revision ${revision}`;
   return [
-    `${processors} x ${processor}, ${memoryGib} GiB, Linux ${kernel}, Node ${node}; load before: ${load.toFixed(1)}`,
+    `${processors} x ${processor}, ${memoryGib} GiB, Linux ${kernel}, Node ${node}; ${tcp}; load before: ${load.toFixed(1)}`,
     `${programs.join('; ')}${version}; ${ordinaryUser ? 'as an ordinary user' : 'as root: no ordinary user can read this checkout'}`,
     ...missing.map((text) => `not measured: ${text}`),
   ];

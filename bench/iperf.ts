@@ -14,6 +14,8 @@ export interface StreamTest {
   readonly direction: 'out' | 'in';
   readonly streams: number;
   readonly mtu: number;
+  /** What client and server are to use instead of what their kernels would. */
+  readonly congestionControl?: string;
   /** Seconds, or bytes for a run that shall be as short as can be. */
   readonly amount: { readonly seconds: number } | { readonly bytes: number };
 }
@@ -32,9 +34,10 @@ export async function measureStreams(network: Network, test: StreamTest): Promis
   return gigabits === undefined ? { failed: complaint(outcome, limitMs) } : { value: gigabits };
 }
 
-export function clientWords(network: Network, { direction, streams, amount }: StreamTest): string[] {
+export function clientWords(network: Network, { direction, streams, amount, congestionControl }: StreamTest): string[] {
   const words = ['iperf3', '--client', network.hostAddress, '--port', String(PORT), '--parallel', String(streams)];
   if (direction === 'in') words.push('--reverse');
+  if (congestionControl !== undefined) words.push('--congestion', congestionControl);
   if ('seconds' in amount) words.push('--time', String(amount.seconds));
   else words.push('--bytes', String(amount.bytes));
   return [...words, '--interval', '0', '--json'];

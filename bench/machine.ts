@@ -1,5 +1,6 @@
 /** What was measured on: enough to judge ratios by, nothing that names the machine. */
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Machine } from './result.ts';
@@ -14,9 +15,18 @@ export function describeMachine(programs: readonly string[], missing: readonly s
     load: loadavg()[0]!,
     programs,
     revision: revision(),
+    congestionControl: congestionControl(),
     missing,
     ordinaryUser: process.getuid?.() !== 0,
   };
+}
+
+function congestionControl(): string {
+  try {
+    return readFileSync('/proc/sys/net/ipv4/tcp_congestion_control', 'latin1').trim();
+  } catch {
+    return 'unknown';
+  }
 }
 
 function revision(): string {

@@ -31,6 +31,10 @@ const READING: readonly string[] = [
   '- Peers have the settings that serve them best: pasta `--config-net --mtu`, slirp4netns `--configure --mtu`. pasta can',
   '  also connect loopback ports of both sides without any packets (its “splicing”); that is another path, and not measured',
   '  here. `PASTA=/path` and `SLIRP4NETNS=/path` measure another build.',
+  '- Congestion control decides much of the speed of TCP where there is no congestion. BBR, the default on some machines, paces:',
+  '  on loopback, whose round trips take microseconds, it halves the speed. Tapster gives the namespaces that it makes reno, so',
+  '  streams out of them may be faster than loopback; what comes in was sent by the host, with what the host has. The rows with',
+  '  “all with reno” have the same congestion control everywhere, for every candidate.',
   '- UDP is sent as fast as the sender can, and what arrives is counted: a network that is slower than the sender loses the',
   '  rest. slirp4netns and pasta do that too.',
 ];

@@ -65,6 +65,8 @@ export interface Machine {
   readonly programs: readonly string[];
   /** The revision measured, as git names it; empty where there is none. */
   readonly revision: string;
+  /** What TCP uses unless a program says otherwise. */
+  readonly congestionControl: string;
   /** What could not be measured here, with the reason. */
   readonly missing: readonly string[];
   /** Whether everything was run without privilege. */

@@ -12,6 +12,8 @@ const OF_SLIRP4NETNS = 4;
 const OF_BEST_PEER = 1.3;
 const MTUS = [65_520, 1500] as const;
 const STREAMS = [1, 8] as const;
+/** A congestion control that does not pace, and that every kernel has. */
+const UNPACED = 'reno';
 
 export function tcpBenchmark(direction: 'out' | 'in', networks: readonly Network[], settings: Settings): Benchmark {
   const way = direction === 'out' ? 'from a namespace to the host' : 'from the host into a namespace';
@@ -22,6 +24,11 @@ export function tcpBenchmark(direction: 'out' | 'in', networks: readonly Network
       if (settings.quick && !(mtu === 1500 && streams === 8)) continue;
       cases.push(makeCase(networks, { direction, mtu, streams, amount: settings.amount }));
     }
+  }
+  if (!settings.quick) {
+    const test = { direction, mtu: MTUS[0], streams: 1, amount: settings.amount, congestionControl: UNPACED } as const;
+    // For comparison: what Tapster is to reach is measured as programs find their kernels.
+    cases.push({ ...makeCase(networks, test), name: `MTU ${MTUS[0]}, 1 stream, all with ${UNPACED}`, goals: [] });
   }
   return { name: `tcp-${direction}`, question: `How much TCP payload goes ${way}?`, cases };
 }
