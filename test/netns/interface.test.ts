@@ -41,6 +41,11 @@ inLab('the interface', (lab) => {
     assert.match(ran.stdout, /^10\.99\.0\.0\/24 dev eth0/m);
   });
 
+  it('is in a namespace whose TCP does not pace', async () => {
+    const ran = await lab.run([], ['cat', '/proc/sys/net/ipv4/tcp_congestion_control']);
+    assert.equal(ran.stdout, 'reno\n');
+  });
+
   it('is what the options say', async () => {
     const options = [
       '--ifname',
