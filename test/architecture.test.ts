@@ -19,17 +19,33 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   wire: ['base'],
   packet: ['base', 'wire'],
   graph: ['base', 'wire', 'packet'],
-  nodes: ['base', 'wire', 'packet', 'graph', 'flow', 'sys'],
+  nodes: ['base', 'wire', 'packet', 'graph', 'flow', 'forward', 'sys'],
   flow: ['base', 'wire', 'packet'],
+  forward: ['base', 'wire', 'packet'],
+  virtio: ['base', 'wire', 'packet'],
+  config: ['base'],
   sys: ['base', 'wire'],
   translate: ['base', 'wire', 'packet', 'graph', 'flow', 'sys'],
-  link: ['base', 'wire', 'packet', 'graph', 'sys'],
-  engine: ['base', 'wire', 'packet', 'graph', 'nodes', 'flow', 'translate', 'link', 'sys'],
+  link: ['base', 'wire', 'packet', 'graph', 'virtio', 'sys'],
+  engine: [
+    'base',
+    'wire',
+    'packet',
+    'graph',
+    'nodes',
+    'flow',
+    'forward',
+    'translate',
+    'virtio',
+    'link',
+    'config',
+    'sys',
+  ],
   cli: ['base', 'engine', 'sys'],
 };
 
 /** Compiled without Node's types; they may not reach it by an import either. */
-const PURE = ['base', 'wire', 'packet', 'graph', 'nodes', 'flow', 'translate', 'link'];
+const PURE = ['base', 'wire', 'packet', 'graph', 'nodes', 'flow', 'forward', 'translate', 'virtio', 'link'];
 
 /** Of `sys`, these see the contract only: the interface, and the numbers of the kernel's that go with it. */
 const SEE_SYS_AS_INTERFACE = ['nodes', 'translate', 'link'];

@@ -58,3 +58,6 @@ export const DATAGRAM_LISTENERS_MAX: number = 1024;
 
 /** Datagrams taken from one host socket in one turn, so that others have theirs. */
 export const DATAGRAMS_PER_TURN_MAX: number = 256;
+
+/** Interfaces that an engine may ever have had; none gets the number of another. Beyond it creating one fails. */
+export const INTERFACES_EVER_MAX: number = 65_536;
