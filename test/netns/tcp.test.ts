@@ -17,6 +17,23 @@ const AT_ONCE_MS = 900;
  */
 const UNREACHABLE_MS = AT_ONCE_MS + 1000;
 
+/** Of each sentence one byte in the middle is urgent (send(2), MSG_OOB). */
+const URGENT_SERVER = `
+  use IO::Socket::INET; use Socket; $| = 1;
+  my $listener = IO::Socket::INET->new(LocalAddr => $ARGV[0], LocalPort => 2323, Listen => 1, ReuseAddr => 1) or die $!;
+  print "listening\n";
+  my $peer = $listener->accept() or die $!;
+  setsockopt($peer, SOL_SOCKET, SO_OOBINLINE, 1) or die $!;
+  my $heard = ''; while (sysread($peer, my $some, 99)) { $heard .= $some }
+  print "heard $heard\n";
+  send($peer, 'the answer ', 0); send($peer, 'i', MSG_OOB); send($peer, 's 42', 0);`;
+const URGENT_CLIENT = `
+  use IO::Socket::INET; use Socket;
+  my $server = IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => 2323) or die $!;
+  send($server, 'the whole ', 0); send($server, 'q', MSG_OOB); send($server, 'uestion', 0);
+  shutdown($server, 1);
+  while (sysread($server, my $some, 99)) { print $some }`;
+
 inLab('connections', (lab) => {
   // covers P14
   for (const family of FAMILIES) {
@@ -165,6 +182,15 @@ inLab(
       const line = `curl -sS ${authority(PLACES.server[4])}/bytes/${bytes} | (sleep 1; sha256sum)`;
       const ran = await lab.runShell([], line);
       assert.equal(ran.stdout.split(' ')[0], patternHash(bytes), ran.stderr);
+    });
+
+    it('urgent bytes are bytes like the others, both ways', { skip: lacking('perl') }, async () => {
+      const server = lab.inNet(['perl', '-e', URGENT_SERVER, PLACES.server[4]]);
+      await server.says(/^listening$/m);
+      const ran = await lab.run([], ['perl', '-e', URGENT_CLIENT, PLACES.server[4]]);
+      assert.equal(ran.stdout, 'the answer is 42', ran.stderr);
+      await server.says(/^heard the whole question$/m);
+      assert.equal((await server.ended).status, 0);
     });
 
     it('the last bytes of a command that has ended arrive at a slow reader', async () => {
