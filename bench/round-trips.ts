@@ -20,7 +20,7 @@ const QUESTIONS = {
 export function roundTripBenchmark(
   name: keyof typeof QUESTIONS,
   networks: readonly Network[],
-  { milliseconds }: Settings,
+  { roundTripMilliseconds: milliseconds }: Settings,
 ): Benchmark {
   const perSecond = name === 'tcp-crr';
   const asked: Case = {

@@ -6,6 +6,8 @@ export interface Settings {
   readonly amount: { readonly seconds: number } | { readonly bytes: number };
   /** How long our own client asks. */
   readonly milliseconds: number;
+  /** How long it asks for round trips and connections: so long that what comes before a program is warm counts for little. */
+  readonly roundTripMilliseconds: number;
   /** Idle flows. */
   readonly flows: readonly number[];
   /** How often the queue of frames is filled and emptied. */
@@ -19,6 +21,7 @@ export const THOROUGH: Settings = {
   rounds: 5,
   amount: { seconds: 1 },
   milliseconds: 500,
+  roundTripMilliseconds: 2000,
   flows: [10_000, 50_000],
   fills: 100,
   visits: 20_000,
@@ -33,6 +36,7 @@ export const QUICK: Settings = {
   rounds: 1,
   amount: { bytes: 32_000_000 },
   milliseconds: 30,
+  roundTripMilliseconds: 30,
   flows: [600],
   fills: 3,
   visits: 400,
