@@ -61,3 +61,15 @@ export const DATAGRAMS_PER_TURN_MAX: number = 256;
 
 /** Interfaces that an engine may ever have had; none gets the number of another. Beyond it creating one fails. */
 export const INTERFACES_EVER_MAX: number = 65_536;
+
+/** Adjacencies: connected networks, gateways and neighbours, all interfaces together. Beyond it a new one is refused. */
+export const ADJACENCIES_MAX: number = 262_144;
+
+/** Routes in one table, of one family. Beyond it a further one is refused. */
+export const ROUTES_MAX: number = 131_072;
+
+/** Groups of next hops that routes share their packets between (ECMP). Beyond it making one fails. */
+export const NEXT_HOP_GROUPS_MAX: number = 4096;
+
+/** Next hops in one such group; a group with more is refused. */
+export const NEXT_HOPS_MAX: number = 32;
