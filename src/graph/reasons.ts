@@ -43,6 +43,16 @@ export const REASON = {
   'link-write-failed': 38,
   'vnet-header-invalid': 39,
   'port-unreachable': 40,
+  'no-route': 41,
+  'route-drops': 42,
+  'host-unreachable': 43,
+  'packet-too-big': 44,
+  'gso-too-large': 45,
+  'protocol-unreachable': 46,
+  'directed-broadcast': 47,
+  'own-source': 48,
+  'link-local-scope': 49,
+  'interface-down': 50,
 } as const;
 
 export type ReasonName = keyof typeof REASON;

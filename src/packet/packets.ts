@@ -36,6 +36,8 @@ export class Packets {
   readonly rxInterface: Int32Array;
   /** Index of the interface that it leaves by; set by whoever sends it to `interface-output`. */
   readonly txInterface: Int32Array;
+  /** Where forwarding sends it: a number of `forward/adjacency.ts`; -1: not decided. */
+  readonly adjacency: Int32Array;
   /** Why it was dropped: an index into the table of reasons. */
   readonly reason: Uint8Array;
   /** The flow that it belongs to, -1: none or not known yet. For capture, which names flows. */
@@ -57,6 +59,7 @@ export class Packets {
     this.end = new Int32Array(packetsMax);
     this.rxInterface = new Int32Array(packetsMax);
     this.txInterface = new Int32Array(packetsMax);
+    this.adjacency = new Int32Array(packetsMax);
     this.reason = new Uint8Array(packetsMax);
     this.flow = new Int32Array(packetsMax);
   }
@@ -89,6 +92,26 @@ export class Packets {
     return this.#append(start, frameBytes);
   }
 
+  /**
+   * Makes another packet of the same bytes, every column as it is now, for a frame that leaves by several interfaces; or returns `NO_PACKET` when there is
+   * no row left. Whoever changes the bytes of one, virtio-net header included, changes those of both; neither can be trimmed any more.
+   */
+  alias(packet: Packet): Packet {
+    if (this.count === this.start.length) return NO_PACKET;
+    const alias = this.count++;
+    this.start[alias] = this.start[packet];
+    this.length[alias] = this.length[packet];
+    this.network[alias] = this.network[packet];
+    this.transport[alias] = this.transport[packet];
+    this.protocol[alias] = this.protocol[packet];
+    this.end[alias] = this.end[packet];
+    this.rxInterface[alias] = this.rxInterface[packet];
+    this.txInterface[alias] = this.txInterface[packet];
+    this.reason[alias] = this.reason[packet];
+    this.flow[alias] = this.flow[packet];
+    return alias;
+  }
+
   /** Sets the length of the newest packet and frees what lay behind. */
   trim(packet: Packet, frameBytes: number): void {
     this.length[packet] = frameBytes;
@@ -103,6 +126,7 @@ export class Packets {
     this.end[packet] = start + frameBytes;
     this.rxInterface[packet] = -1;
     this.txInterface[packet] = -1;
+    this.adjacency[packet] = -1;
     this.reason[packet] = 0;
     this.flow[packet] = -1;
     this.used = start + frameBytes;
