@@ -107,6 +107,7 @@ export class Packets {
     this.end[alias] = this.end[packet];
     this.rxInterface[alias] = this.rxInterface[packet];
     this.txInterface[alias] = this.txInterface[packet];
+    this.adjacency[alias] = this.adjacency[packet];
     this.reason[alias] = this.reason[packet];
     this.flow[alias] = this.flow[packet];
     return alias;
