@@ -73,3 +73,30 @@ export const NEXT_HOP_GROUPS_MAX: number = 4096;
 
 /** Next hops in one such group; a group with more is refused. */
 export const NEXT_HOPS_MAX: number = 32;
+
+/** Packets whose way is recorded, or asked to be; beyond it `trace add` fails until `clear trace`. With the two limits below: 8 MiB of text at most. */
+export const TRACE_PACKETS_MAX: number = 1024;
+
+/** Nodes recorded for one traced packet; further visits are only counted. */
+export const TRACE_HOPS_MAX: number = 32;
+
+/** Bytes of text recorded for one visit of a traced packet; what is longer is cut. */
+export const TRACE_TEXT_BYTES_MAX: number = 256;
+
+/** Addresses of our own on one interface; beyond it adding one fails. */
+export const INTERFACE_ADDRESSES_MAX: number = 64;
+
+/** Addresses of our own on all interfaces together; beyond it adding one fails. */
+export const INTERFACE_ADDRESSES_TOTAL_MAX: number = 16_384;
+
+/** Neighbours of one interface in the neighbour table; beyond it the oldest of those that are least in use is forgotten. */
+export const INTERFACE_NEIGHBOURS_MAX: number = 4096;
+
+/** Neighbours of all interfaces together; beyond it an interface that has more than its share forgets one of its own. */
+export const INTERFACE_NEIGHBOURS_TOTAL_MAX: number = 65_536;
+
+/** Packets that wait for one neighbour's answer; beyond it the oldest of them is dropped and counted. */
+export const NEIGHBOUR_PACKETS_MAX: number = 16;
+
+/** Bytes of all packets that wait for neighbours' answers; beyond it the oldest of all is dropped and counted. */
+export const NEIGHBOUR_PACKET_BYTES_MAX: number = 4 * 1024 * 1024;

@@ -53,6 +53,9 @@ export const REASON = {
   'own-source': 48,
   'link-local-scope': 49,
   'interface-down': 50,
+  'neighbours-full': 51,
+  'neighbour-unreachable': 52,
+  'ndp-own-address': 53,
 } as const;
 
 export type ReasonName = keyof typeof REASON;
