@@ -74,3 +74,24 @@ test('adopted bytes are left as they are, header included', () => {
   const next = packets.allocate(10);
   assert.equal(packets.start[next], 124);
 });
+
+test('an alias has every column of its packet, and no bytes of its own', () => {
+  const packets = new Packets(ARENA_BYTES, 3);
+  const packet = packets.allocate(60);
+  const columns = Object.values(packets).filter((each) => ArrayBuffer.isView(each) && 'fill' in each) as Int32Array[];
+  const perPacket = columns.filter((column) => column.length === 3);
+  assert.ok(perPacket.length >= 10);
+  perPacket.forEach((column, at) => {
+    column[packet] = 100 + at;
+  });
+  const { used } = packets;
+  const alias = packets.alias(packet);
+  assert.equal(alias, 1);
+  perPacket.forEach((column, at) => {
+    assert.equal(column[alias], 100 + at);
+  });
+  assert.equal(packets.used, used);
+  assert.equal(packets.alias(alias), 2);
+  assert.equal(packets.alias(packet), NO_PACKET);
+  assert.equal(packets.count, 3);
+});
