@@ -13,6 +13,7 @@
         "signal.c",
         "namespace.c",
         "namespace-child.c",
+        "namespace-open.c",
         "netlink.c",
         "sandbox.c",
         "raw-socket.c"

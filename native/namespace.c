@@ -264,4 +264,5 @@ void namespace_register(napi_env env, napi_value exports) {
   addon_function(env, exports, "namespaceRun", namespace_run);
   addon_function(env, exports, "namespaceEnd", namespace_end);
   netlink_register(env, exports);
+  namespace_open_register(env, exports);
 }

@@ -106,6 +106,18 @@ int namespace_receive(int control, struct namespace_message *message, int *descr
 /* A Uint8Array argument, or NULL with a TypeError. */
 uint8_t *namespace_bytes(napi_env env, napi_value value, size_t *length);
 
+/* namespace-open.c: queues of one tap that are opened at once (MAX_TAP_QUEUES of the kernel). */
+#define NAMESPACE_OPEN_TAPS_MAX 256
+
+enum namespace_open_step {
+  NAMESPACE_OPEN_PROCESS = 1,
+  NAMESPACE_OPEN_ENTER = 2,
+  NAMESPACE_OPEN_NETLINK = 3,
+  NAMESPACE_OPEN_TUN = 4,
+};
+
+void namespace_open_register(napi_env env, napi_value exports);
+
 /* netlink.c */
 void netlink_register(napi_env env, napi_value exports);
 

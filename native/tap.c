@@ -1,5 +1,5 @@
 /*
- * TAP devices: opening one in the current network namespace, its offloads, and frames in batches.
+ * TAP devices: opening one in the current network namespace, its settings, and frames in batches.
  *
  * A batch is a loop of read(2) or write(2), since the device has no call for several frames; what is saved is the
  * crossing. Frames carry their virtio-net header in front when the device was opened with IFF_VNET_HDR. The ioctls
@@ -30,18 +30,25 @@ static int tap_configure(int fd, const char *name, int32_t flags) {
   return ioctl(fd, TUNSETVNETLE, &little_endian);
 }
 
+/* Reads a name into `name`, which has IFNAMSIZ + 1 bytes: 0, or -EINVAL. A pending exception: 1. */
+static int tap_name_argument(napi_env env, napi_value value, char *name) {
+  size_t length;
+  memset(name, 0, IFNAMSIZ + 1); /* one more, to tell a name that is too long */
+  if (napi_get_value_string_utf8(env, value, name, IFNAMSIZ + 1, &length) != napi_ok) {
+    napi_throw_type_error(env, NULL, "a string was expected");
+    return 1;
+  }
+  return length >= IFNAMSIZ || strlen(name) != length ? -EINVAL : 0;
+}
+
 /* tunOpen(name, flags): the descriptor. The name may hold a %d, or be empty: tunInterfaceName tells what it became. */
 static napi_value tap_open(napi_env env, napi_callback_info info) {
   napi_value values[2];
   int32_t flags;
-  char name[IFNAMSIZ + 1] = {0}; /* one more, to tell a name that is too long */
-  size_t length;
+  char name[IFNAMSIZ + 1];
   if (!addon_arguments(env, info, 2, values, NULL) || !addon_integers(env, values + 1, 1, &flags)) return NULL;
-  if (napi_get_value_string_utf8(env, values[0], name, sizeof name, &length) != napi_ok) {
-    napi_throw_type_error(env, NULL, "a string was expected");
-    return NULL;
-  }
-  if (length >= IFNAMSIZ || strlen(name) != length) return addon_number(env, -EINVAL);
+  int invalid = tap_name_argument(env, values[0], name);
+  if (invalid != 0) return invalid < 0 ? addon_number(env, invalid) : NULL;
   int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return addon_result(env, fd);
   if (tap_configure(fd, name, flags) < 0) {
@@ -50,6 +57,63 @@ static napi_value tap_open(napi_env env, napi_callback_info info) {
     return result;
   }
   return addon_number(env, fd);
+}
+
+/* tunOpenDevice(): a descriptor without an interface, in the current network namespace. */
+static napi_value tap_open_device(napi_env env, napi_callback_info info) {
+  (void)info;
+  return addon_result(env, open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
+}
+
+/* tunSetInterface(fd, name, flags): gives such a descriptor its interface. */
+static napi_value tap_set_interface(napi_env env, napi_callback_info info) {
+  napi_value values[3];
+  int32_t fd, flags;
+  char name[IFNAMSIZ + 1];
+  if (!addon_arguments(env, info, 3, values, NULL) || !addon_integers(env, values, 1, &fd) ||
+      !addon_integers(env, values + 2, 1, &flags))
+    return NULL;
+  int invalid = tap_name_argument(env, values[1], name);
+  if (invalid != 0) return invalid < 0 ? addon_number(env, invalid) : NULL;
+  return addon_result(env, tap_configure(fd, name, flags));
+}
+
+/* tunSetPersist(fd, persist), tunSetOwner(fd, uid), tunSetGroup(fd, gid): these ioctls take a value, no pointer. */
+static napi_value tap_set_value(napi_env env, napi_callback_info info, unsigned long request) {
+  int32_t a[2];
+  if (!addon_integer_arguments(env, info, 2, a, NULL)) return NULL;
+  return addon_result(env, ioctl(a[0], request, (unsigned long)(uint32_t)a[1]));
+}
+
+static napi_value tap_set_persist(napi_env env, napi_callback_info info) {
+  return tap_set_value(env, info, TUNSETPERSIST);
+}
+
+static napi_value tap_set_owner(napi_env env, napi_callback_info info) {
+  return tap_set_value(env, info, TUNSETOWNER);
+}
+
+static napi_value tap_set_group(napi_env env, napi_callback_info info) {
+  return tap_set_value(env, info, TUNSETGROUP);
+}
+
+/* Since Linux 5.0; older headers do not have it. */
+#ifndef TUNSETCARRIER
+#define TUNSETCARRIER _IOW('T', 226, int)
+#endif
+
+/* tunSetCarrier(fd, carrier): whether the interface sees a cable. */
+static napi_value tap_set_carrier(napi_env env, napi_callback_info info) {
+  int32_t a[2];
+  if (!addon_integer_arguments(env, info, 2, a, NULL)) return NULL;
+  return addon_result(env, ioctl(a[0], TUNSETCARRIER, &a[1]));
+}
+
+/* tunSetSendBuffer(fd, bytes): how much of what we write may wait inside the kernel. */
+static napi_value tap_set_send_buffer(napi_env env, napi_callback_info info) {
+  int32_t a[2];
+  if (!addon_integer_arguments(env, info, 2, a, NULL)) return NULL;
+  return addon_result(env, ioctl(a[0], TUNSETSNDBUF, &a[1]));
 }
 
 /* tunInterfaceName(fd): the name, or -errno. */
@@ -147,6 +211,13 @@ static napi_value tap_write_frames(napi_env env, napi_callback_info info) {
 
 void tap_register(napi_env env, napi_value exports) {
   addon_function(env, exports, "tunOpen", tap_open);
+  addon_function(env, exports, "tunOpenDevice", tap_open_device);
+  addon_function(env, exports, "tunSetInterface", tap_set_interface);
+  addon_function(env, exports, "tunSetPersist", tap_set_persist);
+  addon_function(env, exports, "tunSetOwner", tap_set_owner);
+  addon_function(env, exports, "tunSetGroup", tap_set_group);
+  addon_function(env, exports, "tunSetCarrier", tap_set_carrier);
+  addon_function(env, exports, "tunSetSendBuffer", tap_set_send_buffer);
   addon_function(env, exports, "tunInterfaceName", tap_interface_name);
   addon_function(env, exports, "tunFeatures", tap_features);
   addon_function(env, exports, "tunSetOffload", tap_set_offload);

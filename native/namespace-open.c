@@ -1,0 +1,133 @@
+/*
+ * Descriptors of a network namespace that exists already: its type, and sockets and taps that belong to it.
+ *
+ * What /dev/net/tun and socket(2) give belongs to the network namespace of the thread that opened it, for good. Only
+ * these calls have to be made inside; all others work on the descriptor from anywhere. So a child goes there, which
+ * shares our table of descriptors (CLONE_FILES) and ends when it has opened them. A thread would not do: joining the
+ * user namespace of a container takes a process with one thread. We ourselves never leave our namespaces.
+ */
+#include "namespace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/nsfs.h>
+#include <linux/sockios.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* namespaceType(fd): the CLONE_NEW* flag of the namespace; -ENOTTY for a descriptor that is none of a namespace. */
+static napi_value namespace_type(napi_env env, napi_callback_info info) {
+  int32_t fd;
+  if (!addon_integer_arguments(env, info, 1, &fd, NULL)) return NULL;
+  return addon_result(env, ioctl(fd, NS_GET_NSTYPE));
+}
+
+/* socketNamespace(fd): a descriptor of the network namespace that a socket belongs to, or -errno. */
+static napi_value socket_namespace(napi_env env, napi_callback_info info) {
+  int32_t fd;
+  if (!addon_integer_arguments(env, info, 1, &fd, NULL)) return NULL;
+  return addon_result(env, ioctl(fd, SIOCGSKNS));
+}
+
+/* Between the child and us, in memory that both have. */
+struct opening {
+  int32_t namespace_fd;
+  int32_t taps;
+  int32_t step;  /* of enum namespace_open_step; 0: all is open */
+  int32_t error; /* errno */
+  int32_t count;
+  int32_t descriptors[1 + NAMESPACE_OPEN_TAPS_MAX]; /* netlink, then the taps */
+};
+
+/*
+ * Privilege over a namespace is privilege in the user namespace that owns it. Whoever made that one, and is not
+ * inside, has it there; so we join it where we have too little where we are.
+ */
+static int enter(int fd) {
+  if (setns(fd, CLONE_NEWNET) == 0) return 0;
+  if (errno != EPERM) return errno;
+  int user = ioctl(fd, NS_GET_USERNS);
+  if (user < 0) return EPERM;
+  int joined = setns(user, CLONE_NEWUSER);
+  close(user);
+  if (joined < 0) return EPERM;
+  return setns(fd, CLONE_NEWNET) == 0 ? 0 : errno;
+}
+
+_Noreturn static void open_inside(struct opening *opening) {
+  opening->step = NAMESPACE_OPEN_ENTER;
+  if ((opening->error = enter(opening->namespace_fd)) != 0) _exit(0);
+  opening->step = NAMESPACE_OPEN_NETLINK;
+  int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+  while (fd >= 0) {
+    opening->descriptors[opening->count++] = fd;
+    if (opening->count == 1 + opening->taps) {
+      opening->step = 0;
+      _exit(0);
+    }
+    opening->step = NAMESPACE_OPEN_TUN;
+    fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  }
+  opening->error = errno;
+  _exit(0);
+}
+
+/* 0 or -errno of the clone; how the child fared stands in `opening`. */
+static int run_child(struct opening *opening) {
+  /* No signal may reach a handler of ours in the child: it would write to descriptors that we share. */
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  /* No exit signal: the child is nobody's business but ours. */
+  long pid = syscall(SYS_clone, (unsigned long)CLONE_FILES, NULL, NULL, NULL, NULL);
+  int error = errno;
+  if (pid == 0) open_inside(opening);
+  if (pid > 0)
+    while (waitpid((pid_t)pid, NULL, __WALL) < 0 && errno == EINTR) continue;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return pid < 0 ? -error : 0;
+}
+
+/*
+ * namespaceOpenInside(namespaceFd, taps, result): opens a NETLINK_ROUTE socket in a network namespace, and
+ * /dev/net/tun as many times as `taps` says. 0 or -errno.
+ *
+ * | result | the step that failed (enum namespace_open_step), or 0; then the netlink socket, then the taps |
+ */
+static napi_value namespace_open_inside(napi_env env, napi_callback_info info) {
+  napi_value values[3];
+  int32_t numbers[2];
+  if (!addon_arguments(env, info, 3, values, NULL) || !addon_integers(env, values, 2, numbers)) return NULL;
+  if (numbers[1] < 0 || numbers[1] > NAMESPACE_OPEN_TAPS_MAX) return addon_range_error(env, "too many taps");
+  int32_t *result = addon_words(env, values[2], (size_t)numbers[1] + 2, NULL);
+  if (result == NULL) return NULL;
+  struct opening *opening =
+      mmap(NULL, sizeof *opening, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (opening == MAP_FAILED) return addon_result(env, -1);
+  opening->namespace_fd = numbers[0];
+  opening->taps = numbers[1];
+  opening->step = NAMESPACE_OPEN_PROCESS;
+  opening->error = ECANCELED; /* what is left when the child was killed */
+  int cloned = run_child(opening);
+  int error = cloned != 0 ? cloned : opening->step == 0 ? 0 : -opening->error;
+  result[0] = opening->step;
+  for (int i = 0; i < opening->count; i++) {
+    if (error == 0) result[1 + i] = opening->descriptors[i];
+    else close(opening->descriptors[i]);
+  }
+  munmap(opening, sizeof *opening);
+  return addon_number(env, error);
+}
+
+void namespace_open_register(napi_env env, napi_value exports) {
+  addon_function(env, exports, "namespaceType", namespace_type);
+  addon_function(env, exports, "socketNamespace", socket_namespace);
+  addon_function(env, exports, "namespaceOpenInside", namespace_open_inside);
+}
