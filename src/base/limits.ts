@@ -100,3 +100,9 @@ export const NEIGHBOUR_PACKETS_MAX: number = 16;
 
 /** Bytes of all packets that wait for neighbours' answers; beyond it the oldest of all is dropped and counted. */
 export const NEIGHBOUR_PACKET_BYTES_MAX: number = 4 * 1024 * 1024;
+
+/** Bridges at one time; beyond it creating one fails. */
+export const BRIDGES_MAX: number = 1024;
+
+/** MAC addresses that bridges know, learnt and static, all bridges together. Beyond it no new one is learnt: frames for it are flooded, and it is counted. */
+export const L2_FIB_ENTRIES_MAX: number = 65_536;

@@ -56,6 +56,18 @@ export const REASON = {
   'neighbours-full': 51,
   'neighbour-unreachable': 52,
   'ndp-own-address': 53,
+  'bridge-not-member': 54,
+  'bridge-source-invalid': 55,
+  'bridge-source-static': 56,
+  'bridge-reserved-group': 57,
+  'bridge-same-interface': 58,
+  'bridge-member-down': 59,
+  'bridge-split-horizon': 60,
+  'bridge-frame-too-big': 61,
+  'bridge-forward-disabled': 62,
+  'bridge-flood-disabled': 63,
+  'bridge-destination-unknown': 64,
+  'bridge-nobody': 65,
 } as const;
 
 export type ReasonName = keyof typeof REASON;
