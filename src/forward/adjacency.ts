@@ -1,15 +1,14 @@
 /**
  * Adjacencies: where a route leads, one step on. The forwarding tables map addresses to numbers of this table.
  *
- * | kind        | interface | address                                             | what happens to a packet                         |
- * | ----------- | --------- | --------------------------------------------------- | ------------------------------------------------ |
- * | DROP        | none      | none                                                | dropped in silence                               |
- * | UNREACHABLE | none      | none                                                | dropped, and its sender told                     |
- * | LOCAL       | its own   | ours                                                | for ourselves                                    |
- * | BROADCAST   | its own   | of a whole connected network (RFC 1812, 4.2.3.1)    | dropped: none is let into a network (RFC 2644)   |
- * | GLEAN       | its own   | ours on the connected network                       | for the neighbour of the packet's own destination |
- * | NEIGHBOUR   | its own   | the neighbour's                                     | sent with its MAC address, as soon as that is known |
- * | UPLINK      | none      | none                                                | becomes traffic of host sockets                  |
+ * | kind        | interface | address                       | what happens to a packet                            |
+ * | ----------- | --------- | ----------------------------- | --------------------------------------------------- |
+ * | DROP        | none      | none                          | dropped in silence                                  |
+ * | UNREACHABLE | none      | none                          | dropped, and its sender told                        |
+ * | LOCAL       | its own   | ours                          | for ourselves                                       |
+ * | GLEAN       | its own   | ours on the connected network | for the neighbour of the packet's own destination   |
+ * | NEIGHBOUR   | its own   | the neighbour's               | sent with its MAC address, as soon as that is known |
+ * | UPLINK      | none      | none                          | becomes traffic of host sockets                     |
  *
  * An adjacency is found or made by kind, interface and address (four words, IPv4 mapped), and lives as long as somebody holds a reference: each
  * route that leads there, and whoever resolves a neighbour. Numbers are used again, so who keeps one over a turn holds it.
@@ -28,7 +27,6 @@ export const ADJACENCY = {
   GLEAN: 3,
   NEIGHBOUR: 4,
   UPLINK: 5,
-  BROADCAST: 6,
 } as const;
 
 /** Words of an address, of which `address` holds one for each adjacency. */

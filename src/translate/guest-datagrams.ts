@@ -9,12 +9,12 @@ import { KEY_GUEST, KEY_REMOTE, KEY_WORDS } from '../flow/flow-key.ts';
 import type { FlowTable } from '../flow/flow-table.ts';
 import type { GuestLink, GuestLinks } from '../flow/guest-link.ts';
 import type { Output } from '../graph/node.ts';
+import { emitFragments } from '../packet/fragment.ts';
 import { type Packet, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import * as vnet from '../wire/vnet-header.ts';
-import { emitFragments } from './fragment.ts';
 
 /** Room in front of a transport message for all that is written there: virtio-net, Ethernet and IPv6 header. */
 export const FRONT_BYTES: number = VNET_HEADER_BYTES + ethernet.HEADER_BYTES + ipv6.HEADER_BYTES;

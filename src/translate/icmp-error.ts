@@ -12,6 +12,7 @@
  */
 import { isIpv4Words, isLoopbackWords, isUnspecifiedWords } from '../base/address.ts';
 import { copyBytes } from '../base/bytes.ts';
+import { TokenBucket } from '../base/token-bucket.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
 import { KEY_GUEST, KEY_REMOTE, KEY_WORDS } from '../flow/flow-key.ts';
 import { type FlowTable, TARGET_WORDS } from '../flow/flow-table.ts';
@@ -67,8 +68,7 @@ export class IcmpErrors {
   readonly #links: GuestLinks;
   readonly #clock: TurnClock;
   readonly #output: Emitter;
-  #credit: number = BURST;
-  #filledUs: number = 0;
+  readonly #bucket: TokenBucket = new TokenBucket(BURST, PER_SECOND);
 
   constructor(deps: IcmpErrorDeps) {
     this.#packets = deps.packets;
@@ -270,16 +270,9 @@ export class IcmpErrors {
   }
 
   #take(): boolean {
-    const { nowUs } = this.#clock;
-    const filled = ((nowUs - this.#filledUs) * PER_SECOND) / 1_000_000;
-    this.#filledUs = nowUs;
-    this.#credit = Math.min(BURST, this.#credit + filled);
-    if (this.#credit < 1) {
-      this.limited++;
-      return false;
-    }
-    this.#credit--;
-    return true;
+    const taken = this.#bucket.take(this.#clock.nowUs);
+    if (!taken) this.limited++;
+    return taken;
   }
 }
 
