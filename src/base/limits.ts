@@ -106,3 +106,9 @@ export const BRIDGES_MAX: number = 1024;
 
 /** MAC addresses that bridges know, learnt and static, all bridges together. Beyond it no new one is learnt: frames for it are flooded, and it is counted. */
 export const L2_FIB_ENTRIES_MAX: number = 65_536;
+
+/** Segments that one frame is cut into where a link can't do it; beyond it the frame is dropped and counted. Linux's smallest MSS (48) takes 1,366 for 64 KiB. */
+export const SEGMENTS_PER_FRAME_MAX: number = 2048;
+
+/** Bytes of the arena that segments are made in. Beyond it those that there are are sent first. They should be in the processor's cache still. */
+export const SEGMENT_ARENA_BYTES: number = 256 * 1024;

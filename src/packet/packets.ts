@@ -46,11 +46,23 @@ export class Packets {
   /** How many packets there are. */
   count: number = 0;
   /** The first free byte of the arena. */
-  used: number = 0;
+  used: number;
+  readonly #bottom: number;
 
-  constructor(arenaBytes: number = ARENA_BYTES, packetsMax: number = PACKETS_MAX) {
-    this.bytes = new Uint8Array(arenaBytes);
-    this.view = new DataView(this.bytes.buffer);
+  /**
+   * An arena of `arenaBytes`, in a memory of its own unless one is given. Then it is the part of it that begins at `bottom` (a multiple of 4), and places are counted
+   * from where that memory begins: a link that addresses the memory by one id finds the packets of all arenas in it.
+   */
+  constructor(
+    arenaBytes: number = ARENA_BYTES,
+    packetsMax: number = PACKETS_MAX,
+    memory: Uint8Array = new Uint8Array(arenaBytes),
+    bottom: number = 0,
+  ) {
+    this.#bottom = bottom;
+    this.used = bottom;
+    this.bytes = memory.subarray(0, bottom + arenaBytes);
+    this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
     this.start = new Int32Array(packetsMax);
     this.length = new Int32Array(packetsMax);
     this.network = new Int32Array(packetsMax);
@@ -67,7 +79,7 @@ export class Packets {
   /** Empties the arena: all packets of the turn are gone. */
   reset(): void {
     this.count = 0;
-    this.used = 0;
+    this.used = this.#bottom;
   }
 
   /** Whether a packet of `frameBytes` fits. */
