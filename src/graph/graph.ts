@@ -4,13 +4,18 @@
  * Each node has a pending frame. `run` puts packets before the entry node and then, as long as any node has packets, lets that node decide for all of
  * its pending packets in one call and scatters them by the arcs that it wrote. Every packet ends on arc DROP (counted by node and
  * reason) or DONE. Nodes never make more packets than they got, so no frame overflows.
+ *
+ * Three ways to look inside hang on it, and cost next to nothing while nobody looks: `trace`, `runtime` and `errors`.
  */
 import { assert } from '../base/assert.ts';
 import type { Packets } from '../packet/packets.ts';
-import { ARC_DONE, ARC_DROP, ARC_NEXT, FRAME_PACKETS_MAX, type GraphNode } from './node.ts';
+import { Errors } from './errors.ts';
+import { ARC_DONE, ARC_DROP, ARC_NEXT, type Clock, FRAME_PACKETS_MAX, type GraphNode } from './node.ts';
 import { REASON_NAMES } from './reasons.ts';
+import { Runtime } from './runtime.ts';
+import { Trace } from './trace.ts';
 
-/** What the graph counted for one node. */
+/** What the graph counted for one node since it was made: these only grow. */
 export interface NodeCounters {
   readonly name: string;
   readonly calls: number;
@@ -25,7 +30,16 @@ export interface Feature {
   readonly node: string;
 }
 
+/** For graphs that nobody asks for times. */
+const STOPPED_CLOCK: Clock = { nowUs: () => 0 };
+
 export class Graph {
+  /** The way of single packets. */
+  readonly trace: Trace;
+  /** What each node has to do, and the time that it takes. */
+  readonly runtime: Runtime;
+  /** What was dropped, and can be cleared. */
+  readonly errors: Errors;
   readonly #nodes: readonly GraphNode[];
   /** For each node, the indexes of its next nodes: `#next[node][arc - ARC_NEXT]`. */
   readonly #next: readonly Int32Array[];
@@ -36,13 +50,15 @@ export class Graph {
   readonly #arcs: Uint8Array = new Uint8Array(FRAME_PACKETS_MAX);
   readonly #calls: Float64Array;
   readonly #packets: Float64Array;
+  readonly #packetsMax: Int32Array;
   readonly #drops: Float64Array;
 
   /**
    * `nodes` in the order in which they are visited; each name in a node's `next` must be among them. `features` are nodes put before others by
-   * configuration: every arc to the node that a feature is for leads to the feature instead, but for the feature's own.
+   * configuration: every arc to the node that a feature is for leads to the feature instead, but for the feature's own. `clock` is read only for the
+   * trace and for runtime statistics, while somebody asks for them.
    */
-  constructor(nodes: readonly GraphNode[], features: readonly Feature[] = []) {
+  constructor(nodes: readonly GraphNode[], features: readonly Feature[] = [], clock: Clock = STOPPED_CLOCK) {
     this.#nodes = nodes;
     const index = new Map(nodes.map((node, at) => [node.name, at]));
     assert(index.size === nodes.length, 'each node has a name of its own');
@@ -61,6 +77,10 @@ export class Graph {
     this.#calls = new Float64Array(nodes.length);
     this.#packets = new Float64Array(nodes.length);
     this.#drops = new Float64Array(nodes.length * REASON_NAMES.length);
+    this.trace = new Trace(nodes, this.#next, clock);
+    this.runtime = new Runtime(nodes, { calls: this.#calls, packets: this.#packets }, clock);
+    this.errors = new Errors(nodes, this.#drops);
+    this.#packetsMax = this.runtime.packetsMax;
   }
 
   /** The index of a node, for `run`. */
@@ -75,10 +95,19 @@ export class Graph {
     const first = this.#gathering[entry];
     for (let i = 0; i < count; i++) first[i] = frame[i];
     this.#pending[entry] = count;
+    const { runtime } = this;
+    const isTimed = runtime.enabled;
+    if (isTimed) runtime.begin();
     let node = entry;
     while (node < this.#nodes.length) {
-      if (this.#pending[node] === 0) node++;
-      else node = this.#visit(node, packets);
+      const pending = this.#pending[node];
+      if (pending === 0) {
+        node++;
+        continue;
+      }
+      const visited = node;
+      node = this.#visit(visited, packets);
+      if (isTimed) runtime.visited(visited, pending);
     }
   }
 
@@ -104,9 +133,11 @@ export class Graph {
     this.#pending[index] = 0;
     this.#calls[index]++;
     this.#packets[index] += count;
+    if (count > this.#packetsMax[index]) this.#packetsMax[index] = count;
 
     const arcs = this.#arcs;
-    node.process(packets, frame, count, arcs);
+    if (this.trace.active) this.#processTraced(index, packets, frame, count);
+    else node.process(packets, frame, count, arcs);
 
     const next = this.#next[index];
     const pending = this.#pending;
@@ -136,6 +167,12 @@ export class Graph {
       }
     }
     return earliest;
+  }
+
+  #processTraced(index: number, packets: Packets, frame: Int32Array, count: number): void {
+    this.trace.enter(index, packets, frame, count);
+    this.#nodes[index].process(packets, frame, count, this.#arcs);
+    this.trace.leave(index, packets, frame, this.#arcs);
   }
 }
 

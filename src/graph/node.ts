@@ -25,6 +25,17 @@ export interface GraphNode {
   readonly next: readonly string[];
   /** Decides for `count` packets of `frame`: `arcs[i]` is where `frame[i]` goes. */
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void;
+  /**
+   * A packet in one line for the trace, as it enters this node: what matters here. Never on the packet path, so it may make strings and look things up; the
+   * packet may be garbage. Where it is left out, or undefined, the trace has the packet's own line (`packet/describe.ts`).
+   */
+  describe?(packets: Packets, packet: Packet): string | undefined;
+}
+
+/** Where the trace and the runtime statistics have their time from. `Sys` is one. */
+export interface Clock {
+  /** Monotonic time in microseconds; fractions are welcome. */
+  nowUs(): number;
 }
 
 /** Takes packets that a node or a flow made, for the node `interface-output`: `txInterface` says where they leave. */
