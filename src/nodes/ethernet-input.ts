@@ -5,11 +5,12 @@
  * someone who is not there. No VLAN tags. What a guest claims in its virtio-net header (checksum position, segment size) is checked
  * against the frame's length here, once, so that whoever uses it later may believe that it lies inside.
  */
+import { formatMacAddress, MacAddress } from '../base/address.ts';
 import type { GuestLinks } from '../flow/guest-link.ts';
 import { drop } from '../graph/drop.ts';
 import { ARC_NEXT, type GraphNode } from '../graph/node.ts';
 import { REASON } from '../graph/reasons.ts';
-import { type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
+import { type Packet, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as vnet from '../wire/vnet-header.ts';
 
@@ -29,6 +30,21 @@ export class EthernetInput implements GraphNode {
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
     for (let i = 0; i < count; i++) arcs[i] = this.#arc(packets, frame[i]);
+  }
+
+  /** What this node goes by: the addresses, the type, and what the virtio-net header leaves to do. */
+  describe(packets: Packets, packet: Packet): string | undefined {
+    const { view } = packets;
+    const at = packets.start[packet];
+    const end = at + packets.length[packet];
+    if (ethernet.check(view, at, end) < 0) return undefined;
+    const header = at - VNET_HEADER_BYTES;
+    const from = formatMacAddress(new MacAddress(ethernet.sourceHigh(view, at), ethernet.sourceLow(view, at)));
+    const to = formatMacAddress(new MacAddress(ethernet.destinationHigh(view, at), ethernet.destinationLow(view, at)));
+    const type = ethernet.type(view, at).toString(16).padStart(4, '0');
+    const partial = (vnet.flags(view, header) & vnet.FLAG_NEEDS_CSUM) === 0 ? '' : ' checksum partial';
+    const gso = vnet.gsoType(view, header) === vnet.GSO_NONE ? '' : ` gso ${vnet.gsoSize(view, header)}`;
+    return `${from} > ${to} type 0x${type} len ${end - at - ethernet.HEADER_BYTES}${partial}${gso}`;
   }
 
   #arc(packets: Packets, packet: number): number {

@@ -12,7 +12,8 @@
 import { drop } from '../graph/drop.ts';
 import { ARC_NEXT, type GraphNode } from '../graph/node.ts';
 import { REASON } from '../graph/reasons.ts';
-import type { Packets } from '../packet/packets.ts';
+import { describe } from '../packet/describe.ts';
+import type { Packet, Packets } from '../packet/packets.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 
@@ -34,6 +35,17 @@ export class Ip4Input implements GraphNode {
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
     for (let i = 0; i < count; i++) arcs[i] = arc(packets, frame[i]);
+  }
+
+  /** The packet's line, and of the header what that leaves out. */
+  describe(packets: Packets, packet: Packet): string | undefined {
+    const { view } = packets;
+    const at = packets.network[packet];
+    if (ipv4.check(view, at, packets.end[packet]) < 0) return undefined;
+    const whole = ipv4.dontFragment(view, at) ? ' DF' : '';
+    const wrong = ipv4.verifyChecksum(view, at) ? '' : ' checksum wrong';
+    const header = `ttl ${ipv4.timeToLive(view, at)} id ${ipv4.identification(view, at)}${whole}${wrong}`;
+    return `${describe(packets, packet)}; ${header}`;
   }
 }
 

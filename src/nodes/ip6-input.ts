@@ -13,7 +13,8 @@
 import { drop } from '../graph/drop.ts';
 import { ARC_DONE, ARC_NEXT, type GraphNode } from '../graph/node.ts';
 import { REASON } from '../graph/reasons.ts';
-import type { Packets } from '../packet/packets.ts';
+import { describe } from '../packet/describe.ts';
+import type { Packet, Packets } from '../packet/packets.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 
@@ -49,6 +50,15 @@ export class Ip6Input implements GraphNode {
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
     for (let i = 0; i < count; i++) arcs[i] = this.#arc(packets, frame[i]);
+  }
+
+  /** The packet's line, and of the header what that leaves out. */
+  describe(packets: Packets, packet: Packet): string | undefined {
+    const { view } = packets;
+    const at = packets.network[packet];
+    if (ipv6.check(view, at, packets.end[packet]) < 0) return undefined;
+    const header = `hop limit ${ipv6.hopLimit(view, at)} flow label 0x${ipv6.flowLabel(view, at).toString(16)}`;
+    return `${describe(packets, packet)}; ${header}`;
   }
 
   #arc(packets: Packets, packet: number): number {
