@@ -125,12 +125,13 @@ export class TcpHeld {
     return gained;
   }
 
-  /** Writes what is held in order to the socket, as much as it takes. Returns how many bytes it took (0: none now), or -errno. */
+  /** Writes what is held in order to the socket, as much as it takes. Returns how many bytes it took, or -errno, maybe behind some that it took. */
   drain(flow: number, fd: number): number {
     let total = 0;
     while (this.#bytes[flow] > 0) {
       const taken = this.#drainSlab(flow, fd);
-      if (taken < 0) return total > 0 ? total : taken;
+      // The kernel tells an error once: it counts, whatever went before it.
+      if (taken < 0) return taken;
       total += taken;
       if (taken < this.#offered) break;
     }

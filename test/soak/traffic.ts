@@ -24,7 +24,8 @@ export interface Tally {
 export const PUBLISHED = { tcp: 7000, udp: 7001 } as const;
 
 const BYTES_MAX = 2_000_000;
-const BURST = 100;
+/** So few that the ports of what has just ended, which rest for a minute, are not used up. */
+const BURST = 20;
 const PATIENCE_MS = 20_000;
 const REPORT_MS = 1000;
 
