@@ -1,0 +1,189 @@
+/**
+ * A link around one that lacks offloads: on transmit it completes what the inner link does not take. Frames whose sender left them whole, or their checksum partial,
+ * are forwarded as they are from link to link; only in front of a link without the offload are they cut (`packet/segment.ts`) and summed up (`packet/finish-checksum.ts`).
+ *
+ * | a frame                                        | towards a link that does not take it                                              |
+ * | ---------------------------------------------- | --------------------------------------------------------------------------------- |
+ * | whose checksum is partial                      | is completed in its place; other rows for the same bytes are as good with it      |
+ * | to be cut (TCP, UDP)                           | becomes segments beside it, their checksums partial where the link completes them |
+ * | to be cut into IP fragments (UFO)              | is dropped and counted, whatever the link takes: nobody offers that to a guest    |
+ * | whose claims do not fit its bytes              | is dropped and counted: a guest wrote them                                        |
+ * | with a virtio-net header that asks for nothing | has it emptied, where the link completes no checksums: it may have no header      |
+ *
+ * Where segments lie: in an arena of their own, `segments`, which all links of an engine share, because it is empty again when `transmit` returns. It can't be the
+ * free part of the turn's arena: that is full when a turn has read many large frames, just when there is much to cut. But it must be a part of the same memory (see the
+ * constructor of `Packets`), so that the payload goes over with `copyWithin`, and that a link which names memory to the system by the id of the arena finds segments there:
+ *
+ *     const memory = new Uint8Array(ARENA_BYTES + SEGMENT_ARENA_BYTES);
+ *     const packets = new Packets(ARENA_BYTES, PACKETS_MAX, memory);
+ *     const segments = new Packets(SEGMENT_ARENA_BYTES, FRAME_PACKETS_MAX, memory, ARENA_BYTES);
+ *     const arenaMemory = sys.register(memory);
+ *
+ * The inner link is given segments in batches, as many as there is room for, of several frames one behind another; order is kept. A wrapper that looks at packets
+ * (capture) belongs around this one: inside, it would see packets of two arenas.
+ *
+ * `offload` is the inner link's: who builds frames knows best how to cut them, at no cost.
+ */
+import { assert } from '../base/assert.ts';
+import { FRAME_PACKETS_MAX } from '../graph/node.ts';
+import { finishChecksum } from '../packet/finish-checksum.ts';
+import type { LinkOffload } from '../packet/offload.ts';
+import { NO_PACKET, type Packet, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
+import { REFUSED, SEGMENT_BYTES_MAX, Segmenter } from '../packet/segment.ts';
+import * as vnet from '../wire/vnet-header.ts';
+import type { Link } from './link.ts';
+
+/** What `#prepare` says: the frame can go as it is now, must be cut, or is wrong. */
+const WHOLE = 0;
+const CUT = 1;
+const WRONG = 2;
+
+export class SoftwareOffload implements Link {
+  readonly name: string;
+  readonly offload: LinkOffload;
+  /** Frames that were cut, and what became of them. */
+  segmented: number = 0;
+  segments: number = 0;
+  /** Frames whose checksum was completed; those that were cut are not counted again. */
+  checksummed: number = 0;
+  /** Frames that are not what their virtio-net header claims. */
+  dropped: number = 0;
+  readonly #inner: Link;
+  readonly #segments: Packets;
+  readonly #segmenter: Segmenter;
+  /** Frames that go as they are, and wait for those behind them. */
+  readonly #whole: Int32Array = new Int32Array(FRAME_PACKETS_MAX);
+  #wholeCount: number = 0;
+  /** Segments that wait for more, and whether each is the last of its frame. */
+  readonly #batch: Int32Array = new Int32Array(FRAME_PACKETS_MAX);
+  readonly #isLast: Uint8Array = new Uint8Array(FRAME_PACKETS_MAX);
+  #batchCount: number = 0;
+
+  /** `segments` is empty, and is so again behind each `transmit`. */
+  constructor(inner: Link, segments: Packets) {
+    assert(
+      segments.count === 0 && segments.hasRoom(SEGMENT_BYTES_MAX),
+      'an arena for segments has room for the largest',
+    );
+    this.name = inner.name;
+    this.offload = inner.offload;
+    this.#inner = inner;
+    this.#segments = segments;
+    this.#segmenter = new Segmenter(segments);
+  }
+
+  receive(packets: Packets, frame: Int32Array, framesMax: number): number {
+    return this.#inner.receive(packets, frame, framesMax);
+  }
+
+  /** A frame that was cut counts as taken when its last segment was. */
+  transmit(packets: Packets, frame: Int32Array, count: number): number {
+    for (let i = 0; i < count; i++) {
+      const verdict = this.#prepare(packets, frame[i]);
+      if (verdict !== WHOLE) return this.#transmitMixed(packets, frame, count, i, verdict);
+    }
+    return this.#inner.transmit(packets, frame, count);
+  }
+
+  turnEnded(packets: Packets): void {
+    this.#inner.turnEnded?.(packets);
+  }
+
+  close(): void {
+    this.#inner.close();
+  }
+
+  /** The frames before `frame[first]` can go as they are; it can not. */
+  #transmitMixed(packets: Packets, frame: Int32Array, count: number, first: number, verdict: number): number {
+    let taken = 0;
+    for (let i = 0; i < first; i++) this.#whole[i] = frame[i];
+    this.#wholeCount = first;
+    for (let i = first; i < count; i++) {
+      switch (i === first ? verdict : this.#prepare(packets, frame[i])) {
+        case WHOLE:
+          taken += this.#sendSegments();
+          this.#whole[this.#wholeCount++] = frame[i];
+          break;
+        case CUT:
+          taken += this.#sendWhole(packets);
+          taken += this.#cut(packets, frame[i]);
+          break;
+        default:
+          this.dropped++;
+      }
+    }
+    return taken + this.#sendWhole(packets) + this.#sendSegments();
+  }
+
+  /** Does what can be done in the frame's place. */
+  #prepare(packets: Packets, packet: Packet): number {
+    const view = packets.view;
+    const header = packets.start[packet] - VNET_HEADER_BYTES;
+    const kind = vnet.gsoType(view, header) & ~vnet.GSO_ECN;
+    if (kind !== vnet.GSO_NONE) return this.#prepareLarge(kind);
+    if (this.offload.checksum) return WHOLE;
+    if ((vnet.flags(view, header) & vnet.FLAG_NEEDS_CSUM) === 0) {
+      vnet.clear(view, header);
+      return WHOLE;
+    }
+    if (!finishChecksum(packets, packet)) return WRONG;
+    this.checksummed++;
+    return WHOLE;
+  }
+
+  /** No segmentation without checksums: each segment needs one. */
+  #prepareLarge(kind: number): number {
+    const { checksum, tcpSegmentation, udpSegmentation } = this.offload;
+    switch (kind) {
+      case vnet.GSO_TCPV4:
+      case vnet.GSO_TCPV6:
+        return checksum && tcpSegmentation ? WHOLE : CUT;
+      case vnet.GSO_UDP_L4:
+        return checksum && udpSegmentation ? WHOLE : CUT;
+      default:
+        return WRONG;
+    }
+  }
+
+  /** Makes segments of the frame, and sends them as often as there is no room for the next. Returns what was taken of earlier frames, and of this one. */
+  #cut(packets: Packets, packet: Packet): number {
+    const segmenter = this.#segmenter;
+    const count = segmenter.begin(packets, packet);
+    if (count === REFUSED) {
+      this.dropped++;
+      return 0;
+    }
+    this.segmented++;
+    this.segments += count;
+    let taken = 0;
+    while (!segmenter.done) {
+      let segment = this.#batchCount === FRAME_PACKETS_MAX ? NO_PACKET : segmenter.next(this.offload.checksum);
+      if (segment === NO_PACKET) {
+        taken += this.#sendSegments();
+        segment = segmenter.next(this.offload.checksum);
+      }
+      this.#batch[this.#batchCount] = segment;
+      this.#isLast[this.#batchCount++] = segmenter.done ? 1 : 0;
+    }
+    return taken;
+  }
+
+  #sendWhole(packets: Packets): number {
+    const count = this.#wholeCount;
+    if (count === 0) return 0;
+    this.#wholeCount = 0;
+    return Math.max(this.#inner.transmit(packets, this.#whole, count), 0);
+  }
+
+  /** Sends the segments that there are and empties their arena. Returns how many frames were taken to their end. */
+  #sendSegments(): number {
+    const count = this.#batchCount;
+    if (count === 0) return 0;
+    this.#batchCount = 0;
+    const taken = this.#inner.transmit(this.#segments, this.#batch, count);
+    this.#segments.reset();
+    let frames = 0;
+    for (let i = 0; i < taken; i++) frames += this.#isLast[i];
+    return frames;
+  }
+}
