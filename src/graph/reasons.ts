@@ -54,7 +54,7 @@ export const REASON = {
   'link-local-scope': 49,
   'interface-down': 50,
   'neighbours-full': 51,
-  'neighbour-unreachable': 52,
+  'neighbour-invalid': 52,
   'ndp-own-address': 53,
   'bridge-not-member': 54,
   'bridge-source-invalid': 55,
