@@ -1,26 +1,18 @@
 /**
- * The keyed hash of a flow's key: NH (RFC 4418, section 5.2.2) on 16-bit halves, and a finalizer.
+ * The keyed hash of a flow's key: NH on 16-bit halves, and a finalizer.
  *
- * The guest chooses addresses and ports, and could choose them so that all flows meet in one place of the table. NH forbids it with proof: each word
- * becomes the product of its halves, each with a 16-bit secret added, and for any two keys that somebody may think of, no more than one choice of
- * secrets in 65,536 gives both the same sum. The products wait for nothing, so that a processor works at several of them at once: a chain
- * (multiply, mix in the next word, multiply) takes twice as long.
+ * The guest chooses addresses and ports, and could choose them so that all flows meet in one place of the table. Why it cannot is said where the
+ * parts of the hash are.
  */
+import { expandSecrets, finalized, product } from '../base/keyed-hash.ts';
 import { KEY_WORDS } from './flow-key.ts';
 
 /** Behind the secrets: what the upper words of two IPv4 addresses, which are always the same, add up to. */
 const MAPPED = 2 * KEY_WORDS;
 
-/** Two secrets for each word of a key, 16 bits each, of one number (splitmix32). */
+/** Two secrets for each word of a key, of one number. */
 export function expandSecret(secret: number): Int32Array {
-  const secrets = new Int32Array(MAPPED + 1);
-  let state = secret | 0;
-  for (let i = 0; i < MAPPED; i++) {
-    state = (state + 0x9e3779b9) | 0;
-    let word = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
-    word = Math.imul(word ^ (word >>> 15), 0x735a2d97);
-    secrets[i] = (word ^ (word >>> 15)) & 0xffff;
-  }
+  const secrets = expandSecrets(secret, MAPPED + 1);
   secrets[MAPPED] = upperSum(Int32Array.of(0, 0, 0, 0xffff, 0, 0, 0, 0xffff, 0, 0), secrets);
   return secrets;
 }
@@ -46,13 +38,6 @@ function lowerSum(first: number, guest: number, remote: number, ports: number, s
   );
 }
 
-function finalized(sum: number): number {
-  // The sum of ports in a row is a row with gaps: every bit of it is to reach the low ones, which choose the place.
-  let hash = Math.imul(sum ^ (sum >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return hash ^ (hash >>> 16);
-}
-
 /** The upper three words of both addresses. */
 function upperSum(key: Int32Array, secrets: Int32Array): number {
   return (
@@ -64,8 +49,4 @@ function upperSum(key: Int32Array, secrets: Int32Array): number {
       product(key[7], secrets[14], secrets[15])) |
     0
   );
-}
-
-function product(word: number, high: number, low: number): number {
-  return Math.imul(((word >>> 16) + high) & 0xffff, (word + low) & 0xffff);
 }
