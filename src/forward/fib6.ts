@@ -72,8 +72,8 @@ export class Fib6 {
   readonly #countOf: Int32Array = new Int32Array(BITS + 1);
   /** The tree of lengths without those that no entry has. */
   #top: number = 0;
-  readonly #shorter: Uint8Array = new Uint8Array(BITS + 1);
-  readonly #longer: Uint8Array = new Uint8Array(BITS + 1);
+  /** For each length, where to go on after a miss, and after a hit. */
+  readonly #turns: Uint8Array = new Uint8Array(2 * (BITS + 1));
   #default: number = NO_VALUE;
   readonly #secrets: Int32Array;
 
@@ -103,20 +103,15 @@ export class Fib6 {
     let length = this.#top;
     while (length !== 0) {
       const mask = length << 2;
-      const entry = this.#slotOf(
-        w0 & MASKS[mask],
-        w1 & MASKS[mask + 1],
-        w2 & MASKS[mask + 2],
-        w3 & MASKS[mask + 3],
-        length,
-      );
-      if (this.#entries[entry + NEEDED] === 0) {
-        length = this.#shorter[length];
-      } else {
-        const value = this.#entries[entry + VALUE];
-        if (value !== NO_VALUE) best = value;
-        length = this.#longer[length];
-      }
+      const k0 = w0 & MASKS[mask];
+      const k1 = w1 & MASKS[mask + 1];
+      const entry = this.#slotOf(k0, k1, w2 & MASKS[mask + 2], w3 & MASKS[mask + 3], length);
+      // Whether it is a hit cannot be foreseen, and a processor that guesses wrong waits for the entry before it starts with anything else: no branch.
+      const hit = -this.#entries[entry + NEEDED] >>> 31;
+      const value = this.#entries[entry + VALUE] | (hit - 1);
+      const none = value >> 31;
+      best = (value & ~none) | (best & none);
+      length = this.#turns[(length << 1) | hit];
     }
     return best;
   }
@@ -286,8 +281,8 @@ export class Fib6 {
 
   #pruneLengths(): void {
     for (let length = 1; length <= BITS; length++) {
-      this.#shorter[length] = this.#usedFrom(SHORTER[length]);
-      this.#longer[length] = this.#usedFrom(LONGER[length]);
+      this.#turns[2 * length] = this.#usedFrom(SHORTER[length]);
+      this.#turns[2 * length + 1] = this.#usedFrom(LONGER[length]);
     }
     this.#top = this.#usedFrom(TOP);
   }
@@ -316,14 +311,15 @@ export class Fib6 {
     const entries = this.#entries;
     const last = entries.length - 1;
     let at = this.#home(k0, k1, k2, k3, length);
-    while (entries[at + NEEDED] !== 0) {
+    for (;;) {
       const differing =
         (entries[at] ^ k0) |
         (entries[at + 1] ^ k1) |
         (entries[at + 2] ^ k2) |
         (entries[at + 3] ^ k3) |
         (entries[at + LENGTH] ^ length);
-      if (differing === 0) break;
+      // One branch for both, which is nearly always the same way.
+      if ((differing & (-entries[at + NEEDED] >> 31)) === 0) break;
       at = (at + ENTRY_WORDS) & last;
     }
     return at;
