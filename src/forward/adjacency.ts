@@ -14,10 +14,11 @@
  * route that leads there, and whoever resolves a neighbour. Numbers are used again, so who keeps one over a turn holds it.
  * A connected network has one GLEAN route and as many NEIGHBOUR adjacencies as there are neighbours; they need no routes of their own.
  *
- * Addresses of neighbours are chosen by others: the hash is keyed (NH, see `flow/flow-hash.ts`). Columns grow with the table, so they are
+ * Addresses of neighbours are chosen by others: the hash is keyed. Columns grow with the table, so they are
  * read from it for each frame, not kept.
  */
 import { assert } from '../base/assert.ts';
+import { expandSecrets, finalized, product } from '../base/keyed-hash.ts';
 import { ADJACENCIES_MAX } from '../base/limits.ts';
 
 export const ADJACENCY = {
@@ -72,7 +73,7 @@ export class AdjacencyTable {
   /** `secret`: 32 bits that nobody else knows. */
   constructor(secret: number, adjacenciesMax: number = ADJACENCIES_MAX) {
     this.#adjacenciesMax = adjacenciesMax;
-    this.#secrets = expand(secret);
+    this.#secrets = expandSecrets(secret, SECRETS);
   }
 
   /** The adjacency with this key, or `NO_ADJACENCY`. No reference is taken. */
@@ -262,28 +263,6 @@ export class AdjacencyTable {
     this.#buckets = new Int32Array(capacity).fill(NONE);
     for (let at = 0; at < this.#end; at++) if (this.interfaceIndex[at] !== FLUSHED) this.#link(at);
   }
-}
-
-function product(word: number, upperSecret: number, lowerSecret: number): number {
-  return Math.imul(((word >>> 16) + upperSecret) & 0xffff, (word + lowerSecret) & 0xffff);
-}
-
-function finalized(sum: number): number {
-  const mixed = Math.imul(sum ^ (sum >>> 16), 0x21f0aaad);
-  return mixed ^ (mixed >>> 15);
-}
-
-/** Numbers of 16 bits from one of 32 (splitmix32). */
-function expand(secret: number): Int32Array {
-  const secrets = new Int32Array(SECRETS);
-  let state = secret | 0;
-  for (let i = 0; i < SECRETS; i++) {
-    state = (state + 0x9e3779b9) | 0;
-    let word = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
-    word = Math.imul(word ^ (word >>> 15), 0x735a2d97);
-    secrets[i] = (word ^ (word >>> 15)) & 0xffff;
-  }
-  return secrets;
 }
 
 function grown<Column extends Uint8Array | Uint16Array | Int32Array | Float64Array>(
