@@ -24,7 +24,7 @@ import { NO_PACKET, type Packet, type Packets } from '../packet/packets.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import { arpRequest, neighborSolicitation, neighborSolicitationTo } from './solicitation.ts';
 
-/** Takes packets that have waited. Their `adjacency` or their `reason` is set. */
+/** Gathers packets that have waited, to run the graph when `deliver` has returned and not before. Their `adjacency` or their `reason` is set. */
 export interface ReleasedPackets {
   /** For `ip4-rewrite` or `ip6-rewrite`: the neighbour has answered. */
   send(packet: Packet, isIpv6: boolean): void;
