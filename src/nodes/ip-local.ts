@@ -6,13 +6,14 @@
  * (RFC 1122, section 3.2.2.1), port unreachable for TCP and UDP, else protocol unreachable. Services on our addresses (DHCP, DNS, neighbour discovery) take their
  * packets on the way, as features.
  *
- * Only whole packets come here: the look-up has fragments put together first.
+ * Only whole packets come here: the look-up has fragments put together first. An answer that is larger than the MTU leaves in fragments.
  */
 
 import type { InterfaceTable } from '../forward/interface-table.ts';
 import { drop } from '../graph/drop.ts';
-import { ARC_NEXT, type GraphNode } from '../graph/node.ts';
+import { ARC_DONE, ARC_NEXT, type Emitter, type GraphNode } from '../graph/node.ts';
 import { REASON } from '../graph/reasons.ts';
+import { emitFragments } from '../packet/fragment.ts';
 import { type Packet, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as icmp from '../wire/icmp.ts';
@@ -31,9 +32,12 @@ export class Ip4Local implements GraphNode {
   readonly name = 'ip4-local';
   readonly next: readonly string[] = ['interface-output', 'ip4-error'];
   readonly #interfaces: InterfaceTable;
+  readonly #output: Emitter;
 
-  constructor(interfaces: InterfaceTable) {
+  /** `output` takes fragments. */
+  constructor(interfaces: InterfaceTable, output: Emitter) {
     this.#interfaces = interfaces;
+    this.#output = output;
   }
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
@@ -59,7 +63,7 @@ export class Ip4Local implements GraphNode {
     ipv4.setSource(view, at, asked);
     ipv4.setTimeToLive(view, at, TIME_TO_LIVE);
     ipv4.writeChecksum(view, at);
-    return ARC_OUTPUT;
+    return send(packets, packet, this.#interfaces, ipv4.identification(view, at), this.#output);
   }
 }
 
@@ -67,9 +71,14 @@ export class Ip6Local implements GraphNode {
   readonly name = 'ip6-local';
   readonly next: readonly string[] = ['interface-output', 'ip6-error'];
   readonly #interfaces: InterfaceTable;
+  readonly #output: Emitter;
+  #identification: number;
 
-  constructor(interfaces: InterfaceTable) {
+  /** `output` takes fragments. `identification`: that of the first datagram cut, any number that is hard to guess (RFC 7739). */
+  constructor(interfaces: InterfaceTable, output: Emitter, identification: number) {
     this.#interfaces = interfaces;
+    this.#output = output;
+    this.#identification = identification;
   }
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
@@ -99,7 +108,8 @@ export class Ip6Local implements GraphNode {
     ipv6.setHopLimit(view, at, TIME_TO_LIVE);
     icmpv6.setType(view, message, icmpv6.ECHO_REPLY);
     icmpv6.writeChecksum(view, at, message, end);
-    return ARC_OUTPUT;
+    this.#identification = (this.#identification + 1) | 0;
+    return send(packets, packet, this.#interfaces, this.#identification, this.#output);
   }
 }
 
@@ -122,4 +132,11 @@ function turn(packets: Packets, packet: Packet, interfaces: InterfaceTable): boo
   packets.length[packet] = packets.end[packet] - at;
   packets.txInterface[packet] = to;
   return true;
+}
+
+/** Out as it is or, where the question came in fragments, in fragments. */
+function send(packets: Packets, packet: Packet, interfaces: InterfaceTable, id: number, output: Emitter): number {
+  const mtu = interfaces.mtu[packets.txInterface[packet]];
+  if (packets.end[packet] - packets.network[packet] <= mtu) return ARC_OUTPUT;
+  return emitFragments(packets, packet, mtu, id, output) < 0 ? drop(packets, packet, REASON['arena-full']) : ARC_DONE;
 }

@@ -22,6 +22,7 @@ const ARC_TCP = ARC_NEXT + 1;
 const ARC_UDP = ARC_NEXT + 2;
 const ARC_ICMP = ARC_NEXT + 3;
 const ARC_DHCP = ARC_NEXT + 4;
+const ARC_OTHER = ARC_NEXT + 5;
 
 /** Source port 68 and destination port 67, as the first word of a UDP header. */
 const DHCP_PORTS = (68 << 16) | 67;
@@ -32,9 +33,17 @@ const LIMITED_BROADCAST = -1;
 export class Ip4Input implements GraphNode {
   readonly name = 'ip4-input';
   readonly next: readonly string[] = ['ip4-reassembly', 'tcp-input', 'udp-input', 'icmp-input', 'dhcp-input'];
+  readonly #takesOthers: boolean;
+
+  /** `others`: the node for all other protocols, where packets are forwarded; left out, these are dropped. */
+  constructor(others?: string) {
+    this.#takesOthers = others !== undefined;
+    if (others !== undefined) this.next = [...this.next, others];
+  }
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
-    for (let i = 0; i < count; i++) arcs[i] = arc(packets, frame[i]);
+    const others = this.#takesOthers;
+    for (let i = 0; i < count; i++) arcs[i] = arc(packets, frame[i], others);
   }
 
   /** The packet's line, and of the header what that leaves out. */
@@ -49,7 +58,7 @@ export class Ip4Input implements GraphNode {
   }
 }
 
-function arc(packets: Packets, packet: number): number {
+function arc(packets: Packets, packet: number, others: boolean): number {
   const { view } = packets;
   const at = packets.network[packet];
   const headerBytes = ipv4.check(view, at, packets.end[packet]);
@@ -77,7 +86,7 @@ function arc(packets: Packets, packet: number): number {
     case ipv4.PROTOCOL_ICMP:
       return ARC_ICMP;
     default:
-      return drop(packets, packet, REASON['protocol-unknown']);
+      return others ? ARC_OTHER : drop(packets, packet, REASON['protocol-unknown']);
   }
 }
 

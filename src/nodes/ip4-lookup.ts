@@ -1,7 +1,8 @@
 /**
  * Where an IPv4 packet goes: the forwarding decision of a router (RFC 1812, section 5.2).
  *
- * Stands behind `ip4-input` as a feature: before the translators and, so that fragments pass as they are, before `ip4-reassembly`. Fragments for ourselves or for the
+ * Stands behind `ip4-input` as a feature: before the translators and, so that fragments pass as they are, before `ip4-reassembly`; other protocols come to it
+ * by the input's own arc. Fragments for ourselves or for the
  * translators are put together first and come here again, whole.
  *
  * | adjacency            | to                                                                                     |

@@ -24,6 +24,7 @@ const ARC_UDP = ARC_NEXT + 2;
 const ARC_ICMP6 = ARC_NEXT + 3;
 const ARC_NDP = ARC_NEXT + 4;
 const ARC_DHCPV6 = ARC_NEXT + 5;
+const ARC_OTHER = ARC_NEXT + 6;
 
 /** What stands in the first byte of an ICMPv6 message (RFC 4861, RFC 2710, RFC 3810). */
 const TYPE_ROUTER_SOLICITATION = 133;
@@ -47,6 +48,13 @@ export class Ip6Input implements GraphNode {
     'dhcpv6-input',
   ];
   readonly #walk: Int32Array = new Int32Array(ipv6.WALK_WORDS);
+  readonly #takesOthers: boolean;
+
+  /** `others`: the node for all other protocols, where packets are forwarded; left out, these are dropped. */
+  constructor(others?: string) {
+    this.#takesOthers = others !== undefined;
+    if (others !== undefined) this.next = [...this.next, others];
+  }
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
     for (let i = 0; i < count; i++) arcs[i] = this.#arc(packets, frame[i]);
@@ -81,11 +89,11 @@ export class Ip6Input implements GraphNode {
     if (refused !== REASON.none) return drop(packets, packet, refused);
     if (ipv6.destinationWord(view, at, 0) >>> 24 === 0xff) return multicastArc(packets, packet, fragment);
     if (ethernet.isMulticast(view, packets.start[packet])) return drop(packets, packet, REASON.multicast);
-    return fragment ? ARC_REASSEMBLY : unicastArc(packets, packet);
+    return fragment ? ARC_REASSEMBLY : unicastArc(packets, packet, this.#takesOthers);
   }
 }
 
-function unicastArc(packets: Packets, packet: number): number {
+function unicastArc(packets: Packets, packet: number, others: boolean): number {
   switch (packets.protocol[packet]) {
     case ipv6.PROTOCOL_TCP:
       return ARC_TCP;
@@ -94,7 +102,7 @@ function unicastArc(packets: Packets, packet: number): number {
     case ipv6.PROTOCOL_ICMPV6:
       return isDiscovery(icmpType(packets, packet)) ? ARC_NDP : ARC_ICMP6;
     default:
-      return drop(packets, packet, REASON['protocol-unknown']);
+      return others ? ARC_OTHER : drop(packets, packet, REASON['protocol-unknown']);
   }
 }
 
