@@ -1,5 +1,5 @@
 /**
- * The routes of IPv4: longest-prefix match (RFC 1812, section 5.2.4.3) in at most four reads, however many routes there are.
+ * The routes of IPv4: longest-prefix match (RFC 1812, section 5.2.4.3) in at most three steps, however many routes there are.
  *
  * A look-up goes by 16, 8 and 8 bits of the address. `#root` has one word for each of the 65,536 first halves. It says to what the addresses with this
  * half are routed when all are routed to the same; otherwise it names a block that tells them apart, which is one of
@@ -14,10 +14,10 @@
  * | below 0      | routed to the value `~word`                                                       |
  * | above 0      | a block: twice its number, plus 1 for a table                                     |
  *
- * Why lines: with tables alone each of 100,000 routes that are far from each other needs a kibibyte, 50 MiB together, and nearly every look-up waits for memory.
- * A line holds what a few routes need, the same routes lie in some 4 MiB, and a table stands only where four routes or more are: 32 MiB
- * for the most routes that there may be. Why not ranges alone, with a binary search (as DXR): thousands of hosts in one /16, which is what networks of containers
- * are, would make it long, and each change would move them all.
+ * Why lines: with tables alone each of 100,000 routes that are far from each other needs a kibibyte, 50 MiB together, and nearly every look-up waits for
+ * memory. A line holds what a few routes need; the same routes lie in 7 MiB. A table stands only where there are four routes or more, so that the most
+ * routes that there may be need 64 MiB in the worst case. Why not ranges alone, with a binary search (as DXR): thousands of hosts in
+ * one /16, which is what networks of containers are, would make it long, and each change would move them all.
  *
  * A change goes to the tree of prefixes first; then what depends on it is built anew from there: one word of a table or of the root for
  * a long prefix, several for a short one. So removal needs no memory of what a route had hidden. The default route is kept beside all this.
