@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { parseIpAddress } from '../base/address.ts';
 import { ADJACENCY } from '../forward/adjacency.ts';
 import { REASON } from '../graph/reasons.ts';
 import { bytes, DOWN, LEFT, RIGHT, Router } from './forward-fixtures.test.ts';
@@ -130,6 +131,20 @@ describe('ip4-lookup', () => {
     assert.equal(through(router, { from4: '10.0.2.1' }), 'own-source');
     assert.equal(through(router, { from4: '192.0.2.254' }), 'own-source');
     assert.equal(through(router, { from4: '10.0.2.1' }, -1), 'ip4-rewrite');
+  });
+
+  it('judges each source of a frame, and anew in the next frame', () => {
+    const router = new Router();
+    router.neighbour(RIGHT, '192.0.2.1');
+    const sources = ['10.0.2.15', '10.0.2.15', '10.0.2.1', '10.0.2.1', '10.0.2.15', '127.0.0.1'];
+    const frame = Int32Array.from(sources, (from4) => router.receive(packetOf({ from4 })));
+    const arcs = new Uint8Array(sources.length);
+    const lookup = node(router);
+    lookup.process(router.packets, frame, frame.length, arcs);
+    assert.deepEqual([...arcs], [2, 2, 0, 0, 2, 0]);
+    router.addresses.remove(LEFT, parseIpAddress('10.0.2.1')!);
+    lookup.process(router.packets, frame.subarray(2, 3), 1, arcs);
+    assert.equal(arcs[0], 2);
   });
 
   it('drops what is for groups, for everybody, or for a whole network', () => {

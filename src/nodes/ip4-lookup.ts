@@ -38,6 +38,7 @@ const ARC_TCP = ARC_NEXT + 5;
 const ARC_UDP = ARC_NEXT + 6;
 const ARC_ICMP = ARC_NEXT + 7;
 
+const NONE = -1;
 const MAPPED = 0xffff;
 /** 169.254.0.0/16. */
 const LINK_LOCAL = 0xa9fe;
@@ -73,6 +74,10 @@ export class Ip4Lookup implements GraphNode {
   readonly #addresses: InterfaceAddresses;
   readonly #groups: NextHopGroups;
   readonly #secrets: Int32Array;
+  /** The source that was judged last, in this frame: packets of one sender come in rows. */
+  #judgedOn: number = NONE;
+  #judgedSource: number = 0;
+  #judgement: number = REASON.none;
 
   constructor(deps: Ip4LookupDeps) {
     this.#routes = deps.routes;
@@ -83,6 +88,7 @@ export class Ip4Lookup implements GraphNode {
   }
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
+    this.#judgedOn = NONE;
     for (let i = 0; i < count; i++) arcs[i] = this.#arc(packets, frame[i]);
   }
 
@@ -118,12 +124,21 @@ export class Ip4Lookup implements GraphNode {
     if (to >= 224) return to < 240 ? REASON.multicast : REASON.broadcast;
     const from = packets.rxInterface[packet];
     if (from < 0) return REASON.none;
+    if (ethernet.isMulticast(packets.view, packets.start[packet])) return REASON.broadcast;
+    if (from !== this.#judgedOn || source !== this.#judgedSource) {
+      this.#judgedOn = from;
+      this.#judgedSource = source;
+      this.#judgement = this.#judgeSource(from, source);
+    }
+    return this.#judgement;
+  }
+
+  #judgeSource(from: number, source: number): number {
     const network = source >>> 24;
     if (network === 127) return REASON['ip4-loopback'];
     if (network === 0 || network >= 224) return REASON['ip4-source-invalid'];
     if (this.#addresses.isOurIpv4(from, source)) return REASON['own-source'];
-    if (this.#addresses.isBroadcastOn(from, source)) return REASON['ip4-source-invalid'];
-    return ethernet.isMulticast(packets.view, packets.start[packet]) ? REASON.broadcast : REASON.none;
+    return this.#addresses.isBroadcastOn(from, source) ? REASON['ip4-source-invalid'] : REASON.none;
   }
 
   #forward(packets: Packets, packet: Packet, route: number, destination: number): number {
@@ -133,9 +148,12 @@ export class Ip4Lookup implements GraphNode {
     let adjacency = route;
     if (adjacencies.kind[route] === ADJACENCY.GLEAN) {
       const to = adjacencies.interfaceIndex[route];
-      if (this.#addresses.isBroadcastOn(to, destination)) return drop(packets, packet, REASON['directed-broadcast']);
       const neighbour = adjacencies.find(ADJACENCY.NEIGHBOUR, to, 0, 0, MAPPED, destination);
       if (neighbour !== NO_ADJACENCY) adjacency = neighbour;
+      // No neighbour has such an address, so that only who is not known need be asked about it.
+      else if (this.#addresses.isBroadcastOn(to, destination)) {
+        return drop(packets, packet, REASON['directed-broadcast']);
+      }
       packets.adjacency[packet] = adjacency;
     }
     if (packets.rxInterface[packet] >= 0) {

@@ -26,6 +26,7 @@ const ARC_TCP = ARC_NEXT + 5;
 const ARC_UDP = ARC_NEXT + 6;
 const ARC_ICMP = ARC_NEXT + 7;
 
+const NONE = -1;
 const MAPPED = 0xffff;
 
 /** The routes: the number of an adjacency or the value of a group of them (`forward/ecmp.ts`), or -1 where there is none. */
@@ -60,6 +61,10 @@ export class Ip6Lookup implements GraphNode {
   readonly #groups: NextHopGroups;
   readonly #secrets: Int32Array;
   readonly #walk: Int32Array = new Int32Array(ipv6.WALK_WORDS);
+  /** The source that was judged last, in this frame: packets of one sender come in rows. */
+  readonly #judgedSource: Int32Array = new Int32Array(4);
+  #judgedOn: number = NONE;
+  #judgement: number = REASON.none;
 
   constructor(deps: Ip6LookupDeps) {
     this.#routes = deps.routes;
@@ -70,6 +75,7 @@ export class Ip6Lookup implements GraphNode {
   }
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
+    this.#judgedOn = NONE;
     for (let i = 0; i < count; i++) arcs[i] = this.#arc(packets, frame[i]);
   }
 
@@ -114,13 +120,23 @@ export class Ip6Lookup implements GraphNode {
     if (isEmbedded(view, ipv6.destinationAt(at))) return REASON['ip6-loopback'];
     const from = packets.rxInterface[packet];
     if (from < 0) return REASON.none;
+    if (ethernet.isMulticast(view, packets.start[packet])) return REASON.multicast;
+    if (from !== this.#judgedOn || !isSource(view, at, this.#judgedSource)) {
+      this.#judgedOn = from;
+      for (let i = 0; i < 4; i++) this.#judgedSource[i] = ipv6.sourceWord(view, at, i);
+      this.#judgement = this.#judgeSource(view, at, from);
+    }
+    return this.#judgement;
+  }
+
+  #judgeSource(view: DataView, at: number, from: number): number {
     const w0 = ipv6.sourceWord(view, at, 0);
-    if (w0 >>> 24 === 0xff) return REASON['ip6-source-invalid'];
-    const w2 = ipv6.sourceWord(view, at, 2);
     const w3 = ipv6.sourceWord(view, at, 3);
+    if (w0 >>> 24 === 0xff) return REASON['ip6-source-invalid'];
     if (isEmbedded(view, ipv6.sourceAt(at))) return w3 === 1 ? REASON['ip6-loopback'] : REASON['ip6-source-invalid'];
-    if (this.#addresses.isOurs(from, w0, ipv6.sourceWord(view, at, 1), w2, w3)) return REASON['own-source'];
-    return ethernet.isMulticast(view, packets.start[packet]) ? REASON.multicast : REASON.none;
+    return this.#addresses.isOurs(from, w0, ipv6.sourceWord(view, at, 1), ipv6.sourceWord(view, at, 2), w3)
+      ? REASON['own-source']
+      : REASON.none;
   }
 
   #toOurLinkLocal(packets: Packets, packet: Packet): number {
@@ -176,6 +192,15 @@ function translator(protocol: number): number {
     default:
       return -1;
   }
+}
+
+function isSource(view: DataView, at: number, words: Int32Array): boolean {
+  return (
+    ipv6.sourceWord(view, at, 3) === words[3] &&
+    ipv6.sourceWord(view, at, 2) === words[2] &&
+    ipv6.sourceWord(view, at, 1) === words[1] &&
+    ipv6.sourceWord(view, at, 0) === words[0]
+  );
 }
 
 /** fe80::/10. */
