@@ -1,0 +1,233 @@
+/**
+ * What values of a configuration must be to each other: names that exist, things that exclude each other, nothing twice.
+ *
+ * An entry that the schema refused is not judged here, nor is what refers to it: half of a thing says nothing true about the other half.
+ */
+import { formatIpPrefix, type IpAddress, isIpv4, isLinkLocal, prefixContains } from '../base/address.ts';
+import {
+  bviName,
+  type Config,
+  hostNameOf,
+  type InterfaceConfig,
+  type Port,
+  type PublishConfig,
+  ports,
+  vlanName,
+} from './config.ts';
+import { formatPath, type Problem, shortValue } from './problem.ts';
+import { didYouMean } from './spelling.ts';
+import type { YamlSource } from './yaml-source.ts';
+
+type Path = readonly (string | number)[];
+
+/** Tells a problem: of the value at `path`, or of the key where `value` is undefined. */
+type Tell = (code: string, path: Path, value: unknown, message: string) => void;
+
+/** `refused`: what is wrong already. */
+export function crossProblems(config: Config, refused: readonly Problem[], source: YamlSource): Problem[] {
+  const found: Problem[] = [];
+  const wrong = new Set(refused.map(({ path }) => entryOf(path)));
+  const tell: Tell = (code, path, value, message) => {
+    if (wrong.has(entryOf(path))) return;
+    const place = value === undefined ? source.placeOfKey(path) : source.placeOfValue(path);
+    found.push({ code, ...place, path, value: shortValue(value), message });
+  };
+  for (const [name, entry] of Object.entries(config.interfaces)) {
+    checkTap(['interfaces', name, 'tap'], entry, tell);
+    if (config.defaults.taps === 'disabled') {
+      tell(
+        'taps-disabled',
+        ['interfaces', name],
+        undefined,
+        'is a tap, and defaults.taps is "disabled": remove one of them',
+      );
+    }
+  }
+  checkUnique(config, tell);
+  for (const port of ports(config)) checkPort(config, port, tell);
+  if (refused.every(({ path }) => path[0] !== 'interfaces' && path[0] !== 'bridges')) {
+    checkReferences(config, refused, tell);
+  }
+  return found;
+}
+
+/** The interface or bridge that a path is in; of lists the whole, since indexes have moved where entries were cut out. */
+function entryOf(path: Path): string {
+  return path.slice(0, typeof path[1] === 'number' ? 1 : 2).join('/');
+}
+
+function checkTap(path: Path, { tap }: InterfaceConfig, tell: Tell): void {
+  const { host } = tap;
+  if (host.bridge !== undefined && host.address.length > 0) {
+    tell(
+      'excluded',
+      [...path, 'host', 'bridge'],
+      host.bridge,
+      'excludes host.address: the bridge has the address, not its member',
+    );
+  }
+  if (tap.attach && host.name === undefined) {
+    tell('name-needed', [...path, 'attach'], true, 'needs host.name: which tap is meant?');
+  }
+  if (tap.groCoalesce && tap.offload !== 'gso') {
+    tell('gso-needed', [...path, 'groCoalesce'], true, 'needs "offload: gso"');
+  }
+  if (tap.mode === 'tun' && (host.mac !== undefined || host.bridge !== undefined)) {
+    const key = host.mac !== undefined ? 'mac' : 'bridge';
+    tell(
+      'excluded',
+      [...path, 'host', key],
+      String(host[key]),
+      'has no meaning with "mode: tun", which carries no frames',
+    );
+  }
+  if (tap.placement.length > tap.queues) {
+    tell(
+      'too-many',
+      [...path, 'placement'],
+      tap.placement,
+      `places more than the ${tap.queues} there are: raise "queues"`,
+    );
+  }
+  host.gateway.forEach((gateway, index) => {
+    const at = [...path, 'host', 'gateway', index];
+    if (host.gateway.findIndex((other) => isIpv4(other) === isIpv4(gateway)) < index) {
+      tell('duplicate', at, String(gateway), 'is the second of its family: a namespace has one default route of each');
+    } else if (!isLinkLocal(gateway) && !host.address.some((prefix) => prefixContains(prefix, gateway))) {
+      tell('gateway-unreachable', at, String(gateway), 'lies in no network of host.address');
+    }
+  });
+}
+
+function checkPort(config: Config, { path, address, config: port }: Port, tell: Tell): void {
+  const at = new Set<string>();
+  address.forEach((prefix, index) => {
+    const text = formatIpPrefix(prefix);
+    if (at.has(text)) tell('duplicate', [...path, 'address', index], text, 'is listed twice');
+    at.add(text);
+  });
+  if (port === undefined) return;
+  const isTun = path.length === 2 && config.interfaces[path[1]!]?.tap.mode === 'tun';
+  if (port.bridge !== undefined && address.length > 0) {
+    tell('excluded', [...path, 'bridge'], port.bridge, 'excludes address: give the address to the bridge, as its bvi');
+  } else if (port.bridge !== undefined && isTun) {
+    tell('excluded', [...path, 'bridge'], port.bridge, 'excludes "mode: tun": only frames can be bridged');
+  }
+  if (port.bridge === undefined && port.splitHorizonGroup > 0) {
+    tell('bridge-needed', [...path, 'splitHorizonGroup'], port.splitHorizonGroup, 'needs "bridge"');
+  }
+  if (port.publish.length > 0 && config.uplink === undefined) {
+    tell('uplink-needed', [...path, 'publish'], undefined, 'needs an uplink: add "uplink: { translate: host }"');
+  }
+  for (const service of ['dhcp', 'ra', 'dns'] as const) {
+    if (port.services[service] === undefined) continue;
+    const family = service === 'dhcp' ? 'IPv4' : service === 'ra' ? 'IPv6' : 'IP';
+    const served = address.some((prefix) => family === 'IP' || isIpv4(prefix.address) === (family === 'IPv4'));
+    if (!served)
+      tell('address-needed', [...path, 'services', service], undefined, `needs an ${family} address of the interface`);
+  }
+  const pool = port.services.dhcp?.pool;
+  if (pool !== undefined && !address.some((net) => prefixContains(net, pool.first) && prefixContains(net, pool.last))) {
+    const text = `${pool.first}-${pool.last}`;
+    tell('pool-outside', [...path, 'services', 'dhcp', 'pool'], text, 'lies in no network of the interface');
+  }
+}
+
+/** Ids of taps, names in a namespace, our addresses, routes, neighbours and published ports are there once. */
+function checkUnique(config: Config, tell: Tell): void {
+  const seen = new Map<string, Path>();
+  const once = (key: string, path: Path, value: unknown): void => {
+    const first = seen.get(key);
+    if (first === undefined) seen.set(key, path);
+    else tell('duplicate', path, value, `is taken by ${formatPath(first)}: choose another`);
+  };
+  /** One problem a rule is enough. */
+  const checkPublish = (rule: PublishConfig, path: Path): void => {
+    for (let number = rule.firstPort; number <= rule.lastPort; number++) {
+      const key = `port ${rule.protocol} ${rule.address ?? ''} ${number}`;
+      const taken = seen.has(key);
+      once(key, path, `${number}/${rule.protocol}`);
+      if (taken) return;
+    }
+  };
+  for (const [name, { tap }] of Object.entries(config.interfaces)) {
+    const path = ['interfaces', name, 'tap'];
+    if (tap.id !== undefined) once(`id ${tap.id}`, [...path, 'id'], tap.id);
+    const hostName = hostNameOf(name, tap);
+    const key = `host ${tap.host.namespace ?? ''} ${hostName}`;
+    if (tap.host.name === undefined) once(key, ['interfaces', name], undefined);
+    else once(key, [...path, 'host', 'name'], hostName);
+  }
+  for (const { path, address, config: port } of ports(config)) {
+    const own = new Set(address.map(({ address: each }) => String(each)));
+    for (const each of own) {
+      const index = address.findIndex((prefix) => String(prefix.address) === each);
+      // Every interface may have the same link-local address (RFC 4291, section 2.5.6).
+      if (!isLinkLocal(address[index]!.address)) once(`address ${each}`, [...path, 'address', index], each);
+    }
+    for (const [index, rule] of (port?.publish ?? []).entries()) checkPublish(rule, [...path, 'publish', index]);
+  }
+  config.routes.forEach(({ to }, index) => {
+    once(`route ${formatIpPrefix(to)}`, ['routes', index, 'to'], formatIpPrefix(to));
+  });
+  config.neighbours.forEach(({ interface: name, address }, index) => {
+    once(`neighbour ${name} ${address}`, ['neighbours', index, 'address'], String(address));
+  });
+}
+
+function checkReferences(config: Config, refused: readonly Problem[], tell: Tell): void {
+  const all = ports(config);
+  const byName = new Map(all.map((port) => [port.name, port]));
+  for (const { path, config: port } of all) {
+    if (port?.bridge === undefined || Object.hasOwn(config.bridges, port.bridge)) continue;
+    const near = didYouMean(port.bridge, Object.keys(config.bridges));
+    const right = near === '' ? `: add "bridges: { ${port.bridge}: {} }"` : near;
+    tell('bridge-unknown', [...path, 'bridge'], port.bridge, `is no bridge${right}`);
+  }
+  const checkName = (name: string, path: Path): void => {
+    if (byName.has(name)) return;
+    const derived = [...byName.keys()];
+    tell('interface-unknown', path, name, `is no interface${didYouMean(name, derived) || hint(config)}`);
+  };
+  config.neighbours.forEach(({ interface: name, address }, index) => {
+    checkName(name, ['neighbours', index, 'interface']);
+    const port = byName.get(name);
+    if (port !== undefined && !isLinkLocal(address) && !isConnected(port, address)) {
+      tell('neighbour-unreachable', ['neighbours', index, 'address'], String(address), `lies in no network of ${name}`);
+    }
+  });
+  const uplinkRefused = refused.some(({ path }) => path[0] === 'uplink');
+  config.routes.forEach(({ to, via }, index) => {
+    via.forEach((hop, number) => {
+      const path = via.length === 1 ? ['routes', index, 'via'] : ['routes', index, 'via', number];
+      if (hop.kind === 'uplink' && config.uplink === undefined && !uplinkRefused) {
+        tell('uplink-needed', path, 'uplink', 'needs an uplink: add "uplink: { translate: host }"');
+      }
+      if (hop.interface !== undefined) checkName(hop.interface, path);
+      if (hop.address === undefined) return;
+      if (isIpv4(hop.address) !== isIpv4(to.address)) {
+        tell('family-mixed', path, String(hop.address), 'is of another family than the network that it leads to');
+      } else if (hop.interface === undefined) {
+        const right = isLinkLocal(hop.address) ? `: which interface? write ${hop.address}%NAME` : '';
+        if (!isLinkLocal(hop.address) && all.some((port) => isConnected(port, hop.address!))) return;
+        tell('gateway-unreachable', path, String(hop.address), `lies in no network of an interface${right}`);
+      }
+    });
+  });
+}
+
+function isConnected(port: Port, address: IpAddress): boolean {
+  return port.address.some((prefix) => prefixContains(prefix, address));
+}
+
+/** Names that are derived are the ones that people do not find. */
+function hint(config: Config): string {
+  const names = Object.keys(config.interfaces);
+  const [bridge] = Object.entries(config.bridges).find(([, { bvi }]) => bvi !== undefined) ?? [];
+  const [parent, vlan] = Object.entries(config.interfaces)
+    .map(([name, { vlans }]) => [name, Object.keys(vlans)[0]] as const)
+    .find(([, number]) => number !== undefined) ?? [undefined, undefined];
+  if (bridge !== undefined) names.push(bviName(bridge));
+  if (parent !== undefined && vlan !== undefined) names.push(vlanName(parent, vlan));
+  return names.length === 0 ? ': there are none' : `: there are ${names.slice(0, 8).join(', ')}`;
+}

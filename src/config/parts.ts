@@ -1,0 +1,244 @@
+/**
+ * A configuration as a set of parts: what an engine creates, removes and changes one by one. Each has a key (what it is), contents, and the keys of the parts
+ * that must be there before it.
+ */
+import { formatIpPrefix, type IpAddress, type IpPrefix, type MacAddress, prefixContains } from '../base/address.ts';
+import {
+  bviName,
+  type Config,
+  type DefaultsConfig,
+  type DhcpConfig,
+  type DnsConfig,
+  type Hop,
+  hostMtuOf,
+  hostNameOf,
+  type LoggingConfig,
+  MTU_DEFAULT,
+  type Port,
+  type PortConfig,
+  type PublishConfig,
+  ports,
+  type RouterAdvertisementConfig,
+  type TapConfig,
+  type UplinkConfig,
+  vlanName,
+} from './config.ts';
+import { formatPublish } from './publish.ts';
+
+/** In the order in which they are created; they are removed in the opposite one. */
+const ORDER: readonly Contents['kind'][] = [
+  'defaults',
+  'logging',
+  'bridge',
+  'tap',
+  'vlan',
+  'bvi',
+  'host-address',
+  'host-gateway',
+  'address',
+  'member',
+  'uplink',
+  'neighbour',
+  'route',
+  'service',
+  'publish',
+  'up',
+];
+
+/** What a part is, by its kind. `interface` is a name among interfaces, as `tap0`, `tap0.100` or `bvi.lan`. */
+export type Contents =
+  | ({ readonly kind: 'defaults' } & DefaultsConfig)
+  | ({ readonly kind: 'logging' } & LoggingConfig)
+  | {
+      readonly kind: 'bridge';
+      readonly bridge: string;
+      readonly ageing: number;
+      readonly learn: boolean;
+      readonly flood: boolean;
+    }
+  | TapPart
+  | {
+      readonly kind: 'vlan';
+      readonly interface: string;
+      readonly parent: string;
+      readonly vlan: number;
+      readonly mtu: number;
+    }
+  | {
+      readonly kind: 'bvi';
+      readonly interface: string;
+      readonly bridge: string;
+      readonly mac: MacAddress | undefined;
+      readonly mtu: number;
+    }
+  | { readonly kind: 'host-address'; readonly interface: string; readonly address: IpPrefix }
+  | { readonly kind: 'host-gateway'; readonly interface: string; readonly gateway: IpAddress }
+  | { readonly kind: 'address'; readonly interface: string; readonly address: IpPrefix }
+  | { readonly kind: 'member'; readonly interface: string; readonly bridge: string; readonly splitHorizonGroup: number }
+  | ({ readonly kind: 'uplink' } & UplinkConfig)
+  | { readonly kind: 'neighbour'; readonly interface: string; readonly address: IpAddress; readonly mac: MacAddress }
+  | { readonly kind: 'route'; readonly to: IpPrefix; readonly via: readonly Hop[] }
+  | ServicePart
+  | { readonly kind: 'publish'; readonly interface: string; readonly rule: PublishConfig }
+  | { readonly kind: 'up'; readonly interface: string };
+
+export interface TapPart {
+  readonly kind: 'tap';
+  readonly interface: string;
+  readonly hostName: string;
+  readonly hostMtu: number;
+  readonly mac: MacAddress | undefined;
+  readonly mtu: number;
+  readonly promiscuous: boolean;
+  /** Addresses and gateways of `tap.host` are parts of their own. */
+  readonly tap: TapConfig;
+}
+
+export type ServicePart = { readonly kind: 'service'; readonly interface: string } & (
+  | { readonly service: 'dhcp'; readonly settings: DhcpConfig }
+  | { readonly service: 'ra'; readonly settings: RouterAdvertisementConfig }
+  | { readonly service: 'dns'; readonly settings: DnsConfig }
+);
+
+export interface Part {
+  readonly key: string;
+  readonly needs: readonly string[];
+  readonly contents: Contents;
+}
+
+/** The parts by key, in the order in which they can be created. */
+export function partsOf(config: Config): Map<string, Part> {
+  const parts: Part[] = [];
+  const add = (contents: Contents, ...needs: string[]): void => {
+    parts.push({ key: keyOf(contents), needs, contents });
+  };
+  add({ kind: 'defaults', ...config.defaults });
+  add({ kind: 'logging', ...config.logging });
+  if (config.uplink !== undefined) add({ kind: 'uplink', ...config.uplink });
+  addBridges(config, add);
+  addTaps(config, add);
+  const all = ports(config);
+  for (const port of all) addPort(port, add);
+  for (const neighbour of config.neighbours) {
+    add({ kind: 'neighbour', ...neighbour }, interfaceKey(neighbour.interface));
+  }
+  for (const { to, via } of config.routes) add({ kind: 'route', to, via }, ...hopNeeds(via, all));
+  const rank = new Map<string, number>(ORDER.map((kind, index) => [kind, index]));
+  parts.sort((a, b) => rank.get(a.contents.kind)! - rank.get(b.contents.kind)!);
+  return new Map(parts.map((part) => [part.key, part]));
+}
+
+type Add = (contents: Contents, ...needs: string[]) => void;
+
+function keyOf(contents: Contents): string {
+  switch (contents.kind) {
+    case 'bridge':
+      return bridgeKey(contents.bridge);
+    case 'tap':
+    case 'vlan':
+    case 'bvi':
+      return interfaceKey(contents.interface);
+    case 'host-address':
+    case 'address':
+      return `${contents.kind} ${contents.interface} ${formatIpPrefix(contents.address)}`;
+    case 'host-gateway':
+      return `${contents.kind} ${contents.interface} ${contents.gateway}`;
+    case 'neighbour':
+      return `${contents.kind} ${contents.interface} ${contents.address}`;
+    case 'route':
+      return `route ${formatIpPrefix(contents.to)}`;
+    case 'service':
+      return `service ${contents.interface} ${contents.service}`;
+    case 'publish':
+      return `publish ${contents.interface} ${formatPublish(contents.rule)}`;
+    case 'member':
+    case 'up':
+      return `${contents.kind} ${contents.interface}`;
+    default:
+      return contents.kind;
+  }
+}
+
+function interfaceKey(name: string): string {
+  return `interface ${name}`;
+}
+
+function bridgeKey(name: string): string {
+  return `bridge ${name}`;
+}
+
+function addBridges(config: Config, add: Add): void {
+  for (const [bridge, { bvi, ageing, learn, flood }] of Object.entries(config.bridges)) {
+    add({ kind: 'bridge', bridge, ageing, learn, flood });
+    if (bvi === undefined) continue;
+    const name = bviName(bridge);
+    add({ kind: 'bvi', interface: name, bridge, mac: bvi.mac, mtu: bvi.mtu ?? MTU_DEFAULT }, bridgeKey(bridge));
+    add({ kind: 'up', interface: name }, interfaceKey(name));
+  }
+}
+
+function addTaps(config: Config, add: Add): void {
+  for (const [name, entry] of Object.entries(config.interfaces)) {
+    const { tap, mac, promiscuous } = entry;
+    const mtu = entry.mtu ?? MTU_DEFAULT;
+    const host = { ...tap.host, address: [], gateway: [] };
+    add({
+      kind: 'tap',
+      interface: name,
+      hostName: hostNameOf(name, tap),
+      hostMtu: hostMtuOf(config, entry),
+      mac,
+      mtu,
+      promiscuous,
+      tap: { ...tap, host },
+    });
+    for (const address of tap.host.address) add({ kind: 'host-address', interface: name, address }, interfaceKey(name));
+    for (const gateway of tap.host.gateway) {
+      const within = tap.host.address.filter((prefix) => prefixContains(prefix, gateway));
+      const needs = within.map((address) => keyOf({ kind: 'host-address', interface: name, address }));
+      add({ kind: 'host-gateway', interface: name, gateway }, interfaceKey(name), ...needs);
+    }
+    for (const [vlan, sub] of Object.entries(entry.vlans)) {
+      const own = { interface: vlanName(name, vlan), parent: name, vlan: Number(vlan), mtu: sub.mtu ?? mtu };
+      add({ kind: 'vlan', ...own }, interfaceKey(name));
+    }
+  }
+}
+
+function addPort({ name, address, config }: Port, add: Add): void {
+  const needs = interfaceKey(name);
+  for (const each of address) add({ kind: 'address', interface: name, address: each }, needs);
+  if (config === undefined) return;
+  addServices(name, config, needs, add);
+  for (const rule of config.publish) add({ kind: 'publish', interface: name, rule }, needs, 'uplink');
+  if (config.bridge !== undefined) {
+    const member = { interface: name, bridge: config.bridge, splitHorizonGroup: config.splitHorizonGroup };
+    add({ kind: 'member', ...member }, needs, bridgeKey(config.bridge));
+  }
+  if (config.up) add({ kind: 'up', interface: name }, needs);
+}
+
+function addServices(name: string, { services }: PortConfig, needs: string, add: Add): void {
+  const common = { kind: 'service', interface: name } as const;
+  if (services.dhcp !== undefined) add({ ...common, service: 'dhcp', settings: services.dhcp }, needs);
+  if (services.ra !== undefined) add({ ...common, service: 'ra', settings: services.ra }, needs);
+  if (services.dns !== undefined) add({ ...common, service: 'dns', settings: services.dns }, needs);
+}
+
+/** A hop needs its interface, or the uplink, or the addresses in whose networks it lies. */
+function hopNeeds(via: readonly Hop[], all: readonly Port[]): string[] {
+  const needs = new Set<string>();
+  for (const { kind, address, interface: name } of via) {
+    if (kind === 'uplink') needs.add('uplink');
+    if (name !== undefined) needs.add(interfaceKey(name));
+    if (address === undefined) continue;
+    for (const port of all) {
+      if (name !== undefined && port.name !== name) continue;
+      for (const prefix of port.address) {
+        if (!prefixContains(prefix, address)) continue;
+        needs.add(keyOf({ kind: 'address', interface: port.name, address: prefix }));
+      }
+    }
+  }
+  return [...needs];
+}

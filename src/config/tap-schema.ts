@@ -1,0 +1,112 @@
+/** The `tap` of an interface: what it is on the kernel's side, and how it is read. Words and defaults are those of VPP's `create tap`. */
+import { z } from 'zod';
+import type { TapConfig, TapHostConfig } from './config.ts';
+import {
+  ADDRESS_SCHEMA,
+  INTERFACE_ADDRESS_SCHEMA,
+  KERNEL_NAME_SCHEMA,
+  MAC_SCHEMA,
+  NAMESPACE_SCHEMA,
+} from './text-values.ts';
+
+/** The smallest MTU that any IPv4 host must be able to receive (RFC 791, section 3.1). */
+const MTU_MIN = 576;
+/** 65,535 of an IPv4 packet's length field, less what rounding down to 16 bytes leaves. */
+const MTU_MAX = 65_520;
+const TAP_ID_MAX = 1024;
+const RING_DEFAULT = 256;
+const RING_MAX = 32_768;
+/** The kernel's bound on queues of one tap (MAX_TAP_QUEUES in drivers/net/tun.c). */
+const QUEUES_MAX = 256;
+const ADDRESSES_MAX = 64;
+
+export const MTU_SCHEMA: z.ZodType<number> = z
+  .int()
+  .min(MTU_MIN)
+  .max(MTU_MAX)
+  .meta({ examples: [1500] });
+
+export const ADDRESSES_SCHEMA: z.ZodType<readonly TapHostConfig['address'][number][]> = z
+  .array(INTERFACE_ADDRESS_SCHEMA)
+  .max(ADDRESSES_MAX);
+
+const HOST_SCHEMA: z.ZodType<TapHostConfig> = z.strictObject({
+  name: KERNEL_NAME_SCHEMA.optional().describe(
+    'Its name. Left out: `tap` and the id, or without an id the name of the interface.',
+  ),
+  namespace: NAMESPACE_SCHEMA.optional().describe(
+    'The network namespace that it is in: a name as of `ip netns`, an absolute path, or `pid:N` for the one of a process. Left out: where the engine runs.',
+  ),
+  address: ADDRESSES_SCHEMA.default([]).describe('Its addresses, each with the prefix length of its network.'),
+  gateway: z
+    .array(ADDRESS_SCHEMA)
+    .max(2)
+    .default([])
+    .describe('The default route in the namespace; one for each family.'),
+  mac: MAC_SCHEMA.optional().describe("Its MAC address. Left out: the kernel's choice."),
+  mtu: MTU_SCHEMA.optional().describe(
+    'Its MTU in bytes. Left out: `defaults.hostMtu`, or without that the MTU of the interface.',
+  ),
+  bridge: KERNEL_NAME_SCHEMA.optional().describe(
+    "A bridge of the kernel's, in the same namespace, to make it a member of. Excludes `address`.",
+  ),
+});
+
+const RING_SCHEMA: z.ZodType<number> = z
+  .int()
+  .min(1)
+  .max(RING_MAX)
+  .refine((size) => (size & (size - 1)) === 0, {
+    error: ({ input }) => `must be a power of two: ${2 ** Math.round(Math.log2(Number(input)))}?`,
+  });
+
+export const TAP_SCHEMA: z.ZodType<TapConfig> = z.strictObject({
+  id: z
+    .int()
+    .min(0)
+    .max(TAP_ID_MAX)
+    .optional()
+    .describe('A number of its own among taps. Left out: the lowest that is free.'),
+  host: HOST_SCHEMA.prefault({}).describe("The kernel's side."),
+  queues: z.int().min(1).max(QUEUES_MAX).default(1).describe('Queues in each direction; each is served by a worker.'),
+  ringSizes: z
+    .strictObject({
+      rx: RING_SCHEMA.default(RING_DEFAULT).describe('Frames received: a power of two.'),
+      tx: RING_SCHEMA.default(RING_DEFAULT).describe('Frames sent: a power of two.'),
+    })
+    .prefault({})
+    .describe('Entries of the virtqueues of the vhost-net backend.'),
+  offload: z
+    .enum(['gso', 'csum', 'none'])
+    .default('none')
+    .describe('What is left to whoever is at the other end: segmentation and checksums, checksums alone, or nothing.'),
+  groCoalesce: z
+    .boolean()
+    .default(false)
+    .describe('Join segments of one stream before they are sent. Needs `offload: gso`.'),
+  persist: z.boolean().default(false).describe('The kernel keeps it when the engine ends.'),
+  attach: z
+    .boolean()
+    .default(false)
+    .describe('It is there already: use it, and leave it when the interface goes. Needs `host.name`.'),
+  mode: z.enum(['tap', 'tun']).default('tap').describe('Ethernet frames, or IP packets alone.'),
+  backend: z
+    .enum(['auto', 'read-write', 'vhost-net'])
+    .default('auto')
+    .describe(
+      'How frames are moved. `auto`: vhost-net where `/dev/vhost-net` can be opened, reading and writing otherwise.',
+    ),
+  rxMode: z
+    .enum(['polling', 'interrupt', 'adaptive'])
+    .default('interrupt')
+    .describe('Ask for frames all the time, wait to be told, or change between both by load.'),
+  placement: z
+    .array(
+      z
+        .int()
+        .min(0)
+        .max(QUEUES_MAX - 1),
+    )
+    .default([])
+    .describe('The worker that serves each queue, in the order of queues. Queues that are left out are spread.'),
+});
