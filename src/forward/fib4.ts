@@ -4,7 +4,7 @@
  * A look-up goes by 16, 8 and 8 bits of the address. `#root` has one word for each of the 65,536 first halves. It says to what the addresses with this
  * half are routed when all are routed to the same; otherwise it names a block that tells them apart, which is one of
  *
- * - a line: the addresses as up to 8 ranges, each routed to one value, in 16 words, which are one line of the processor's cache:
+ * - a line: the addresses as up to 8 ranges, each routed to one value, in 16 words, as many as a line of the processor's cache has:
  *   words 0 to 6 are where ranges 1 to 7 begin (range 0 begins at 0), words 8 to 15 the eight values;
  * - a table: 256 words for the next 8 bits, each of which is a value again or, after the first 8, names a line or a table.
  *
