@@ -1,9 +1,11 @@
 /**
  * The last steps before a routed packet leaves, the same for both families: whether its interface is up, whether it fits, whose MAC addresses it gets.
  */
-import type { AdjacencyTable } from '../forward/adjacency.ts';
+import { formatIpWords, formatMacAddress, MacAddress } from '../base/address.ts';
+import { ADJACENCY_ADDRESS_WORDS, type AdjacencyTable } from '../forward/adjacency.ts';
 import type { InterfaceTable } from '../forward/interface-table.ts';
 import { REASON } from '../graph/reasons.ts';
+import { describe } from '../packet/describe.ts';
 import { type Packet, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as tcp from '../wire/tcp.ts';
@@ -85,6 +87,18 @@ export function address(
     etherType,
   );
   adjacencies.account(adjacency, packets.end[packet] - packets.network[packet]);
+}
+
+/** Where the packet is about to leave to, for the trace; undefined where that is not known any more. */
+export function describeWay(packets: Packets, packet: Packet, adjacencies: AdjacencyTable): string | undefined {
+  const adjacency = packets.adjacency[packet];
+  if (!adjacencies.has(adjacency)) return undefined;
+  const at = adjacency * ADJACENCY_ADDRESS_WORDS;
+  const { address, complete, interfaceIndex, macHigh, macLow } = adjacencies;
+  const to = formatIpWords(address[at], address[at + 1], address[at + 2], address[at + 3]);
+  const mac = new MacAddress(macHigh[adjacency], macLow[adjacency]);
+  const known = complete[adjacency] === 1 ? formatMacAddress(mac) : 'incomplete';
+  return `${describe(packets, packet)}; adjacency ${adjacency} to ${to} (${known}) on interface ${interfaceIndex[adjacency]}`;
 }
 
 function isOffloadSound(packets: Packets, packet: Packet): boolean {

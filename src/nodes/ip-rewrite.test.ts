@@ -180,6 +180,17 @@ describe('ip4-rewrite', () => {
 });
 
 describe('ip6-rewrite', () => {
+  it('says in a trace where a packet goes', () => {
+    const router = new Router();
+    const packet = router.receive(make.ip6(17, make.udp(1, 2, []), IP6_ADDRESSES));
+    const rewrite = new Ip6Rewrite(router);
+    assert.equal(rewrite.describe(router.packets, packet), undefined);
+    router.packets.adjacency[packet] = router.neighbour(RIGHT, NEIGHBOUR6);
+    assert.match(rewrite.describe(router.packets, packet)!, / to 2001:db8:1::9 \(02:00:00:00:00:99\) on interface 1$/);
+    router.adjacencies.setIncomplete(router.packets.adjacency[packet]);
+    assert.match(rewrite.describe(router.packets, packet)!, /\(incomplete\)/);
+  });
+
   it('counts down, writes both MAC addresses and names the interface', () => {
     const router = new Router();
     const packet = router.receive([...make.ip6(17, zeros(8), IP6_ADDRESSES), 9, 9, 9]);

@@ -20,7 +20,7 @@ import { type Packet, type Packets, VNET_HEADER_BYTES } from '../packet/packets.
 import * as ethernet from '../wire/ethernet.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as vnet from '../wire/vnet-header.ts';
-import { address, fits, prepare, segmentHeaderBytes, WHOLE } from './egress.ts';
+import { address, describeWay, fits, prepare, segmentHeaderBytes, WHOLE } from './egress.ts';
 
 const ARC_OUTPUT = ARC_NEXT;
 const ARC_ERROR = ARC_NEXT + 1;
@@ -48,6 +48,10 @@ export class Ip4Rewrite implements GraphNode {
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
     for (let i = 0; i < count; i++) arcs[i] = this.#arc(packets, frame[i]);
+  }
+
+  describe(packets: Packets, packet: Packet): string | undefined {
+    return describeWay(packets, packet, this.#adjacencies);
   }
 
   #arc(packets: Packets, packet: Packet): number {

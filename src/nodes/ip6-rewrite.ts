@@ -13,7 +13,7 @@ import { REASON } from '../graph/reasons.ts';
 import type { Packet, Packets } from '../packet/packets.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as ipv6 from '../wire/ipv6.ts';
-import { address, fits, prepare } from './egress.ts';
+import { address, describeWay, fits, prepare } from './egress.ts';
 import type { RewriteDeps } from './ip4-rewrite.ts';
 
 const ARC_OUTPUT = ARC_NEXT;
@@ -32,6 +32,10 @@ export class Ip6Rewrite implements GraphNode {
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
     for (let i = 0; i < count; i++) arcs[i] = this.#arc(packets, frame[i]);
+  }
+
+  describe(packets: Packets, packet: Packet): string | undefined {
+    return describeWay(packets, packet, this.#adjacencies);
   }
 
   #arc(packets: Packets, packet: Packet): number {
