@@ -19,7 +19,7 @@
  * scattered routes needs to be clever at each. Here lengths that nobody uses are skipped, so that a network with /48, /64 and hosts is searched in two or three
  * reads, each of 32 bytes. What a look-up costs depends on how many lengths are used, nine reads at most, and on whether the entries
  * stay in the processor's caches, but not otherwise on how many routes there are: 100,000 of one length, or of networks and hosts, cost less than twice
- * what ten do. A table with all lengths from 28 to 48, like the Internet's, is the worst: seven reads in 8 MiB, some three times the cost of ten such routes. Slots
+ * what ten do. A table with all lengths from 28 to 48, like the Internet's, is the worst: seven reads in 8 MiB, three to six times the cost of ten such routes. Slots
  * are filled to two thirds as it was two to three times slower still in 16 MiB; hashes in a column of their own, to spare misses the
  * entries, made hits slower.
  *
