@@ -98,7 +98,8 @@ test("the machine's own network can be read", () => {
 
 function link(index: number, name: string): Link {
   const mac = parseMacAddress('02:00:00:00:00:01');
-  return { index, name, up: true, loopback: false, mtu: 1500, txQueueLength: 1000, mac };
+  const physical = { carrier: true, promiscuous: false, master: undefined, kind: undefined };
+  return { index, name, up: true, loopback: false, mtu: 1500, txQueueLength: 1000, mac, ...physical };
 }
 
 function address(interfaceIndex: number, text: string): InterfaceAddress {

@@ -85,7 +85,7 @@ export function stepFailure(step: number, errno: number, tap: string, userNamesp
       if (denied && userNamespace) return userNamespacesFailure(name);
       return failure('loopback-failed', `lo can not be brought up in the namespace: ${name}`);
     case STEP.TUN_OPEN:
-      return tunFailure(errno);
+      return tunDeviceFailure(errno);
     case STEP.TUN_INTERFACE:
       if (denied && userNamespace) return userNamespacesFailure(name);
       return failure(
@@ -118,7 +118,8 @@ export function stepWarning(step: number, errno: number, path: string): string {
   return `${path} can not be set inside: ${name}`;
 }
 
-function tunFailure(errno: number): Result<never> {
+/** Why /dev/net/tun can not be opened. */
+export function tunDeviceFailure(errno: number): Result<never> {
   const name = errnoName(errno);
   if (errno === ERRNO.EACCES || errno === ERRNO.EPERM) {
     return failure(

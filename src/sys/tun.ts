@@ -2,13 +2,28 @@
 import { loadNative } from './native.ts';
 
 /** Flags of TUNSETIFF; `tunFeatures` says which ones this kernel knows. */
-export const IFF = { TAP: 0x0002, NO_PI: 0x1000, VNET_HDR: 0x4000, MULTI_QUEUE: 0x0100 } as const;
+export const IFF = {
+  TUN: 0x0001,
+  TAP: 0x0002,
+  MULTI_QUEUE: 0x0100,
+  NO_PI: 0x1000,
+  VNET_HDR: 0x4000,
+  /** IFF_TUN_EXCL: fails where the interface is there already. */
+  EXCLUSIVE: 0x8000,
+} as const;
 
 /** Flags of TUNSETOFFLOAD: unfinished frames that we can take from the kernel. */
 export const TUN_F = { CSUM: 0x01, TSO4: 0x02, TSO6: 0x04, TSO_ECN: 0x08, USO4: 0x20, USO6: 0x40 } as const;
 
 interface TunFunctions {
   tunOpen(name: string, flags: number): number;
+  tunOpenDevice(): number;
+  tunSetInterface(fd: number, name: string, flags: number): number;
+  tunSetPersist(fd: number, persist: number): number;
+  tunSetOwner(fd: number, uid: number): number;
+  tunSetGroup(fd: number, gid: number): number;
+  tunSetCarrier(fd: number, carrier: number): number;
+  tunSetSendBuffer(fd: number, bytes: number): number;
   tunInterfaceName(fd: number): string | number;
   tunFeatures(fd: number): number;
   tunSetOffload(fd: number, flags: number): number;
@@ -23,6 +38,26 @@ const native: TunFunctions = loadNative<TunFunctions>();
  * header of virtio 1.2, section 5.1.6, in front.
  */
 export const tunOpen: (name: string, flags: number) => number = native.tunOpen;
+
+/** /dev/net/tun without an interface, which will be in our own network namespace: the descriptor, or -errno. */
+export const tunOpenDevice: () => number = native.tunOpenDevice;
+
+/** Makes the interface `name`, or attaches to it, as `tunOpen` does: 0 or -errno. */
+export const tunSetInterface: (fd: number, name: string, flags: number) => number = native.tunSetInterface;
+
+/** Whether the interface stays when its last descriptor is closed: 0 or -errno. */
+export const tunSetPersist: (fd: number, persist: number) => number = native.tunSetPersist;
+
+/** The user who may attach to the interface without privilege: 0 or -errno. */
+export const tunSetOwner: (fd: number, uid: number) => number = native.tunSetOwner;
+
+export const tunSetGroup: (fd: number, gid: number) => number = native.tunSetGroup;
+
+/** Whether the interface sees a cable: 0 or -errno; -EINVAL before Linux 5.0. */
+export const tunSetCarrier: (fd: number, carrier: number) => number = native.tunSetCarrier;
+
+/** Bytes of ours that may wait inside the kernel: 0 or -errno. */
+export const tunSetSendBuffer: (fd: number, bytes: number) => number = native.tunSetSendBuffer;
 
 /** The interface's name, or -errno. */
 export const tunInterfaceName: (fd: number) => string | number = native.tunInterfaceName;

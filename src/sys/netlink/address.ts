@@ -1,5 +1,5 @@
 /**
- * Addresses of interfaces over rtnetlink(7): RTM_GETADDR and RTM_NEWADDR.
+ * Addresses of interfaces over rtnetlink(7): RTM_GETADDR, RTM_NEWADDR and RTM_DELADDR.
  *
  * | offset | bytes | ifaddrmsg               |
  * | ------ | ----- | ----------------------- |
@@ -45,6 +45,7 @@ export interface InterfaceAddress {
 }
 
 const NEW_ADDRESS = 20;
+const DELETE_ADDRESS = 21;
 const GET_ADDRESS = 22;
 const ADDRESS_BYTES = 8;
 const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4, FLAGS: 8 } as const;
@@ -72,6 +73,13 @@ export function addAddress(
   if (family === AF.INET && length <= 30)
     request.attributeAddress(IFA.BROADCAST, ipv4Address(address.w3 | ~prefixMask(length)));
   return netlink.request(request, `add the address ${formatIpPrefix(prefix)}`);
+}
+
+export function deleteAddress(netlink: Netlink, interfaceIndex: number, prefix: IpPrefix): Result<void> {
+  const { address, length } = prefix;
+  const family = isIpv4(address) ? AF.INET : AF.INET6;
+  const request = header(DELETE_ADDRESS, 0, family, length, 0, interfaceIndex).attributeAddress(IFA.LOCAL, address);
+  return netlink.request(request, `delete the address ${formatIpPrefix(prefix)}`);
 }
 
 function header(type: number, flags: number, family: number, length: number, scope: number, index: number): Request {

@@ -1,5 +1,5 @@
 /**
- * Routes of the main table over rtnetlink(7): RTM_GETROUTE and RTM_NEWROUTE.
+ * Routes of the main table over rtnetlink(7): RTM_GETROUTE, RTM_NEWROUTE and RTM_DELROUTE.
  *
  * | offset | bytes | rtmsg                          |   | offset | bytes | rtnexthop, in RTA_MULTIPATH     |
  * | ------ | ----- | ------------------------------ | - | ------ | ----- | ------------------------------- |
@@ -57,6 +57,7 @@ export interface NewRoute {
 }
 
 const NEW_ROUTE = 24;
+const DELETE_ROUTE = 25;
 const GET_ROUTE = 26;
 const ROUTE_BYTES = 12;
 const HOP_BYTES = 8;
@@ -84,29 +85,35 @@ export function listRoutes(netlink: Netlink): Result<Route[]> {
   return success(routes);
 }
 
-export function addRoute(netlink: Netlink, route: NewRoute): Result<void> {
+/** `exclusive`: a route with the same destination and metric is a failure; otherwise it is replaced. */
+export function addRoute(netlink: Netlink, route: NewRoute, exclusive: boolean = false): Result<void> {
+  const flags = MESSAGE_FLAG.CREATE | (exclusive ? MESSAGE_FLAG.EXCLUDE : MESSAGE_FLAG.REPLACE);
+  return netlink.request(routeRequest(NEW_ROUTE, flags, route), `add ${describe(route)}`);
+}
+
+export function deleteRoute(netlink: Netlink, route: NewRoute): Result<void> {
+  return netlink.request(routeRequest(DELETE_ROUTE, 0, route), `delete ${describe(route)}`);
+}
+
+function routeRequest(type: number, messageFlags: number, route: NewRoute): Request {
   const { destination, gateway, metric, preferredSource } = route;
   const family = isIpv4(destination.address) ? AF.INET : AF.INET6;
   // IPv6 has no scopes of routes, and takes 0 only where it is strict.
   const scope = family === AF.INET && gateway === undefined ? SCOPE.LINK : SCOPE.UNIVERSE;
   const flags = route.onlink === true ? HOP_FLAG.ONLINK : 0;
-  const request = header(
-    NEW_ROUTE,
-    MESSAGE_FLAG.CREATE | MESSAGE_FLAG.REPLACE,
-    family,
-    destination.length,
-    ROUTE_PROTOCOL.BOOT,
-    scope,
-    TYPE_UNICAST,
-    flags,
-  );
+  const protocol = ROUTE_PROTOCOL.BOOT;
+  const request = header(type, messageFlags, family, destination.length, protocol, scope, TYPE_UNICAST, flags);
   if (destination.length > 0) request.attributeAddress(RTA.DST, prefixNetwork(destination));
   request.attributeUint32(RTA.OIF, route.interfaceIndex);
   if (gateway !== undefined) request.attributeAddress(RTA.GATEWAY, gateway);
   if (metric !== undefined) request.attributeUint32(RTA.PRIORITY, metric);
   if (preferredSource !== undefined) request.attributeAddress(RTA.PREFSRC, preferredSource);
+  return request;
+}
+
+function describe({ destination, gateway }: NewRoute): string {
   const via = gateway === undefined ? '' : ` via ${gateway}`;
-  return netlink.request(request, `add the route to ${formatIpPrefix(destination)}${via}`);
+  return `the route to ${formatIpPrefix(destination)}${via}`;
 }
 
 function header(
@@ -119,7 +126,7 @@ function header(
   routeType: number,
   flags: number,
 ): Request {
-  const table = type === NEW_ROUTE ? TABLE_MAIN : 0;
+  const table = type === GET_ROUTE ? 0 : TABLE_MAIN;
   return new Request(type, messageFlags).uint8(family, length, 0, 0, table, protocol, scope, routeType).uint32(flags);
 }
 
