@@ -130,6 +130,8 @@ export interface BridgeConfig {
 
 export interface BviConfig {
   readonly address: readonly IpPrefix[];
+  readonly services: ServicesConfig;
+  readonly publish: readonly PublishConfig[];
   readonly mac?: MacAddress | undefined;
   readonly mtu?: number | undefined;
 }
@@ -206,15 +208,15 @@ export function hostMtuOf(config: Config, port: InterfaceConfig): number {
 export function ports(config: Config): Port[] {
   const found: Port[] = [];
   for (const [name, port] of Object.entries(config.interfaces)) {
-    found.push({ name, path: ['interfaces', name], address: port.address, config: port });
+    found.push({ name, path: ['interfaces', name], served: port, port });
     for (const [vlan, sub] of Object.entries(port.vlans)) {
       const path = ['interfaces', name, 'vlans', vlan];
-      found.push({ name: vlanName(name, vlan), path, address: sub.address, config: sub });
+      found.push({ name: vlanName(name, vlan), path, served: sub, port: sub });
     }
   }
   for (const [name, { bvi }] of Object.entries(config.bridges)) {
     if (bvi === undefined) continue;
-    found.push({ name: bviName(name), path: ['bridges', name, 'bvi'], address: bvi.address, config: undefined });
+    found.push({ name: bviName(name), path: ['bridges', name, 'bvi'], served: bvi, port: undefined });
   }
   return found;
 }
@@ -223,7 +225,8 @@ export interface Port {
   readonly name: string;
   /** Where it stands in the configuration. */
   readonly path: readonly string[];
-  readonly address: readonly IpPrefix[];
+  /** What interfaces, sub-interfaces and BVIs have in common. */
+  readonly served: Pick<PortConfig, 'address' | 'services' | 'publish'>;
   /** Undefined: a BVI. */
-  readonly config: PortConfig | undefined;
+  readonly port: PortConfig | undefined;
 }

@@ -3,7 +3,7 @@
  *
  * An entry that the schema refused is not judged here, nor is what refers to it: half of a thing says nothing true about the other half.
  */
-import { formatIpPrefix, type IpAddress, isIpv4, isLinkLocal, prefixContains } from '../base/address.ts';
+import { equalAddress, formatIpPrefix, type IpAddress, isIpv4, isLinkLocal, prefixContains } from '../base/address.ts';
 import {
   bviName,
   type Config,
@@ -56,8 +56,17 @@ function entryOf(path: Path): string {
   return path.slice(0, typeof path[1] === 'number' ? 1 : 2).join('/');
 }
 
-function checkTap(path: Path, { tap }: InterfaceConfig, tell: Tell): void {
+function checkTap(path: Path, { tap, address: ours }: InterfaceConfig, tell: Tell): void {
   const { host } = tap;
+  host.address.forEach(({ address }, index) => {
+    if (!ours.some((own) => equalAddress(own.address, address))) return;
+    tell(
+      'duplicate',
+      [...path, 'host', 'address', index],
+      String(address),
+      'is our address too: the two ends need one each',
+    );
+  });
   if (host.bridge !== undefined && host.address.length > 0) {
     tell(
       'excluded',
@@ -99,13 +108,29 @@ function checkTap(path: Path, { tap }: InterfaceConfig, tell: Tell): void {
   });
 }
 
-function checkPort(config: Config, { path, address, config: port }: Port, tell: Tell): void {
+function checkPort(config: Config, { path, served, port }: Port, tell: Tell): void {
+  const { address, services, publish } = served;
   const at = new Set<string>();
   address.forEach((prefix, index) => {
     const text = formatIpPrefix(prefix);
     if (at.has(text)) tell('duplicate', [...path, 'address', index], text, 'is listed twice');
     at.add(text);
   });
+  if (publish.length > 0 && config.uplink === undefined) {
+    tell('uplink-needed', [...path, 'publish'], undefined, 'needs an uplink: add "uplink: { translate: host }"');
+  }
+  for (const service of ['dhcp', 'ra', 'dns'] as const) {
+    if (services[service] === undefined) continue;
+    const family = service === 'dhcp' ? 'IPv4' : service === 'ra' ? 'IPv6' : 'IP';
+    const served = address.some((prefix) => family === 'IP' || isIpv4(prefix.address) === (family === 'IPv4'));
+    if (!served)
+      tell('address-needed', [...path, 'services', service], undefined, `needs an ${family} address of the interface`);
+  }
+  const pool = services.dhcp?.pool;
+  if (pool !== undefined && !address.some((net) => prefixContains(net, pool.first) && prefixContains(net, pool.last))) {
+    const text = `${pool.first}-${pool.last}`;
+    tell('pool-outside', [...path, 'services', 'dhcp', 'pool'], text, 'lies in no network of the interface');
+  }
   if (port === undefined) return;
   const isTun = path.length === 2 && config.interfaces[path[1]!]?.tap.mode === 'tun';
   if (port.bridge !== undefined && address.length > 0) {
@@ -115,21 +140,6 @@ function checkPort(config: Config, { path, address, config: port }: Port, tell: 
   }
   if (port.bridge === undefined && port.splitHorizonGroup > 0) {
     tell('bridge-needed', [...path, 'splitHorizonGroup'], port.splitHorizonGroup, 'needs "bridge"');
-  }
-  if (port.publish.length > 0 && config.uplink === undefined) {
-    tell('uplink-needed', [...path, 'publish'], undefined, 'needs an uplink: add "uplink: { translate: host }"');
-  }
-  for (const service of ['dhcp', 'ra', 'dns'] as const) {
-    if (port.services[service] === undefined) continue;
-    const family = service === 'dhcp' ? 'IPv4' : service === 'ra' ? 'IPv6' : 'IP';
-    const served = address.some((prefix) => family === 'IP' || isIpv4(prefix.address) === (family === 'IPv4'));
-    if (!served)
-      tell('address-needed', [...path, 'services', service], undefined, `needs an ${family} address of the interface`);
-  }
-  const pool = port.services.dhcp?.pool;
-  if (pool !== undefined && !address.some((net) => prefixContains(net, pool.first) && prefixContains(net, pool.last))) {
-    const text = `${pool.first}-${pool.last}`;
-    tell('pool-outside', [...path, 'services', 'dhcp', 'pool'], text, 'lies in no network of the interface');
   }
 }
 
@@ -158,14 +168,15 @@ function checkUnique(config: Config, tell: Tell): void {
     if (tap.host.name === undefined) once(key, ['interfaces', name], undefined);
     else once(key, [...path, 'host', 'name'], hostName);
   }
-  for (const { path, address, config: port } of ports(config)) {
+  for (const { path, served } of ports(config)) {
+    const { address, publish } = served;
     const own = new Set(address.map(({ address: each }) => String(each)));
     for (const each of own) {
       const index = address.findIndex((prefix) => String(prefix.address) === each);
       // Every interface may have the same link-local address (RFC 4291, section 2.5.6).
       if (!isLinkLocal(address[index]!.address)) once(`address ${each}`, [...path, 'address', index], each);
     }
-    for (const [index, rule] of (port?.publish ?? []).entries()) checkPublish(rule, [...path, 'publish', index]);
+    for (const [index, rule] of publish.entries()) checkPublish(rule, [...path, 'publish', index]);
   }
   config.routes.forEach(({ to }, index) => {
     once(`route ${formatIpPrefix(to)}`, ['routes', index, 'to'], formatIpPrefix(to));
@@ -178,7 +189,7 @@ function checkUnique(config: Config, tell: Tell): void {
 function checkReferences(config: Config, refused: readonly Problem[], tell: Tell): void {
   const all = ports(config);
   const byName = new Map(all.map((port) => [port.name, port]));
-  for (const { path, config: port } of all) {
+  for (const { path, port } of all) {
     if (port?.bridge === undefined || Object.hasOwn(config.bridges, port.bridge)) continue;
     const near = didYouMean(port.bridge, Object.keys(config.bridges));
     const right = near === '' ? `: add "bridges: { ${port.bridge}: {} }"` : near;
@@ -217,7 +228,7 @@ function checkReferences(config: Config, refused: readonly Problem[], tell: Tell
 }
 
 function isConnected(port: Port, address: IpAddress): boolean {
-  return port.address.some((prefix) => prefixContains(prefix, address));
+  return port.served.address.some((prefix) => prefixContains(prefix, address));
 }
 
 /** Names that are derived are the ones that people do not find. */

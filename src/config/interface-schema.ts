@@ -61,11 +61,19 @@ const DNS_SCHEMA: z.ZodType<DnsConfig> = z.strictObject({
   servers: SERVERS_SCHEMA.default([]).describe("Whom questions are passed on to. None: the host's own resolvers."),
 });
 
-const SERVICES_SCHEMA: z.ZodType<ServicesConfig> = z.strictObject({
+export const SERVICES_SCHEMA: z.ZodType<ServicesConfig> = z.strictObject({
   dhcp: DHCP_SCHEMA.optional().describe('Give IPv4 addresses. `{}`: with all defaults.'),
   ra: RA_SCHEMA.optional().describe("Advertise ourselves as an IPv6 router, and the interface's /64 networks."),
   dns: DNS_SCHEMA.optional().describe('Answer DNS questions to our addresses on the interface.'),
 });
+
+export const PUBLISHED_SCHEMA: z.ZodType<PortConfig['publish']> = z
+  .array(PUBLISH_SCHEMA)
+  .max(RULES_MAX)
+  .default([])
+  .describe(
+    'Ports of the host that lead to whoever is behind it: `[ADDR:]PORT[-PORT][:[TOADDR:]TOPORT][/tcp|/udp]`. Needs `uplink`.',
+  );
 
 const PORT_SHAPE: {
   readonly [Key in keyof PortConfig]-?: z.ZodType<PortConfig[Key]>;
@@ -85,13 +93,7 @@ const PORT_SHAPE: {
     .default(0)
     .describe('Members of a bridge with the same group above 0 do not reach each other.'),
   services: SERVICES_SCHEMA.prefault({}).describe('What those behind it are served.'),
-  publish: z
-    .array(PUBLISH_SCHEMA)
-    .max(RULES_MAX)
-    .default([])
-    .describe(
-      'Ports of the host that lead to whoever is behind it: `[ADDR:]PORT[-PORT][:[TOADDR:]TOPORT][/tcp|/udp]`. Needs `uplink`.',
-    ),
+  publish: PUBLISHED_SCHEMA,
 };
 
 export const INTERFACE_SCHEMA: z.ZodType<InterfaceConfig> = z.strictObject({

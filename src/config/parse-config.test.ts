@@ -143,6 +143,11 @@ const WRONG: readonly (readonly [string, ...string[]])[] = [
     tap('host: { address: [10.0.0.2/24], bridge: br0 }'),
     '1:67 excluded interfaces.a.tap.host.bridge: excludes host.address',
   ],
+  ['interfaces: { a: { tap: { host: { address: [10.0.0.1/24] } }, address: [10.0.0.1/24] } }', '1:45 duplicate'],
+  [
+    'bridges: { b: { bvi: { services: { dhcp: {} } } } }',
+    '1:36 address-needed bridges.b.bvi.services.dhcp: needs an IPv4',
+  ],
   [tap('attach: true'), '1:35 name-needed interfaces.a.tap.attach: needs host.name'],
   [tap('groCoalesce: true'), '1:40 gso-needed'],
   [tap('placement: [0, 1]'), '1:38 too-many interfaces.a.tap.placement: places more than the 1 there are'],

@@ -173,7 +173,6 @@ function addBridges(config: Config, add: Add): void {
     if (bvi === undefined) continue;
     const name = bviName(bridge);
     add({ kind: 'bvi', interface: name, bridge, mac: bvi.mac, mtu: bvi.mtu ?? MTU_DEFAULT }, bridgeKey(bridge));
-    add({ kind: 'up', interface: name }, interfaceKey(name));
   }
 }
 
@@ -205,20 +204,19 @@ function addTaps(config: Config, add: Add): void {
   }
 }
 
-function addPort({ name, address, config }: Port, add: Add): void {
+function addPort({ name, served, port }: Port, add: Add): void {
   const needs = interfaceKey(name);
-  for (const each of address) add({ kind: 'address', interface: name, address: each }, needs);
-  if (config === undefined) return;
-  addServices(name, config, needs, add);
-  for (const rule of config.publish) add({ kind: 'publish', interface: name, rule }, needs, 'uplink');
-  if (config.bridge !== undefined) {
-    const member = { interface: name, bridge: config.bridge, splitHorizonGroup: config.splitHorizonGroup };
-    add({ kind: 'member', ...member }, needs, bridgeKey(config.bridge));
+  for (const address of served.address) add({ kind: 'address', interface: name, address }, needs);
+  addServices(name, served, needs, add);
+  for (const rule of served.publish) add({ kind: 'publish', interface: name, rule }, needs, 'uplink');
+  if (port?.bridge !== undefined) {
+    const member = { interface: name, bridge: port.bridge, splitHorizonGroup: port.splitHorizonGroup };
+    add({ kind: 'member', ...member }, needs, bridgeKey(port.bridge));
   }
-  if (config.up) add({ kind: 'up', interface: name }, needs);
+  if (port?.up ?? true) add({ kind: 'up', interface: name }, needs);
 }
 
-function addServices(name: string, { services }: PortConfig, needs: string, add: Add): void {
+function addServices(name: string, { services }: Pick<PortConfig, 'services'>, needs: string, add: Add): void {
   const common = { kind: 'service', interface: name } as const;
   if (services.dhcp !== undefined) add({ ...common, service: 'dhcp', settings: services.dhcp }, needs);
   if (services.ra !== undefined) add({ ...common, service: 'ra', settings: services.ra }, needs);
@@ -234,7 +232,7 @@ function hopNeeds(via: readonly Hop[], all: readonly Port[]): string[] {
     if (address === undefined) continue;
     for (const port of all) {
       if (name !== undefined && port.name !== name) continue;
-      for (const prefix of port.address) {
+      for (const prefix of port.served.address) {
         if (!prefixContains(prefix, address)) continue;
         needs.add(keyOf({ kind: 'address', interface: port.name, address: prefix }));
       }

@@ -8,7 +8,7 @@
 import { z } from 'zod';
 import { FLOWS_MAX_DEFAULT } from '../base/limits.ts';
 import type { BridgeConfig, BviConfig, Config, DefaultsConfig, LoggingConfig, UplinkConfig } from './config.ts';
-import { INTERFACE_SCHEMA, OUR_NAME_SCHEMA } from './interface-schema.ts';
+import { INTERFACE_SCHEMA, OUR_NAME_SCHEMA, PUBLISHED_SCHEMA, SERVICES_SCHEMA } from './interface-schema.ts';
 import { NEIGHBOUR_SCHEMA, ROUTE_SCHEMA } from './route-schema.ts';
 import { ADDRESSES_SCHEMA, MTU_SCHEMA } from './tap-schema.ts';
 import { DURATION_SCHEMA, LOOPBACK_SCHEMA, MAC_SCHEMA, PATH_SCHEMA } from './text-values.ts';
@@ -24,6 +24,8 @@ const BVI_SCHEMA: z.ZodType<BviConfig> = z.strictObject({
   address: ADDRESSES_SCHEMA.default([]).describe(
     'Our addresses in the bridge, each with the prefix length of its network.',
   ),
+  services: SERVICES_SCHEMA.prefault({}).describe('What those in the bridge are served.'),
+  publish: PUBLISHED_SCHEMA,
   mac: MAC_SCHEMA.optional().describe('Our MAC address in the bridge. Left out: drawn when it is made.'),
   mtu: MTU_SCHEMA.optional().describe('Bytes of an IP packet, at most. Left out: 1500.'),
 });
