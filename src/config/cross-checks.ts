@@ -109,7 +109,7 @@ function checkTap(path: Path, { tap, address: ours }: InterfaceConfig, tell: Tel
 }
 
 function checkPort(config: Config, { path, served, port }: Port, tell: Tell): void {
-  const { address, services, publish } = served;
+  const { address, publish } = served;
   const at = new Set<string>();
   address.forEach((prefix, index) => {
     const text = formatIpPrefix(prefix);
@@ -119,18 +119,7 @@ function checkPort(config: Config, { path, served, port }: Port, tell: Tell): vo
   if (publish.length > 0 && config.uplink === undefined) {
     tell('uplink-needed', [...path, 'publish'], undefined, 'needs an uplink: add "uplink: { translate: host }"');
   }
-  for (const service of ['dhcp', 'ra', 'dns'] as const) {
-    if (services[service] === undefined) continue;
-    const family = service === 'dhcp' ? 'IPv4' : service === 'ra' ? 'IPv6' : 'IP';
-    const served = address.some((prefix) => family === 'IP' || isIpv4(prefix.address) === (family === 'IPv4'));
-    if (!served)
-      tell('address-needed', [...path, 'services', service], undefined, `needs an ${family} address of the interface`);
-  }
-  const pool = services.dhcp?.pool;
-  if (pool !== undefined && !address.some((net) => prefixContains(net, pool.first) && prefixContains(net, pool.last))) {
-    const text = `${pool.first}-${pool.last}`;
-    tell('pool-outside', [...path, 'services', 'dhcp', 'pool'], text, 'lies in no network of the interface');
-  }
+  checkServices(path, served, tell);
   if (port === undefined) return;
   const isTun = path.length === 2 && config.interfaces[path[1]!]?.tap.mode === 'tun';
   if (port.bridge !== undefined && address.length > 0) {
@@ -140,6 +129,21 @@ function checkPort(config: Config, { path, served, port }: Port, tell: Tell): vo
   }
   if (port.bridge === undefined && port.splitHorizonGroup > 0) {
     tell('bridge-needed', [...path, 'splitHorizonGroup'], port.splitHorizonGroup, 'needs "bridge"');
+  }
+}
+
+function checkServices(path: Path, { address, services }: Port['served'], tell: Tell): void {
+  for (const service of ['dhcp', 'ra', 'dns'] as const) {
+    if (services[service] === undefined) continue;
+    const family = service === 'dhcp' ? 'IPv4' : service === 'ra' ? 'IPv6' : 'IP';
+    const found = address.some((prefix) => family === 'IP' || isIpv4(prefix.address) === (family === 'IPv4'));
+    if (!found)
+      tell('address-needed', [...path, 'services', service], undefined, `needs an ${family} address of the interface`);
+  }
+  const pool = services.dhcp?.pool;
+  if (pool !== undefined && !address.some((net) => prefixContains(net, pool.first) && prefixContains(net, pool.last))) {
+    const text = `${pool.first}-${pool.last}`;
+    tell('pool-outside', [...path, 'services', 'dhcp', 'pool'], text, 'lies in no network of the interface');
   }
 }
 
