@@ -45,9 +45,7 @@ export function crossProblems(config: Config, refused: readonly Problem[], sourc
   }
   checkUnique(config, tell);
   for (const port of ports(config)) checkPort(config, port, tell);
-  if (refused.every(({ path }) => path[0] !== 'interfaces' && path[0] !== 'bridges')) {
-    checkReferences(config, refused, tell);
-  }
+  checkReferences(config, refused, tell);
   return found;
 }
 
@@ -192,22 +190,26 @@ function checkUnique(config: Config, tell: Tell): void {
 
 function checkReferences(config: Config, refused: readonly Problem[], tell: Tell): void {
   const all = ports(config);
+  const places = refused.filter(({ path }) => path[0] === 'interfaces' || path[0] === 'bridges');
+  /** A name that is written, if with something wrong behind it. */
+  const isRefused = (name: string): boolean =>
+    places.some(({ path }) => path[1] === undefined || name.split('.').includes(String(path[1])));
   const byName = new Map(all.map((port) => [port.name, port]));
   for (const { path, port } of all) {
-    if (port?.bridge === undefined || Object.hasOwn(config.bridges, port.bridge)) continue;
+    if (port?.bridge === undefined || Object.hasOwn(config.bridges, port.bridge) || isRefused(port.bridge)) continue;
     const near = didYouMean(port.bridge, Object.keys(config.bridges));
     const right = near === '' ? `: add "bridges: { ${port.bridge}: {} }"` : near;
     tell('bridge-unknown', [...path, 'bridge'], port.bridge, `is no bridge${right}`);
   }
   const checkName = (name: string, path: Path): void => {
-    if (byName.has(name)) return;
+    if (byName.has(name) || isRefused(name)) return;
     const derived = [...byName.keys()];
     tell('interface-unknown', path, name, `is no interface${didYouMean(name, derived) || hint(config)}`);
   };
   config.neighbours.forEach(({ interface: name, address }, index) => {
     checkName(name, ['neighbours', index, 'interface']);
     const port = byName.get(name);
-    if (port !== undefined && !isLinkLocal(address) && !isConnected(port, address)) {
+    if (port !== undefined && !isRefused(name) && !isLinkLocal(address) && !isConnected(port, address)) {
       tell('neighbour-unreachable', ['neighbours', index, 'address'], String(address), `lies in no network of ${name}`);
     }
   });
@@ -222,7 +224,7 @@ function checkReferences(config: Config, refused: readonly Problem[], tell: Tell
       if (hop.address === undefined) return;
       if (isIpv4(hop.address) !== isIpv4(to.address)) {
         tell('family-mixed', path, String(hop.address), 'is of another family than the network that it leads to');
-      } else if (hop.interface === undefined) {
+      } else if (hop.interface === undefined && places.length === 0) {
         const right = isLinkLocal(hop.address) ? `: which interface? write ${hop.address}%NAME` : '';
         if (!isLinkLocal(hop.address) && all.some((port) => isConnected(port, hop.address!))) return;
         tell('gateway-unreachable', path, String(hop.address), `lies in no network of an interface${right}`);

@@ -237,14 +237,17 @@ bridges: { lan: {} }
 routes:
   - { to: 10.0.0.0/8, via: upling }
   - { to: bad, via: drop }
+neighbours: [{ interface: tap0, address: 10.0.0.1, mac: 02:00:00:00:00:01 }, { interface: no, address: ::1, mac: 02:00:00:00:00:01 }]
 `;
     assert.deepEqual(
       wrong(text).map((line) => line.split(':', 3).join(':').split(' ').slice(0, 3).join(' ')),
       [
         '3:10 type-wrong interfaces.tap0.mtu:',
         '4:5 key-unknown interfaces.tap0.adress:',
+        '5:19 bridge-unknown interfaces.tap1.bridge:',
         '6:36 value-wrong interfaces.tap2.tap.id:',
         '10:11 value-wrong routes[1].to:',
+        '11:91 interface-unknown neighbours[1].interface:',
       ],
     );
   });

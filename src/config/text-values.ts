@@ -95,7 +95,9 @@ function text<Value>(
   what: string,
   example: string,
 ): z.ZodType<Value> {
-  const written = z.string({ error: () => `must be text: ${an(what)}, such as ${example}` });
+  const written = z.string({
+    error: ({ input }) => `${input === undefined ? 'is missing' : 'must be text'}: ${an(what)}, such as ${example}`,
+  });
   const value = z.custom<Value>();
   const codec = z.codec(written.meta({ examples: [example] }), value, {
     decode: (from, context) => {
