@@ -166,12 +166,3 @@ export class AddressIndex {
     return (sum | 0) >>> this.#shift;
   }
 }
-
-/** A longer column with what the shorter one held; behind it zeros. */
-export function grown<Column extends Uint8Array | Uint16Array | Int32Array | Float64Array>(
-  column: Column,
-  longer: Column,
-): Column {
-  longer.set(column as never);
-  return longer;
-}

@@ -18,6 +18,7 @@
  * read from it for each frame, not kept.
  */
 import { assert } from '../base/assert.ts';
+import { grown } from '../base/column.ts';
 import { expandSecrets, finalized, product } from '../base/keyed-hash.ts';
 import { ADJACENCIES_MAX } from '../base/limits.ts';
 
@@ -263,12 +264,4 @@ export class AdjacencyTable {
     this.#buckets = new Int32Array(capacity).fill(NONE);
     for (let at = 0; at < this.#end; at++) if (this.interfaceIndex[at] !== FLUSHED) this.#link(at);
   }
-}
-
-function grown<Column extends Uint8Array | Uint16Array | Int32Array | Float64Array>(
-  column: Column,
-  larger: Column,
-): Column {
-  larger.set(column);
-  return larger;
 }

@@ -17,9 +17,10 @@ import {
   isUnspecified,
   prefixMask,
 } from '../base/address.ts';
+import { grown } from '../base/column.ts';
 import { INTERFACE_ADDRESSES_MAX, INTERFACE_ADDRESSES_TOTAL_MAX } from '../base/limits.ts';
 import { failure, type Result, success } from '../base/result.ts';
-import { AddressIndex, grown, NO_ROW, NO_SCOPE } from './address-index.ts';
+import { AddressIndex, NO_ROW, NO_SCOPE } from './address-index.ts';
 
 const MAPPED = 0xffff;
 /** Bits in front of an IPv4 address in its mapped form. */

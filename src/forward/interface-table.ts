@@ -6,6 +6,7 @@
  * interfaces come, so they are read from the table for each frame, not kept.
  */
 import { assert } from '../base/assert.ts';
+import { grown } from '../base/column.ts';
 import { INTERFACES_EVER_MAX } from '../base/limits.ts';
 
 /** What happens to packets that come in by an interface. */
@@ -82,9 +83,4 @@ export class InterfaceTable {
     this.splitHorizonGroup = grown(this.splitHorizonGroup, new Uint8Array(capacity));
     this.#there = grown(this.#there, new Uint8Array(capacity));
   }
-}
-
-function grown<Column extends Uint8Array | Uint16Array | Int32Array>(column: Column, larger: Column): Column {
-  larger.set(column);
-  return larger;
 }

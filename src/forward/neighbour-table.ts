@@ -25,8 +25,9 @@
  * is due. Not done: confirmation by upper layers, random reachable times, the router flag (we are the router), anycast and proxies.
  */
 import { IpAddress, MacAddress } from '../base/address.ts';
+import { grown } from '../base/column.ts';
 import { INTERFACE_NEIGHBOURS_MAX, INTERFACE_NEIGHBOURS_TOTAL_MAX } from '../base/limits.ts';
-import { AddressIndex, grown, NO_ROW } from './address-index.ts';
+import { AddressIndex, NO_ROW } from './address-index.ts';
 
 export const NEIGHBOUR_STATE = {
   INCOMPLETE: 0,

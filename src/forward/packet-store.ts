@@ -6,9 +6,9 @@
  * dropped and counted. What is kept of a packet's columns is what `ip4-input` and `ip6-input` have found out.
  */
 import { copyBytes } from '../base/bytes.ts';
+import { grown } from '../base/column.ts';
 import { NEIGHBOUR_PACKET_BYTES_MAX, NEIGHBOUR_PACKETS_MAX } from '../base/limits.ts';
 import { NO_PACKET, type Packet, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
-import { grown } from './address-index.ts';
 
 const BLOCK_BYTES = 2048;
 const NONE = -1;

@@ -10,6 +10,7 @@
  */
 import { prefixMask } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
+import { grown } from '../base/column.ts';
 
 export const NO_NODE = -1;
 /** The value of a node that is not routed. */
@@ -207,19 +208,11 @@ export class PrefixTree {
 
   #grow(): void {
     const capacity = this.length.length * 2;
-    const lengths = new Uint8Array(capacity);
-    lengths.set(this.length);
-    this.length = lengths;
-    this.value = grown(this.value, capacity);
-    this.left = grown(this.left, capacity);
-    this.right = grown(this.right, capacity);
-    this.#parent = grown(this.#parent, capacity);
-    this.#keys = grown(this.#keys, capacity * this.#words);
+    this.length = grown(this.length, new Uint8Array(capacity));
+    this.value = grown(this.value, new Int32Array(capacity));
+    this.left = grown(this.left, new Int32Array(capacity));
+    this.right = grown(this.right, new Int32Array(capacity));
+    this.#parent = grown(this.#parent, new Int32Array(capacity));
+    this.#keys = grown(this.#keys, new Int32Array(capacity * this.#words));
   }
-}
-
-function grown(column: Int32Array, length: number): Int32Array {
-  const larger = new Int32Array(length);
-  larger.set(column);
-  return larger;
 }

@@ -11,8 +11,9 @@
  * be emitted; `flush` before an interface goes.
  */
 import { isIpv4Words, MacAddress } from '../base/address.ts';
+import { grown } from '../base/column.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
-import { grown, NO_ROW } from '../forward/address-index.ts';
+import { NO_ROW } from '../forward/address-index.ts';
 import { ADJACENCY, type AdjacencyTable, NO_ADJACENCY } from '../forward/adjacency.ts';
 import type { InterfaceAddresses } from '../forward/interface-addresses.ts';
 import type { InterfaceTable } from '../forward/interface-table.ts';
