@@ -10,7 +10,15 @@ import { AddressTable } from './address-table.ts';
 /** No neighbour is known. */
 export const NO_NEIGHBOUR = -1;
 
-export class Neighbours {
+/** Where frames for a guest's address go, as those who send to it without having heard from it need to know. */
+export interface GuestNeighbours {
+  /** A neighbour to be given to `macHigh` and `macLow`, or `NO_NEIGHBOUR`. Valid until something is learnt. */
+  find(interfaceIndex: number, w0: number, w1: number, w2: number, w3: number): number;
+  macHigh(interfaceIndex: number, neighbour: number): number;
+  macLow(interfaceIndex: number, neighbour: number): number;
+}
+
+export class Neighbours implements GuestNeighbours {
   readonly #tables: Table[] = [];
   readonly #neighboursMax: number;
 
