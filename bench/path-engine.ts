@@ -1,6 +1,7 @@
 /** The whole engine on a system that does nothing, behind a link whose frames are in memory. */
 import { MacAddress } from '#tapster/base/address.js';
 import { Engine } from '#tapster/engine/engine.js';
+import { GuestWiring } from '#tapster/engine/guest-wiring.js';
 import { NameTable } from '#tapster/flow/names.js';
 import { VERDICT } from '#tapster/flow/policy.js';
 import { FRAME_PACKETS_MAX } from '#tapster/graph/node.js';
@@ -62,22 +63,22 @@ export class PathEngine {
   #sequence: number = GUEST_SEQUENCE + 1;
 
   constructor() {
+    const services = {
+      ourMac: new MacAddress(OUR_MAC.high, OUR_MAC.low),
+      mtu: MTU,
+      searchDomains: [],
+      leaseSeconds: 3600,
+      dhcp: false,
+      dhcpv6: false,
+      ndp: false,
+      ra: false,
+    };
     this.#engine = new Engine(this.sys, {
       flowsMax: FLOWS_MAX,
       policy: { decide: () => VERDICT.ALLOW },
       callers: { map: () => {} },
       names: new NameTable(),
-      localNames: new Map(),
-      services: {
-        ourMac: new MacAddress(OUR_MAC.high, OUR_MAC.low),
-        mtu: MTU,
-        searchDomains: [],
-        leaseSeconds: 3600,
-        dhcp: false,
-        dhcpv6: false,
-        ndp: false,
-        ra: false,
-      },
+      wiring: new GuestWiring({ services, localNames: new Map() }),
       observer: () => ({ opened: () => {}, closed: () => {} }),
       random: () => 7,
     });

@@ -8,30 +8,18 @@
  *
  * In a turn, received packets are in use from `receive` until the translators have written their payload; everything that sends by itself runs behind that.
  */
-import { FLOWS_MAX_DEFAULT, FRAME_BYTES_MAX, TURN_EVENTS_MAX } from '../base/limits.ts';
+import { ARENA_BYTES, FLOWS_MAX_DEFAULT, FRAME_BYTES_MAX, PACKETS_MAX, TURN_EVENTS_MAX } from '../base/limits.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
 import type { CallerMap } from '../flow/caller-map.ts';
 import { FlowTable } from '../flow/flow-table.ts';
 import type { GuestLink } from '../flow/guest-link.ts';
 import type { NameTable } from '../flow/names.ts';
-import { Neighbours } from '../flow/neighbours.ts';
 import type { FlowObserver, Policy } from '../flow/policy.ts';
 import type { PollHandler } from '../flow/poll-handler.ts';
-import { type Feature, Graph, type NodeCounters } from '../graph/graph.ts';
-import { FRAME_PACKETS_MAX, type GraphNode } from '../graph/node.ts';
+import { Graph, type NodeCounters } from '../graph/graph.ts';
+import { FRAME_PACKETS_MAX, type Output } from '../graph/node.ts';
 import type { Link } from '../link/link.ts';
-import { ArpInput } from '../nodes/arp.ts';
-import { DhcpInput } from '../nodes/dhcp.ts';
-import { Dhcpv6Input } from '../nodes/dhcpv6.ts';
-import { DnsInput, type LocalNames } from '../nodes/dns-input.ts';
-import { EthernetInput } from '../nodes/ethernet-input.ts';
-import { Ip4Input } from '../nodes/ip4-input.ts';
-import { Ip4Reassembly } from '../nodes/ip4-reassembly.ts';
-import { Ip6Input } from '../nodes/ip6-input.ts';
-import { Ip6Reassembly } from '../nodes/ip6-reassembly.ts';
-import { NdpInput } from '../nodes/ndp.ts';
 import { Reassembly } from '../nodes/reassembly.ts';
-import type { ServiceConfig } from '../nodes/service-config.ts';
 import { Packets } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
 import { POLL, POLL_EVENT_WORDS, POLL_OPERATION, type Sys } from '../sys/sys.ts';
@@ -42,6 +30,7 @@ import { TcpListeners } from '../translate/tcp-listen.ts';
 import { UdpTranslate } from '../translate/udp.ts';
 import { type InterfaceCounters, InterfaceOutput } from './interface-output.ts';
 import { Tokens } from './tokens.ts';
+import type { Wiring } from './wiring.ts';
 
 /** How often the engine looks after what has no timer of its own: reassemblies, advertisements, callers that could not be accepted. */
 const HOUSEKEEPING_MS = 1000;
@@ -51,23 +40,26 @@ export interface EngineOptions {
   readonly policy: Policy;
   readonly callers: CallerMap;
   readonly names: NameTable;
-  /** Names that only we know, and their addresses. */
-  readonly localNames: LocalNames;
-  /** What ARP, NDP and the DHCP servers tell the guest. */
-  readonly services: ServiceConfig;
+  /** The nodes of the graph: each engine has a wiring of its own. */
+  readonly wiring: Wiring;
   /** Makes the observer of flows, which needs the table that they are in. */
   readonly observer: (flows: FlowTable) => FlowObserver;
   /** 32 random bits. */
   readonly random: () => number;
   /** Bytes held for hosts that do not read, all TCP flows together; `TCP_HELD_BYTES_TOTAL_MAX` unless said. */
   readonly heldBytesMax?: number;
+  /** Bytes behind the arena, in the same memory, for who needs arenas of his own there: `link/software-offload.ts`. */
+  readonly extraBytes?: number;
 }
 
-interface Interface extends PollHandler {
+/** A descriptor that frames come by: an interface has one for each of its queues. */
+interface Queue extends PollHandler {
   readonly index: number;
   readonly link: Link;
   readonly fd: number;
+  readonly token: number;
   readonly counters: InterfaceCounters;
+  /** In the list of those that may have frames. */
   readable: boolean;
 }
 
@@ -75,10 +67,11 @@ export class Engine {
   readonly sys: Sys;
   /** Readable when there is something to do: see `turn`. */
   readonly poll: number;
-  readonly packets: Packets = new Packets();
+  /** The arena, and `extraBytes` behind it; registered with `sys` as `arenaMemory`. */
+  readonly memory: Uint8Array;
+  readonly packets: Packets;
   readonly arenaMemory: number;
   readonly flows: FlowTable;
-  readonly neighbours: Neighbours = new Neighbours();
   readonly tcp: TcpTranslate;
   readonly tcpListeners: TcpListeners;
   readonly udp: UdpTranslate;
@@ -87,21 +80,24 @@ export class Engine {
   /** Called when a link fails for good: its device is gone. */
   onLinkLost: (interfaceIndex: number, errno: number) => void = () => {};
 
+  readonly graph: Graph;
+
   readonly #clock: { nowUs: number };
-  readonly #graph: Graph;
   readonly #entry: number;
-  readonly #output: InterfaceOutput;
+  readonly #output: Output;
+  readonly #interfaceOutput: InterfaceOutput;
+  readonly #wiring: Wiring;
   readonly #tokens: Tokens = new Tokens();
   readonly #timers: TimerWheel;
   readonly #timerFd: number;
   readonly #expired: Int32Array = new Int32Array(256);
   readonly #events: Int32Array = new Int32Array(TURN_EVENTS_MAX * POLL_EVENT_WORDS);
   readonly #frame: Int32Array = new Int32Array(FRAME_PACKETS_MAX);
-  readonly #interfaces: Interface[] = [];
+  readonly #queues: Queue[] = [];
+  /** Those that may have frames, in the order in which they were told to; their number. */
+  readonly #readable: Queue[] = [];
   readonly #guestLinks: (GuestLink | undefined)[] = [];
   readonly #reassembly: Reassembly = new Reassembly();
-  readonly #services: { configure(config: ServiceConfig): void }[];
-  readonly #ndp: NdpInput;
   #housekeepingMs: number;
   #armedMs: number = Number.POSITIVE_INFINITY;
   /** Events of the last turn. */
@@ -114,11 +110,22 @@ export class Engine {
     const nowMs = this.#clock.nowUs / 1000;
     this.#housekeepingMs = nowMs + HOUSEKEEPING_MS;
     this.poll = sys.pollCreate();
-    this.arenaMemory = sys.register(this.packets.bytes);
+    this.memory = new Uint8Array(ARENA_BYTES + (options.extraBytes ?? 0));
+    this.packets = new Packets(ARENA_BYTES, PACKETS_MAX, this.memory);
+    this.arenaMemory = sys.register(this.memory);
     this.flows = new FlowTable(options.flowsMax ?? FLOWS_MAX_DEFAULT, options.random() | 0);
     this.#timers = new TimerWheel(this.flows.max, nowMs);
     this.#timerFd = this.#openTimer();
-    this.#output = new InterfaceOutput(this.packets);
+    this.#interfaceOutput = new InterfaceOutput(this.packets);
+    this.#wiring = options.wiring;
+    const base = {
+      packets: this.packets,
+      clock: this.#clock,
+      interfaceOutput: this.#interfaceOutput,
+      guestLinks: this.#guestLinks,
+    };
+    const { output, neighbours } = this.#wiring.begin(base);
+    this.#output = output;
 
     const deps = {
       sys,
@@ -129,10 +136,10 @@ export class Engine {
       timers: this.#timers,
       clock: this.#clock,
       links: this.#guestLinks,
-      neighbours: this.neighbours,
+      neighbours,
       policy: options.policy,
       observer: options.observer(this.flows),
-      output: this.#output,
+      output,
       tokens: this.#tokens,
       names: options.names,
       random: options.random,
@@ -142,62 +149,60 @@ export class Engine {
     this.tcp = new TcpTranslate({ ...deps, errors: this.errors });
     this.udp = new UdpTranslate({ ...deps, errors: this.errors }, options.callers);
     this.icmp = new IcmpTranslate({ ...deps, errors: this.errors });
-    this.tcpListeners = new TcpListeners(deps, this.tcp, this.neighbours, options.callers);
-
-    const arp = new ArpInput(options.services, this.neighbours);
-    const ndp = new NdpInput(options.services, this.neighbours, this.#output);
-    const dhcp = new DhcpInput(options.services, this.#output);
-    const dhcpv6 = new Dhcpv6Input(options.services, this.#output);
-    this.#services = [arp, ndp, dhcp, dhcpv6];
-    this.#ndp = ndp;
-    const nodes: GraphNode[] = [
-      new EthernetInput(this.#guestLinks),
-      arp,
-      new Ip4Input(),
-      new Ip6Input(),
-      new Ip4Reassembly(this.#reassembly),
-      new Ip6Reassembly(this.#reassembly),
-      ndp,
-      dhcp,
-      dhcpv6,
-      this.tcp,
-      this.udp,
-      this.icmp.node4,
-      this.icmp.node6,
-      this.#output,
-    ];
-    const features: Feature[] = [];
-    if (options.localNames.size > 0) {
-      const dns = new DnsInput(options.services, options.localNames, this.#output);
-      this.#services.push(dns);
-      nodes.unshift(dns);
-      features.push({ before: 'udp-input', node: dns.name });
-    }
-    this.#graph = new Graph(nodes, features);
-    this.#entry = this.#graph.indexOf('ethernet-input');
+    this.tcpListeners = new TcpListeners(deps, this.tcp, neighbours, options.callers);
+    const translators = [this.tcp, this.udp, this.icmp.node4, this.icmp.node6];
+    const { nodes, features } = this.#wiring.wire({ ...base, reassembly: this.#reassembly, translators });
+    this.graph = new Graph(nodes, features, sys);
+    this.#entry = this.graph.indexOf('ethernet-input');
   }
 
-  /** Adds a link that a guest sits behind; its descriptor is polled with the returned token. `guest.index` must be the next free index. */
+  /** Adds the link of an interface, whose descriptor is polled, and a guest behind it where there is one. The index has never had another. */
   addLink(link: Link, fd: number, guest: GuestLink): void {
-    const counters = this.#output.add(guest.index, link);
-    const entry: Interface = {
-      index: guest.index,
-      link,
-      fd,
-      counters,
-      readable: true,
-      ready: () => {
-        entry.readable = true;
-      },
-    };
-    this.#interfaces[guest.index] = entry;
-    this.#guestLinks[guest.index] = guest;
-    this.sys.pollControl(this.poll, POLL_OPERATION.ADD, fd, POLL.IN, this.#tokens.allocate(entry));
+    this.addInterface(guest.index, link);
+    this.addQueue(guest.index, link, fd);
+    this.setGuestLink(guest.index, guest);
   }
 
-  /** Changes what the guest is told, from the next question on. */
-  configureServices(config: ServiceConfig): void {
-    for (const service of this.#services) service.configure(config);
+  /** Adds an interface: what leaves by it is given to `link`. */
+  addInterface(interfaceIndex: number, link: Link): InterfaceCounters {
+    return this.#interfaceOutput.add(interfaceIndex, link);
+  }
+
+  /** One more descriptor that frames of an interface come by. */
+  addQueue(interfaceIndex: number, link: Link, fd: number): void {
+    const counters = this.#interfaceOutput.counters(interfaceIndex);
+    const handler: PollHandler = { ready: () => this.#becomeReadable(queue) };
+    const token = this.#tokens.allocate(handler);
+    const queue: Queue = { index: interfaceIndex, link, fd, token, counters, readable: false, ready: handler.ready };
+    this.#queues.push(queue);
+    this.#becomeReadable(queue);
+    this.sys.pollControl(this.poll, POLL_OPERATION.ADD, fd, POLL.IN, token);
+  }
+
+  /** Who is behind an interface, for the flows there; undefined: nobody any more. */
+  setGuestLink(interfaceIndex: number, guest: GuestLink | undefined): void {
+    this.#guestLinks[interfaceIndex] = guest;
+  }
+
+  /** Whether frames leave by an interface; those for one that is down are counted as errors. */
+  setUp(interfaceIndex: number, up: boolean): void {
+    this.#interfaceOutput.setUp(interfaceIndex, up);
+  }
+
+  /** Takes an interface away, with its flows, and closes its links. Between turns only. */
+  removeInterface(interfaceIndex: number): void {
+    this.closeFlows(interfaceIndex);
+    this.#output.flush();
+    for (const queue of this.#queues.filter(({ index }) => index === interfaceIndex)) this.#removeQueue(queue);
+    this.#guestLinks[interfaceIndex] = undefined;
+    this.#interfaceOutput.remove(interfaceIndex)?.close();
+  }
+
+  /** Ends the flows of an interface; -1: all. Between turns only. */
+  closeFlows(interfaceIndex: number): void {
+    this.tcp.closeAll(interfaceIndex);
+    this.udp.closeFlows(interfaceIndex);
+    this.icmp.closeAll(interfaceIndex);
   }
 
   /**
@@ -217,9 +222,7 @@ export class Engine {
     }
     // Shared sockets may have filled the arena, which the links are read into.
     this.#output.flush();
-    for (let i = 0; i < this.#interfaces.length; i++) {
-      if (this.#receive(this.#interfaces[i]!)) more = true;
-    }
+    if (this.#receiveAll()) more = true;
     for (let i = 0; i < collected; i++) {
       const token = this.#events[i * POLL_EVENT_WORDS + 1]!;
       // An event was collected for who held the number then: a flow that has taken it since has none of its own yet.
@@ -245,11 +248,11 @@ export class Engine {
 
   /** What each node of the graph has counted. */
   nodeCounters(): NodeCounters[] {
-    return this.#graph.counters();
+    return this.graph.counters();
   }
 
   interfaceCounters(interfaceIndex: number): InterfaceCounters {
-    return this.#interfaces[interfaceIndex]!.counters;
+    return this.#interfaceOutput.counters(interfaceIndex);
   }
 
   /** Ends all flows and closes every descriptor. */
@@ -261,39 +264,70 @@ export class Engine {
     this.tcpListeners.closeAll();
     this.#output.flush();
     this.#closed = true;
-    for (const entry of this.#interfaces) entry.link.close();
+    for (const link of this.#interfaceOutput.removeAll()) link.close();
     this.sys.close(this.#timerFd);
     this.sys.close(this.poll);
   }
 
+  #becomeReadable(queue: Queue): void {
+    if (queue.readable) return;
+    queue.readable = true;
+    this.#readable.push(queue);
+  }
+
+  /** Reads each link that may have frames, once. Returns whether one may have more. */
+  #receiveAll(): boolean {
+    const readable = this.#readable;
+    let left = 0;
+    for (let i = 0; i < readable.length; i++) {
+      const queue = readable[i]!;
+      if (queue.readable) queue.readable = this.#receive(queue);
+      if (queue.readable) readable[left++] = queue;
+    }
+    readable.length = left;
+    return left > 0;
+  }
+
   /** Reads one link and sends what it had through the graph. Returns whether it may have more. */
-  #receive(entry: Interface): boolean {
-    if (!entry.readable) return false;
+  #receive(queue: Queue): boolean {
     const frame = this.#frame;
-    const got = entry.link.receive(this.packets, frame, FRAME_PACKETS_MAX);
+    const got = queue.link.receive(this.packets, frame, FRAME_PACKETS_MAX);
     if (got <= 0) {
-      entry.readable = false;
-      if (got < 0 && got !== -ERRNO.EINTR) this.#lose(entry, -got);
+      if (got < 0 && got !== -ERRNO.EINTR) this.#lose(queue, -got);
       return false;
     }
     // A link that had less than there was room for has no more: the poll set says when it has.
-    entry.readable = got === FRAME_PACKETS_MAX || !this.packets.hasRoom(FRAME_BYTES_MAX);
+    const readable = got === FRAME_PACKETS_MAX || !this.packets.hasRoom(FRAME_BYTES_MAX);
     const { rxInterface, length } = this.packets;
     for (let i = 0; i < got; i++) {
-      rxInterface[frame[i]!] = entry.index;
-      entry.counters.rxBytes += length[frame[i]!]!;
+      rxInterface[frame[i]!] = queue.index;
+      queue.counters.rxBytes += length[frame[i]!]!;
     }
-    entry.counters.rxPackets += got;
-    this.#graph.run(this.#entry, this.packets, frame, got);
+    queue.counters.rxPackets += got;
+    this.#interfaceOutput.touch(queue.index);
+    this.graph.run(this.#entry, this.packets, frame, got);
+    this.#finishFrame();
+    return readable;
+  }
+
+  /** A frame has gone through the graph: sends what came of it, and what that set free. */
+  #finishFrame(): void {
     this.tcp.writePayloads();
+    while (this.#wiring.settle(this.graph)) this.#output.flush();
     this.#output.flush();
-    return entry.readable;
   }
 
   /** The link's device is gone, and would be reported as ready for ever. */
-  #lose(entry: Interface, errno: number): void {
-    this.sys.pollControl(this.poll, POLL_OPERATION.REMOVE, entry.fd, 0, 0);
-    this.onLinkLost(entry.index, errno);
+  #lose(queue: Queue, errno: number): void {
+    this.sys.pollControl(this.poll, POLL_OPERATION.REMOVE, queue.fd, 0, 0);
+    this.onLinkLost(queue.index, errno);
+  }
+
+  #removeQueue(queue: Queue): void {
+    this.sys.pollControl(this.poll, POLL_OPERATION.REMOVE, queue.fd, 0, 0);
+    this.#tokens.release(queue.token);
+    this.#queues.splice(this.#queues.indexOf(queue), 1);
+    if (queue.readable) this.#readable.splice(this.#readable.indexOf(queue), 1);
   }
 
   #hostReady(flow: number, events: number): void {
@@ -328,8 +362,8 @@ export class Engine {
     this.#housekeepingMs = nowMs + HOUSEKEEPING_MS;
     this.#reassembly.expire(nowMs);
     this.tcpListeners.retry();
-    for (const entry of this.#interfaces) this.#ndp.advertise(this.packets, entry.index, nowMs);
-    this.#output.flush();
+    this.#wiring.keepHouse(nowMs);
+    this.#finishFrame();
   }
 
   #openTimer(): number {

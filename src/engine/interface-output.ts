@@ -4,6 +4,7 @@
  * It is also what flows and services emit into (`Output`). `flush` sends everything and empties the arena, so it may be called only where no received packet
  * is in use any more; a frame that fills up in between is sent without emptying.
  */
+import { assert } from '../base/assert.ts';
 import { drop } from '../graph/drop.ts';
 import { ARC_DONE, FRAME_PACKETS_MAX, type GraphNode, type Output } from '../graph/node.ts';
 import { REASON } from '../graph/reasons.ts';
@@ -24,6 +25,9 @@ export interface InterfaceCounters {
 
 interface Port {
   readonly link: Link;
+  up: boolean;
+  /** Whether it is in the list of those that had packets in this turn. */
+  touched: boolean;
   readonly frame: Int32Array;
   count: number;
   readonly counters: InterfaceCounters;
@@ -34,6 +38,8 @@ export class InterfaceOutput implements GraphNode, Output {
   readonly next: readonly string[] = [];
   readonly #packets: Packets;
   readonly #ports: (Port | undefined)[] = [];
+  /** Those that had packets since the last `flush`. */
+  readonly #touched: Port[] = [];
 
   constructor(packets: Packets) {
     this.#packets = packets;
@@ -42,8 +48,40 @@ export class InterfaceOutput implements GraphNode, Output {
   /** Adds the link of an interface and returns what counts its frames. */
   add(interfaceIndex: number, link: Link): InterfaceCounters {
     const counters = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0, txErrors: 0 };
-    this.#ports[interfaceIndex] = { link, frame: new Int32Array(FRAME_PACKETS_MAX), count: 0, counters };
+    const frame = new Int32Array(FRAME_PACKETS_MAX);
+    this.#ports[interfaceIndex] = { link, up: true, touched: false, frame, count: 0, counters };
     return counters;
+  }
+
+  /** Forgets an interface, and what waits to leave by it. Returns its link. */
+  remove(interfaceIndex: number): Link | undefined {
+    const port = this.#ports[interfaceIndex];
+    this.#ports[interfaceIndex] = undefined;
+    return port?.link;
+  }
+
+  removeAll(): Link[] {
+    const links = this.#ports.flatMap((port) => port?.link ?? []);
+    this.#ports.length = 0;
+    return links;
+  }
+
+  /** Frames for an interface that is down are not sent, and counted as errors. */
+  setUp(interfaceIndex: number, up: boolean): void {
+    const port = this.#ports[interfaceIndex];
+    if (port !== undefined) port.up = up;
+  }
+
+  counters(interfaceIndex: number): InterfaceCounters {
+    const port = this.#ports[interfaceIndex];
+    assert(port !== undefined, 'an interface that is there has counters');
+    return port.counters;
+  }
+
+  /** Packets have come in by the interface: its link hears when they are forgotten. */
+  touch(interfaceIndex: number): void {
+    const port = this.#ports[interfaceIndex];
+    if (port !== undefined && !port.touched) this.#touch(port);
   }
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
@@ -58,22 +96,35 @@ export class InterfaceOutput implements GraphNode, Output {
   emit(packet: Packet): void {
     const port = this.#ports[this.#packets.txInterface[packet]!];
     if (port === undefined) return;
+    if (!port.touched) this.#touch(port);
     port.frame[port.count++] = packet;
     if (port.count === FRAME_PACKETS_MAX) this.#send(port);
   }
 
   flush(): void {
-    for (const port of this.#ports) {
-      if (port === undefined) continue;
+    const touched = this.#touched;
+    for (let i = 0; i < touched.length; i++) {
+      const port = touched[i]!;
       if (port.count > 0) this.#send(port);
+      port.touched = false;
       port.link.turnEnded?.(this.#packets);
     }
+    touched.length = 0;
     this.#packets.reset();
+  }
+
+  #touch(port: Port): void {
+    port.touched = true;
+    this.#touched.push(port);
   }
 
   #send(port: Port): void {
     const { counters, frame, count } = port;
     port.count = 0;
+    if (!port.up) {
+      counters.txErrors += count;
+      return;
+    }
     for (let i = 0; i < count; i++) counters.txBytes += this.#packets.length[frame[i]!]!;
     const taken = port.link.transmit(this.#packets, frame, count);
     counters.txPackets += taken;

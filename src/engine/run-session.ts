@@ -35,6 +35,7 @@ import { Engine } from './engine.ts';
 import { EventLoop } from './event-loop.ts';
 import type { FlowSink } from './flow-record.ts';
 import { FlowReporter } from './flow-reporter.ts';
+import { GuestWiring } from './guest-wiring.ts';
 import { openPcapFile, type PcapFile } from './pcap-file.ts';
 import { openPublished, type PublishedSocket } from './publish.ts';
 import { ResolverWatch } from './resolver-watch.ts';
@@ -131,13 +132,15 @@ class Session {
 
     for (const { w0, w1, w2, w3 } of network.policy.loopbackAddresses) this.#names.add(HOST_NAME, w0, w1, w2, w3);
     const policy = new HostPolicy(network.policy);
-    const engine = this.#makeEngine(child, guest, network, policy);
+    const hostNames = network.hostAddresses.length > 0 ? [[HOST_NAME, network.hostAddresses] as const] : [];
+    const wiring = new GuestWiring({ services: network.services, localNames: new Map(hostNames) });
+    const engine = this.#makeEngine(child, guest, wiring, policy);
     if (!engine.ok) return engine;
     const configured = configureGuest(child.netlinkFd, guest, this.#options.configure ? 'all' : 'link');
     if (!configured.ok) return configured;
     const added = this.#addPublished(engine.value, guest);
     if (!added.ok) return added;
-    this.#followResolvConf(child, engine.value, policy, host.value, guest);
+    this.#followResolvConf(child, wiring, policy, host.value, guest);
     return this.#runCommand(child, engine.value);
   }
 
@@ -180,7 +183,7 @@ class Session {
   }
 
   /** The engine has the tap's descriptor from here on. */
-  #makeEngine(child: NamespaceChild, guest: GuestNetwork, network: SessionNetwork, policy: HostPolicy): Result<Engine> {
+  #makeEngine(child: NamespaceChild, guest: GuestNetwork, wiring: GuestWiring, policy: HostPolicy): Result<Engine> {
     const sys = this.#engineSys();
     const offload = child.hasVnetHeader ? agreeOnOffload(child.tapFd) : NO_OFFLOAD;
     const sinks: FlowSink[] = [...this.#hooks.flowSinks];
@@ -190,8 +193,7 @@ class Session {
       policy,
       callers: policy,
       names: this.#names,
-      services: network.services,
-      localNames: new Map(network.hostAddresses.length > 0 ? [[HOST_NAME, network.hostAddresses]] : []),
+      wiring,
       observer: (flows) => {
         reporter = new FlowReporter(flows, this.#names, sinks, () => sys.nowUs());
         return new ResolverWatch(flows, policy, reporter);
@@ -222,7 +224,7 @@ class Session {
     const addresses = guest.addresses.map((each) => each.address);
     if (guest.linkLocal !== undefined) addresses.push(guest.linkLocal);
     for (const { w0, w1, w2, w3 } of addresses) {
-      engine.neighbours.learn(GUEST_INTERFACE, w0, w1, w2, w3, guest.mac.high, guest.mac.low);
+      wiring.neighbours.learn(GUEST_INTERFACE, w0, w1, w2, w3, guest.mac.high, guest.mac.low);
     }
     return success(engine);
   }
@@ -266,7 +268,7 @@ class Session {
   /** New resolvers are asked from the next question on, and a resolv.conf inside says what the host's says now. */
   #followResolvConf(
     child: NamespaceChild,
-    engine: Engine,
+    wiring: GuestWiring,
     policy: HostPolicy,
     host: HostNetwork,
     guest: GuestNetwork,
@@ -276,7 +278,7 @@ class Session {
     const watcher = watchResolvConf((resolvConf: ResolvConf) => {
       const network = planSession(options, host, guest, resolvConf);
       policy.configure(network.policy);
-      engine.configureServices(network.services);
+      wiring.configure(network.services);
       const content = guestResolvConf(options, dnsAddresses(options, guest), resolvConf);
       const updated = content === undefined ? success(undefined) : child.updateFile(RESOLV_CONF_PATH, content);
       if (!updated.ok) this.#hooks.log('warning', updated.failure.message);

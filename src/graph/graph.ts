@@ -24,10 +24,12 @@ export interface NodeCounters {
   readonly drops: Readonly<Record<string, number>>;
 }
 
-/** A node that sees what is on its way to another one, both by name. At most one for each. What enters the graph (`run`) is on no way yet, and passes by. */
+/** A node that sees what is on its way to another one, both by name. At most one on each way. What enters the graph (`run`) is on no way yet, and passes by. */
 export interface Feature {
   readonly before: string;
   readonly node: string;
+  /** Only what comes from these nodes. Left out: from all. */
+  readonly from?: readonly string[];
 }
 
 /** For graphs that nobody asks for times. */
@@ -65,7 +67,7 @@ export class Graph {
     checkFeatures(index, features);
     this.#next = nodes.map((node) =>
       Int32Array.from(node.next, (name) => {
-        const feature = features.find((each) => each.before === name && each.node !== node.name);
+        const feature = features.find((each) => isOnWay(each, node.name, name));
         const to = index.get(feature?.node ?? name);
         assert(to !== undefined, `node ${node.name} leads to ${feature?.node ?? name}, which is not in the graph`);
         return to;
@@ -182,7 +184,16 @@ function checkFeatures(nodes: ReadonlyMap<string, number>, features: readonly Fe
     assert(nodes.has(node), `feature ${node} is a node of the graph`);
     assert(!features.some((each) => each.node === before), `feature ${node} stands before a node that is no feature`);
   }
-  assert(new Set(features.map(({ before }) => before)).size === features.length, 'a node has one feature at most');
+  for (const { before } of features) {
+    for (const from of nodes.keys()) {
+      const count = features.filter((each) => isOnWay(each, from, before)).length;
+      assert(count <= 1, `there is one feature at most on the way from ${from} to ${before}`);
+    }
+  }
+}
+
+function isOnWay({ before, node, from }: Feature, source: string, destination: string): boolean {
+  return before === destination && node !== source && (from?.includes(source) ?? true);
 }
 
 function isUniform(arcs: Uint8Array, count: number): boolean {

@@ -4,7 +4,7 @@ import type { TurnClock } from '../base/turn-clock.ts';
 import type { FlowTable } from '../flow/flow-table.ts';
 import type { GuestLinks } from '../flow/guest-link.ts';
 import type { NameTable } from '../flow/names.ts';
-import type { Neighbours } from '../flow/neighbours.ts';
+import type { GuestNeighbours } from '../flow/neighbours.ts';
 import type { FlowObserver, Policy } from '../flow/policy.ts';
 import type { TokenSpace } from '../flow/poll-handler.ts';
 import type { Output } from '../graph/node.ts';
@@ -23,7 +23,7 @@ export interface DatagramDeps {
   readonly timers: TimerWheel;
   readonly clock: TurnClock;
   readonly links: GuestLinks;
-  readonly neighbours: Neighbours;
+  readonly neighbours: GuestNeighbours;
   readonly policy: Policy;
   readonly observer: FlowObserver;
   readonly output: Output;

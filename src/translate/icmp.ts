@@ -138,9 +138,10 @@ export class IcmpTranslate implements PollHandler, SendSink, DatagramSink {
     this.#life.expire(flow, nowUs);
   }
 
-  /** Ends all flows and closes all sockets. */
-  closeAll(): void {
+  /** Ends all flows of an interface, and closes their sockets; -1: of all. */
+  closeAll(interfaceIndex: number = -1): void {
     for (let flow = 0; flow < this.#flows.max; flow++) {
+      if (interfaceIndex >= 0 && this.#flows.interfaceIndex(flow) !== interfaceIndex) continue;
       const protocol = this.#flows.protocol(flow);
       if (this.#flows.state[flow] === FLOW_STATE.FREE || (protocol !== icmp.PROTOCOL && protocol !== icmpv6.PROTOCOL))
         continue;

@@ -10,6 +10,7 @@ import assert from 'node:assert/strict';
 import { IpAddress, ipv4Address, MacAddress, parseIpAddress } from '../base/address.ts';
 import { Random } from '../base/random.ts';
 import { Engine } from '../engine/engine.ts';
+import { GuestWiring } from '../engine/guest-wiring.ts';
 import { type FlowTable, OUTCOME_NAMES } from '../flow/flow-table.ts';
 import { NameTable } from '../flow/names.ts';
 import { type Policy, VERDICT } from '../flow/policy.ts';
@@ -88,22 +89,23 @@ export class TcpBench {
     const random = new Random(7);
     const policy: Policy = { decide: () => options.verdict ?? VERDICT.ALLOW };
     const mtu = options.mtu ?? 1500;
+    const services = {
+      ourMac: new MacAddress(0x0200, 2),
+      mtu,
+      searchDomains: [],
+      leaseSeconds: 3600,
+      dhcp: false,
+      dhcpv6: false,
+      ndp: false,
+      ra: false,
+    };
+    const wiring = new GuestWiring({ services, localNames: new Map() });
     this.engine = new Engine(this.sys, {
       flowsMax: options.flowsMax ?? 64,
       policy,
       callers: { map: () => {} },
       names: new NameTable(),
-      localNames: new Map(),
-      services: {
-        ourMac: new MacAddress(0x0200, 2),
-        mtu,
-        searchDomains: [],
-        leaseSeconds: 3600,
-        dhcp: false,
-        dhcpv6: false,
-        ndp: false,
-        ra: false,
-      },
+      wiring,
       observer: (flows) => ({ opened: () => {}, closed: (flow) => this.outcomes.push(outcomeOf(flows, flow)) }),
       random: () => options.iss ?? random.next(),
       ...(options.heldBytesMax === undefined ? {} : { heldBytesMax: options.heldBytesMax }),
@@ -114,7 +116,7 @@ export class TcpBench {
     const link = new TapLink(this.sys, { name: 'tap', fd: this.device.fd, hasVnetHeader: true, offload, arenaMemory });
     this.engine.addLink(link, this.device.fd, { index: 0, mtu, ourMacHigh: 0x0200, ourMacLow: 2, offload });
     for (const address of [addressOf(GUEST), addressOf(GUEST6)]) {
-      this.engine.neighbours.learn(0, address.w0, address.w1, address.w2, address.w3, 0x0200, 1);
+      wiring.neighbours.learn(0, address.w0, address.w1, address.w2, address.w3, 0x0200, 1);
     }
   }
 

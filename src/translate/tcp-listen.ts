@@ -7,7 +7,7 @@
 import type { CallerMap } from '../flow/caller-map.ts';
 import { KEY_GUEST, KEY_PORTS, KEY_PROTOCOL, KEY_REMOTE } from '../flow/flow-key.ts';
 import type { FlowTable } from '../flow/flow-table.ts';
-import { type Neighbours, NO_NEIGHBOUR } from '../flow/neighbours.ts';
+import { type GuestNeighbours, NO_NEIGHBOUR } from '../flow/neighbours.ts';
 import type { PollHandler } from '../flow/poll-handler.ts';
 import { ERRNO } from '../sys/errno.ts';
 import { SO, SOL } from '../sys/options.ts';
@@ -33,12 +33,12 @@ export interface TcpListener {
 export class TcpListeners implements PollHandler {
   readonly #deps: ListenDeps;
   readonly #tcp: TcpTranslate;
-  readonly #neighbours: Neighbours;
+  readonly #neighbours: GuestNeighbours;
   readonly #callers: CallerMap;
   readonly #listeners: Map<number, TcpListener> = new Map();
   readonly #caller: Int32Array = new Int32Array(SOCKET_ADDRESS_WORDS);
 
-  constructor(deps: ListenDeps, translate: TcpTranslate, neighbours: Neighbours, callers: CallerMap) {
+  constructor(deps: ListenDeps, translate: TcpTranslate, neighbours: GuestNeighbours, callers: CallerMap) {
     this.#deps = deps;
     this.#tcp = translate;
     this.#neighbours = neighbours;

@@ -188,13 +188,14 @@ export class TcpTranslate implements GraphNode {
   }
 
   /**
-   * Ends all flows at once, as when the guest has gone: the host's ends are reset unless all was delivered. A guest that had ended its side was through with
-   * the flow; one that was still waiting for an answer had none.
+   * Ends all flows of an interface at once (-1: of all), as when the guest has gone: the host's ends are reset unless all was delivered. A guest that had ended its
+   * side was through with the flow; one that was still waiting for an answer had none.
    */
-  closeAll(): void {
+  closeAll(interfaceIndex: number = -1): void {
     for (let flow = 0; flow < this.#flows.max; flow++) {
       const phase = this.columns.phase[flow];
       if (phase === PHASE.NONE) continue;
+      if (interfaceIndex >= 0 && this.#flows.interfaceIndex(flow) !== interfaceIndex) continue;
       const delivered = (this.columns.flags[flow] & FLAG.GUEST_FIN_DELIVERED) !== 0;
       if (!delivered) this.#resetHost(flow);
       // Nobody answered for as long as the guest cared; or it was through, and only the host's end is missing.

@@ -10,7 +10,7 @@ import { isLoopbackWords } from '../base/address.ts';
 import type { CallerMap } from '../flow/caller-map.ts';
 import { type FlowTable, TARGET_WORDS } from '../flow/flow-table.ts';
 import type { NameTable } from '../flow/names.ts';
-import { type Neighbours, NO_NEIGHBOUR } from '../flow/neighbours.ts';
+import { type GuestNeighbours, NO_NEIGHBOUR } from '../flow/neighbours.ts';
 import { type Packet, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { SOCKET_ADDRESS_WORDS } from '../sys/sys.ts';
 import * as ethernet from '../wire/ethernet.ts';
@@ -50,7 +50,7 @@ export class UdpInbound {
   readonly #sockets: DatagramSockets;
   readonly #life: DatagramFlows;
   readonly #datagrams: GuestDatagrams;
-  readonly #neighbours: Neighbours;
+  readonly #neighbours: GuestNeighbours;
   readonly #callers: CallerMap;
   readonly #names: NameTable;
   readonly #caller: Int32Array = new Int32Array(SOCKET_ADDRESS_WORDS);

@@ -143,11 +143,16 @@ export class UdpTranslate implements GraphNode, PollHandler, SendSink, DatagramS
 
   /** Ends all flows and closes all sockets. */
   closeAll(): void {
+    this.closeFlows(-1);
+    this.sockets.closeListeners();
+  }
+
+  /** Ends the flows of an interface; -1: all. */
+  closeFlows(interfaceIndex: number): void {
     for (let flow = 0; flow < this.#flows.max; flow++) {
       if (this.sockets.of[flow] === NONE) continue;
-      this.#life.kill(flow);
+      if (interfaceIndex < 0 || this.#flows.interfaceIndex(flow) === interfaceIndex) this.#life.kill(flow);
     }
-    this.sockets.closeListeners();
   }
 
   drainErrors(socket: number): void {

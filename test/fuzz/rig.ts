@@ -7,6 +7,7 @@ import { MacAddress, parseIpAddress, parseIpPrefix } from '#tapster/base/address
 import { NEIGHBOURS_MAX } from '#tapster/base/limits.js';
 import { Random } from '#tapster/base/random.js';
 import { Engine } from '#tapster/engine/engine.js';
+import { GuestWiring } from '#tapster/engine/guest-wiring.js';
 import { NameTable } from '#tapster/flow/names.js';
 import { VERDICT } from '#tapster/flow/policy.js';
 import { Graph } from '#tapster/graph/graph.js';
@@ -95,8 +96,10 @@ export class Rig {
       policy: { decide: () => VERDICT.ALLOW },
       callers: { map: () => {} },
       names: this.names,
-      localNames: new Map([['host.tapster.internal', [address('10.0.2.2'), address('fe80::1')]]]),
-      services: SERVICES,
+      wiring: new GuestWiring({
+        services: SERVICES,
+        localNames: new Map([['host.tapster.internal', [address('10.0.2.2'), address('fe80::1')]]]),
+      }),
       observer: () => ({ opened: () => this.#opened++, closed: () => this.#closed++ }),
       random: () => random.next(),
       heldBytesMax: HELD_BYTES_MAX,

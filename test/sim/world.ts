@@ -15,6 +15,7 @@ import assert from 'node:assert/strict';
 import { type IpAddress, MacAddress, parseIpAddress, parseIpPrefix } from '#tapster/base/address.js';
 import { Random } from '#tapster/base/random.js';
 import { Engine } from '#tapster/engine/engine.js';
+import { GuestWiring } from '#tapster/engine/guest-wiring.js';
 import { HostPolicy } from '#tapster/flow/host-policy.js';
 import { NameTable } from '#tapster/flow/names.js';
 import { TapLink } from '#tapster/link/tap.js';
@@ -92,6 +93,7 @@ export class World {
   readonly journeys: Journey[] = [];
   readonly talks: Talks;
   readonly #dice: Random;
+  readonly #wiring: GuestWiring;
   readonly #houses: House[];
   readonly #invariants: Invariants;
   #broken: string | undefined = undefined;
@@ -102,6 +104,10 @@ export class World {
     this.#dice = new Random(options.seed);
     this.plan = { ...planWorld(this.#dice), ...options.plan };
     this.sys = new WorldSys({ seed: options.seed, ...sysOptions(this.plan) }, this.plan.shortage, options.canary);
+    this.#wiring = new GuestWiring({
+      services: services(this.plan.mtuBytes),
+      localNames: new Map([[LOCAL_NAME, LOOPBACK_ADDRESSES.map((text) => parseIpAddress(text)!)]]),
+    });
     this.engine = this.#makeEngine();
     this.#houses = Array.from({ length: this.plan.guests }, (_, index) => this.#build(index));
     this.sys.network.datagram(RESOLVER, 53, { answer: resolve });
@@ -219,8 +225,7 @@ export class World {
       policy,
       callers: policy,
       names: new NameTable(),
-      localNames: new Map([[LOCAL_NAME, addresses(LOOPBACK_ADDRESSES)]]),
-      services: services(this.plan.mtuBytes),
+      wiring: this.#wiring,
       observer: () => ({ opened: () => {}, closed: () => {} }),
       random: () => this.#dice.next(),
       heldBytesMax,
@@ -250,7 +255,7 @@ export class World {
     const toGuest = new ImpairedLink(clock, this.#dice, receive, impairment);
     device.onFrame = (frame) => toGuest.send(frame);
     this.#addLink(index, device.fd, { checksum: offload, tcpSegmentation: offload, udpSegmentation: udpOffload });
-    for (const text of addresses) this.engine.neighbours.learn(index, ...words(text), 0x0200, 0x0100 + index);
+    for (const text of addresses) this.#wiring.neighbours.learn(index, ...words(text), 0x0200, 0x0100 + index);
     return { guest, device, mac, addresses, toGuest, toEngine };
   }
 

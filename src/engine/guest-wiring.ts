@@ -1,0 +1,91 @@
+/** The graph of `tapster run`: each link has a guest, whom we tell who it is, and whose packets are translated to host sockets, wherever they go. */
+import type { GuestLink } from '../flow/guest-link.ts';
+import { Neighbours } from '../flow/neighbours.ts';
+import type { Feature } from '../graph/graph.ts';
+import type { GraphNode, Output } from '../graph/node.ts';
+import { ArpInput } from '../nodes/arp.ts';
+import { DhcpInput } from '../nodes/dhcp.ts';
+import { Dhcpv6Input } from '../nodes/dhcpv6.ts';
+import { DnsInput, type LocalNames } from '../nodes/dns-input.ts';
+import { EthernetInput } from '../nodes/ethernet-input.ts';
+import { Ip4Input } from '../nodes/ip4-input.ts';
+import { Ip4Reassembly } from '../nodes/ip4-reassembly.ts';
+import { Ip6Input } from '../nodes/ip6-input.ts';
+import { Ip6Reassembly } from '../nodes/ip6-reassembly.ts';
+import { NdpInput } from '../nodes/ndp.ts';
+import type { ServiceConfig } from '../nodes/service-config.ts';
+import type { Packets } from '../packet/packets.ts';
+import type { Wired, Wiring, WiringBase, WiringParts } from './wiring.ts';
+
+export interface GuestWiringOptions {
+  /** What ARP, NDP and the DHCP servers tell the guest. */
+  readonly services: ServiceConfig;
+  /** Names that only we know, and their addresses. */
+  readonly localNames: LocalNames;
+}
+
+export class GuestWiring implements Wiring {
+  /** Who is behind each link. */
+  readonly neighbours: Neighbours = new Neighbours();
+  readonly #options: GuestWiringOptions;
+  #services: { configure(config: ServiceConfig): void }[] = [];
+  #ndp: NdpInput | undefined;
+  #packets: Packets | undefined;
+  #links: readonly (GuestLink | undefined)[] = [];
+
+  constructor(options: GuestWiringOptions) {
+    this.#options = options;
+  }
+
+  begin(base: WiringBase): { output: Output; neighbours: Neighbours } {
+    return { output: base.interfaceOutput, neighbours: this.neighbours };
+  }
+
+  wire({ packets, interfaceOutput, guestLinks, reassembly, translators }: WiringParts): Wired {
+    const { services, localNames } = this.#options;
+    const arp = new ArpInput(services, this.neighbours);
+    const ndp = new NdpInput(services, this.neighbours, interfaceOutput);
+    const dhcp = new DhcpInput(services, interfaceOutput);
+    const dhcpv6 = new Dhcpv6Input(services, interfaceOutput);
+    this.#services = [arp, ndp, dhcp, dhcpv6];
+    this.#ndp = ndp;
+    this.#packets = packets;
+    this.#links = guestLinks;
+    const nodes: GraphNode[] = [
+      new EthernetInput(guestLinks),
+      arp,
+      new Ip4Input(),
+      new Ip6Input(),
+      new Ip4Reassembly(reassembly),
+      new Ip6Reassembly(reassembly),
+      ndp,
+      dhcp,
+      dhcpv6,
+      ...translators,
+      interfaceOutput,
+    ];
+    const features: Feature[] = [];
+    if (localNames.size > 0) {
+      const dns = new DnsInput(services, localNames, interfaceOutput);
+      this.#services.push(dns);
+      nodes.unshift(dns);
+      features.push({ before: 'udp-input', node: dns.name });
+    }
+    return { nodes, features };
+  }
+
+  /** Changes what the guest is told, from the next question on. */
+  configure(config: ServiceConfig): void {
+    for (const service of this.#services) service.configure(config);
+  }
+
+  settle(): boolean {
+    return false;
+  }
+
+  keepHouse(nowMs: number): void {
+    for (const link of this.#links) {
+      if (link !== undefined) this.#ndp!.advertise(this.#packets!, link.index, nowMs);
+    }
+  }
+}
