@@ -153,14 +153,19 @@ static napi_value tap_set_vnet_header_size(napi_env env, napi_callback_info info
   return addon_result(env, ioctl(a[0], TUNSETVNETHDRSZ, &a[1]));
 }
 
-/* readFrames(fd, memory, at, end, frameBytesMax, vector, vectorAt, framesMax) */
+/* readFrames(fd, memory, at, end, frameBytesMax, vector, vectorAt, framesMax, headroom = 0) */
 static napi_value tap_read_frames(napi_env env, napi_callback_info info) {
-  int32_t a[8];
+  napi_value values[9];
+  int32_t a[8], headroom = 0;
   struct addon *addon;
-  if (!addon_integer_arguments(env, info, 8, a, &addon)) return NULL;
+  if (!addon_arguments(env, info, 9, values, &addon) || !addon_integers(env, values, 8, a)) return NULL;
+  napi_valuetype given = napi_undefined;
+  napi_typeof(env, values[8], &given);
+  if (given != napi_undefined && !addon_integers(env, values + 8, 1, &headroom)) return NULL;
   const int fd = a[0];
   const int32_t end = a[3], frame_bytes_max = a[4], frames_max = a[7];
   if (frame_bytes_max <= 0) return addon_range_error(env, "frameBytesMax is not positive");
+  if (headroom < 0) return addon_range_error(env, "headroom is negative");
   if (a[2] > end) return addon_range_error(env, "the range ends before it starts");
   uint8_t *bytes = memory_bytes(env, addon, a[1], 0, end);
   if (bytes == NULL || memory_bytes(env, addon, a[1], a[2], 0) == NULL) return NULL;
@@ -168,7 +173,7 @@ static napi_value tap_read_frames(napi_env env, napi_callback_info info) {
   if (vector == NULL) return NULL;
 
   int32_t count = 0;
-  int64_t at = ((int64_t)a[2] + 3) & ~INT64_C(3);
+  int64_t at = (((int64_t)a[2] + 3) & ~INT64_C(3)) + headroom;
   while (count < frames_max && at + frame_bytes_max <= end) {
     ssize_t length = read(fd, bytes + at, (size_t)frame_bytes_max);
     if (length < 0) {
@@ -180,7 +185,7 @@ static napi_value tap_read_frames(napi_env env, napi_callback_info info) {
     vector[2 * count] = (int32_t)at;
     vector[2 * count + 1] = (int32_t)length;
     count++;
-    at = (at + length + 3) & ~INT64_C(3);
+    at = ((at + length + 3) & ~INT64_C(3)) + headroom;
   }
   return addon_number(env, count);
 }

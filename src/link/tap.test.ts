@@ -17,7 +17,7 @@ class Bench {
   readonly link: TapLink;
   readonly #headerBytes: number;
 
-  constructor(hasVnetHeader: boolean, arenaBytes: number = 1024 * 1024, packetsMax: number = 300) {
+  constructor(hasVnetHeader: boolean, arenaBytes: number = 1024 * 1024, packetsMax: number = 300, headroom = 0) {
     this.packets = new Packets(arenaBytes, packetsMax);
     this.#headerBytes = hasVnetHeader ? VNET_HEADER_BYTES : 0;
     this.link = new TapLink(this.sys, {
@@ -26,6 +26,7 @@ class Bench {
       hasVnetHeader,
       offload: NO_OFFLOAD,
       arenaMemory: this.sys.register(this.packets.bytes),
+      headroom,
     });
   }
 
@@ -89,6 +90,16 @@ for (const hasVnetHeader of [true, false]) {
       bench.packets.bytes.fill(0x77);
       bench.guestSends([60, 1], [60, 2]);
       assert.deepEqual(bench.received(bench.receive(), header), ['60:1', '60:2']);
+    });
+
+    it('leaves room in front of each frame and its header where it is asked to', () => {
+      const bench = new Bench(hasVnetHeader, 1024 * 1024, 300, 14);
+      bench.packets.bytes.fill(0x77);
+      bench.guestSends([61, 1], [60, 2]);
+      assert.deepEqual(bench.received(bench.receive(), header), ['61:1', '60:2']);
+      const { bytes, start } = bench.packets;
+      assert.deepEqual([...start.subarray(0, 2)], [26, 114]);
+      for (const at of [0, 88]) assert.ok(bytes.subarray(at, at + 14).every((byte) => byte === 0x77));
     });
 
     it('reads no more than it was asked for, and what the arena has room for', () => {

@@ -2,7 +2,7 @@
  * A Linux TAP device as a link: one read(2) and one write(2) per frame (Documentation/networking/tuntap.rst).
  *
  * With IFF_VNET_HDR the kernel puts its 12-byte virtio-net header in front of each frame and takes ours: frames are then up to 64 KiB, their checksums undone, in
- * both directions, and nothing is copied or cut here. Without it the header's place in the arena stays zero, and frames come one at a time.
+ * both directions, and nothing is copied or cut here. Without it the header's place in the arena is zeroed.
  *
  * A full queue on the guest's side never blocks us: a frame written to a tap goes through the guest's stack before write(2) returns.
  */
@@ -22,6 +22,8 @@ export interface TapOptions {
   readonly offload: LinkOffload;
   /** The id under which the arena is registered. */
   readonly arenaMemory: number;
+  /** Bytes left free in front of each received frame and its virtio-net header, for a link around this one; none unless said. */
+  readonly headroom?: number;
 }
 
 export class TapLink implements Link {
@@ -34,6 +36,8 @@ export class TapLink implements Link {
   readonly #arenaMemory: number;
   /** Bytes in front of each frame that go through the device with it. */
   readonly #headerBytes: number;
+  /** Bytes left free in front of what is read. */
+  readonly #headroom: number;
   readonly #vector: Int32Array = new Int32Array(FRAME_PACKETS_MAX * 2);
   readonly #vectorMemory: number;
 
@@ -44,17 +48,21 @@ export class TapLink implements Link {
     this.#sys = sys;
     this.#arenaMemory = options.arenaMemory;
     this.#headerBytes = options.hasVnetHeader ? VNET_HEADER_BYTES : 0;
+    this.#headroom = (options.headroom ?? 0) + VNET_HEADER_BYTES - this.#headerBytes;
     this.#vectorMemory = sys.register(this.#vector);
   }
 
   receive(packets: Packets, frame: Int32Array, framesMax: number): number {
-    if (this.#headerBytes === 0) return this.#receivePlain(packets, frame, framesMax);
+    const header = this.#headerBytes;
     const most = Math.min(framesMax, packets.start.length - packets.count);
-    const got = this.#read(packets, packets.used, most);
+    const got = this.#read(packets, most);
     let count = 0;
     for (let i = 0; i < got; i++) {
-      const length = this.#vector[2 * i + 1] - VNET_HEADER_BYTES;
-      if (length > 0) frame[count++] = packets.adopt(this.#vector[2 * i] + VNET_HEADER_BYTES, length);
+      const start = this.#vector[2 * i] + header;
+      const length = this.#vector[2 * i + 1] - header;
+      if (length <= 0) continue;
+      if (header === 0) packets.bytes.fill(0, start - VNET_HEADER_BYTES, start);
+      frame[count++] = packets.adopt(start, length);
     }
     return got < 0 ? got : count;
   }
@@ -89,22 +97,11 @@ export class TapLink implements Link {
     this.#sys.unregister(this.#vectorMemory);
   }
 
-  /** Frames without a header: read behind 12 zero bytes each. */
-  #receivePlain(packets: Packets, frame: Int32Array, framesMax: number): number {
-    let count = 0;
-    while (count < framesMax && packets.hasRoom(FRAME_BYTES_MAX)) {
-      const header = (packets.used + 3) & ~3;
-      packets.bytes.fill(0, header, header + VNET_HEADER_BYTES);
-      const got = this.#read(packets, header + VNET_HEADER_BYTES, 1);
-      if (got <= 0) return count > 0 ? count : got;
-      frame[count++] = packets.adopt(this.#vector[0], this.#vector[1]);
-    }
-    return count;
-  }
-
-  #read(packets: Packets, at: number, framesMax: number): number {
-    const frameBytesMax = FRAME_BYTES_MAX + this.#headerBytes;
+  #read(packets: Packets, framesMax: number): number {
+    const at = packets.used;
     const end = packets.bytes.length;
-    return this.#sys.readFrames(this.fd, this.#arenaMemory, at, end, frameBytesMax, this.#vectorMemory, 0, framesMax);
+    const most = FRAME_BYTES_MAX + this.#headerBytes;
+    const { fd } = this;
+    return this.#sys.readFrames(fd, this.#arenaMemory, at, end, most, this.#vectorMemory, 0, framesMax, this.#headroom);
   }
 }

@@ -138,6 +138,13 @@ function tapTests(): void {
     assert.equal(sys.readFrames(tap, memory, 0, 160 + 2048, 2048, vectorMemory, 0, 64), 2);
     assert.equal(sys.readFrames(tap, memory, 0, 100_000, 2048, vectorMemory, 0, 64), 1);
     assert.equal(sys.readFrames(tap, memory, 0, 100_000, 2048, vectorMemory, 0, 64), 0);
+    for (let i = 0; i < 2; i++) sendDatagram(fd, 101 + i);
+    assert.equal(sys.readFrames(tap, memory, 1001, 100_000, 2048, vectorMemory, 0, 64, 14), 2);
+    assert.deepEqual([...vector.subarray(0, 4)], [1018, 155, 1190, 156], 'with room in front of each');
+    sendDatagram(fd, 101);
+    assert.equal(sys.readFrames(tap, memory, 0, 13 + 2048, 2048, vectorMemory, 0, 64, 14), 0);
+    assert.equal(sys.readFrames(tap, memory, 0, 14 + 2048, 2048, vectorMemory, 0, 64, 14), 1);
+    assert.throws(() => sys.readFrames(tap, memory, 0, 100, 10, vectorMemory, 0, 1, -1), RangeError);
     assert.throws(() => sys.readFrames(tap, memory, 0, bytes.length + 1, 2048, vectorMemory, 0, 1), RangeError);
     assert.throws(() => sys.readFrames(tap, memory, 11, 10, 2048, vectorMemory, 0, 1), RangeError);
     assert.throws(() => sys.readFrames(tap, memory, 0, 100, 0, vectorMemory, 0, 1), RangeError);

@@ -361,6 +361,12 @@ test('frames go through a device, one behind another at multiples of 4, and erro
   assert.deepEqual([...words.subarray(0, 4)], [4, 5, 12, 1]);
   assert.equal(bytes[12], 6);
   assert.equal(sys.readFrames(device.fd, memory, 0, 4096, 100, vector, 0, 16), 0);
+  device.send(Uint8Array.of(1, 2, 3, 4, 5));
+  device.send(Uint8Array.of(6));
+  assert.equal(sys.readFrames(device.fd, memory, 2, 4096, 100, vector, 0, 16, 14), 2);
+  assert.deepEqual([...words.subarray(0, 4)], [18, 5, 38, 1], 'with room in front of each');
+  bytes.set([1, 2, 3, 4, 5], 4);
+  bytes[12] = 6;
   words.set([4, 5, 12, 1, 4, 1]);
   device.failWrites(ERRNO.ENOBUFS);
   assert.equal(sys.writeFrames(device.fd, memory, vector, 0, 3), -ERRNO.ENOBUFS);

@@ -152,6 +152,7 @@ export class SimulatedSys implements Sys {
     vector: number,
     vectorAt: number,
     framesMax: number,
+    headroom: number = 0,
   ): number {
     const descriptor = this.#descriptors[fd];
     const words = this.memories.words(vector, vectorAt, 2 * framesMax);
@@ -161,7 +162,7 @@ export class SimulatedSys implements Sys {
     if (failed !== 0) return failed === -ERRNO.EAGAIN ? 0 : failed;
     const limit = this.faults.shorten('readFrames', framesMax);
     if (limit < framesMax) this.#wakeLater(descriptor);
-    let start = (at + 3) & ~3;
+    let start = ((at + 3) & ~3) + headroom;
     let count = 0;
     while (count < limit && start + frameBytesMax <= end) {
       const length = descriptor.read(this.memories.bytes(memory, start, frameBytesMax));
@@ -169,7 +170,7 @@ export class SimulatedSys implements Sys {
       if (length < 0) return count === 0 ? length : count;
       words[vectorAt + 2 * count] = start;
       words[vectorAt + 2 * count + 1] = length;
-      start = (start + length + 3) & ~3;
+      start = ((start + length + 3) & ~3) + headroom;
       count++;
     }
     return count;

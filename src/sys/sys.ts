@@ -83,7 +83,8 @@ export interface Sys {
    * Reads frames until the device has none, `framesMax` were read, or less than `frameBytesMax` is left before `end`. Frames are placed one behind
    * another from `at` on, each start rounded up to 4 (so that what follows a 12-byte virtio-net header and a 14-byte Ethernet header lies at 2 mod 4).
    * For frame i, `vector[vectorAt + 2 * i]` is its start and the word behind it its length. Returns the count of frames, 0 when there was none, or -errno
-   * when the first read failed otherwise (an error behind the first frame is found again by the next call).
+   * when the first read failed otherwise (an error behind the first frame is found again by the next call). `headroom` bytes are left free in front of each
+   * frame, behind the place that was rounded up; none unless said.
    */
   readFrames(
     fd: number,
@@ -94,6 +95,7 @@ export interface Sys {
     vector: number,
     vectorAt: number,
     framesMax: number,
+    headroom?: number,
   ): number;
 
   /**
