@@ -112,3 +112,21 @@ export const SEGMENTS_PER_FRAME_MAX: number = 2048;
 
 /** Bytes of the arena that segments are made in. Beyond it those that there are are sent first. They should be in the processor's cache still. */
 export const SEGMENT_ARENA_BYTES: number = 256 * 1024;
+
+/** Frames in one batch of a tap that a program has opened; more come with the next one. */
+export const TAP_BATCH_FRAMES_MAX: number = 256;
+
+/** Bytes of one batch of such a tap, headers counted. Frames that find no room come with the next one. */
+export const TAP_BATCH_BYTES: number = 1024 * 1024;
+
+/** Bytes of frames that a program gives to its tap in one go. Beyond it those that there are are written first. They should be in the processor's cache still. */
+export const TAP_SEND_BYTES: number = 256 * 1024;
+
+/** VLAN sub-interfaces, of all interfaces together. Beyond it creating one fails. */
+export const VLANS_MAX: number = 16_384;
+
+/** Bytes of the arena in which frames get their VLAN tags. Beyond it those that there are are sent first. */
+export const TAG_ARENA_BYTES: number = 256 * 1024;
+
+/** Answers that a TUN link owes to those who ask for a MAC address behind it. Beyond it a question is dropped and counted; it is asked again. */
+export const TUN_ANSWERS_MAX: number = 64;

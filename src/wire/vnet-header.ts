@@ -119,6 +119,16 @@ export function setBufferCount(view: DataView, at: number, value: number): void 
   view.setUint16(at + BUFFER_COUNT, value, true);
 }
 
+/**
+ * The frame begins `bytes` earlier than before (later, where they are negative), and all that the header counts from there on is corrected. A start of the checksum that
+ * would lie outside 16 bits, or in front of the frame, stops at that end, where `check` refuses it.
+ */
+export function moveFrameStart(view: DataView, at: number, bytes: number): void {
+  if (gsoType(view, at) !== GSO_NONE) view.setUint16(at + HEADER_LENGTH, clamped(headerLength(view, at) + bytes), true);
+  if ((flags(view, at) & FLAG_NEEDS_CSUM) === 0) return;
+  view.setUint16(at + CHECKSUM_START, clamped(checksumStart(view, at) + bytes), true);
+}
+
 /** Nothing to do for this frame: all zero. */
 export function clear(view: DataView, at: number): void {
   view.setInt32(at, 0);
@@ -143,6 +153,10 @@ export function writeHeader(
   view.setUint16(at + CHECKSUM_OFFSET, offset, true);
   setBufferCount(view, at, 0);
   return HEADER_BYTES;
+}
+
+function clamped(value: number): number {
+  return Math.min(Math.max(value, 0), 0xffff);
 }
 
 /** ECN goes with TCP only. */

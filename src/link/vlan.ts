@@ -1,0 +1,88 @@
+/**
+ * A VLAN sub-interface as a link (IEEE 802.1Q): frames that leave by it get its tag and leave by its parent's link.
+ *
+ * Nothing is received here: frames come in by the parent, and whoever reads it takes their tags off and gives them to the sub-interface (`packet/vlan-tag.ts`).
+ *
+ * The tag is put into a copy, since a frame that a bridge sends to many shares its bytes with the others. Copies lie in an arena of their own, `tagged`, which all
+ * sub-interfaces of an engine share, because it is empty again when `transmit` returns. It is a part of the memory of the turn's arena and no other's part, for the reasons
+ * that `software-offload.ts` gives for `segments`: with all three,
+ *
+ *     const memory = new Uint8Array(ARENA_BYTES + SEGMENT_ARENA_BYTES + TAG_ARENA_BYTES);
+ *     const packets = new Packets(ARENA_BYTES, PACKETS_MAX, memory);
+ *     const segments = new Packets(SEGMENT_ARENA_BYTES, FRAME_PACKETS_MAX, memory, ARENA_BYTES);
+ *     const tagged = new Packets(TAG_ARENA_BYTES, FRAME_PACKETS_MAX, memory, ARENA_BYTES + SEGMENT_ARENA_BYTES);
+ *
+ * The parent gets copies in batches, as many as there is room for; order is kept.
+ *
+ * `offload` is the parent's: a tap takes a frame that is to be cut with a tag in it, and its kernel cuts behind the tag; where the parent lacks offloads, a `SoftwareOffload`
+ * is its link, and that keeps tags too. So none is needed around this one. A capture of the parent's frames sees them with their tags, in `tagged`.
+ *
+ * Closing it closes nothing: the parent is not its own.
+ */
+import { assert } from '../base/assert.ts';
+import { FRAME_BYTES_MAX } from '../base/limits.ts';
+import { FRAME_PACKETS_MAX } from '../graph/node.ts';
+import type { LinkOffload } from '../packet/offload.ts';
+import { NO_PACKET, type Packets } from '../packet/packets.ts';
+import { copyTagged, VLAN_ID_MAX, VLAN_ID_MIN, VLAN_TAG_BYTES } from '../packet/vlan-tag.ts';
+import type { Link } from './link.ts';
+
+export class VlanLink implements Link {
+  readonly name: string;
+  readonly vlan: number;
+  readonly #parent: Link;
+  readonly #tagged: Packets;
+  readonly #batch: Int32Array = new Int32Array(FRAME_PACKETS_MAX);
+  #batchCount: number = 0;
+
+  /** `tagged` is empty, and is so again behind each `transmit`. */
+  constructor(name: string, parent: Link, vlan: number, tagged: Packets) {
+    assert(vlan >= VLAN_ID_MIN && vlan <= VLAN_ID_MAX, 'a VLAN id is 1 to 4094');
+    assert(
+      tagged.count === 0 && tagged.hasRoom(FRAME_BYTES_MAX + VLAN_TAG_BYTES),
+      'an arena for tagged frames has room for the largest',
+    );
+    this.name = name;
+    this.vlan = vlan;
+    this.#parent = parent;
+    this.#tagged = tagged;
+  }
+
+  get offload(): LinkOffload {
+    return this.#parent.offload;
+  }
+
+  receive(): number {
+    return 0;
+  }
+
+  transmit(packets: Packets, frame: Int32Array, count: number): number {
+    let taken = 0;
+    for (let i = 0; i < count; i++) {
+      let copy = this.#batchCount === FRAME_PACKETS_MAX ? NO_PACKET : this.#copy(packets, frame[i]);
+      if (copy === NO_PACKET) {
+        taken += this.#send();
+        copy = this.#copy(packets, frame[i]);
+      }
+      // One that has no room in an empty arena is larger than any frame may be.
+      if (copy !== NO_PACKET) this.#batch[this.#batchCount++] = copy;
+    }
+    return taken + this.#send();
+  }
+
+  close(): void {}
+
+  #copy(packets: Packets, packet: number): number {
+    return copyTagged(packets, packet, this.#tagged, this.vlan);
+  }
+
+  /** Sends the copies that there are and empties their arena. Returns how many were taken. */
+  #send(): number {
+    const count = this.#batchCount;
+    if (count === 0) return 0;
+    this.#batchCount = 0;
+    const taken = this.#parent.transmit(this.#tagged, this.#batch, count);
+    this.#tagged.reset();
+    return Math.max(taken, 0);
+  }
+}
