@@ -10,9 +10,12 @@ import { AddressTable } from './address-table.ts';
 /** No neighbour is known. */
 export const NO_NEIGHBOUR = -1;
 
+/** The neighbour is not known yet, and has been asked for: whoever wants to send there waits, and looks again. */
+export const NEIGHBOUR_PENDING = -2;
+
 /** Where frames for a guest's address go, as those who send to it without having heard from it need to know. */
 export interface GuestNeighbours {
-  /** A neighbour to be given to `macHigh` and `macLow`, or `NO_NEIGHBOUR`. Valid until something is learnt. */
+  /** A neighbour to be given to `macHigh` and `macLow`, or `NO_NEIGHBOUR`, or `NEIGHBOUR_PENDING`. Valid until something is learnt. */
   find(interfaceIndex: number, w0: number, w1: number, w2: number, w3: number): number;
   macHigh(interfaceIndex: number, neighbour: number): number;
   macLow(interfaceIndex: number, neighbour: number): number;

@@ -6,8 +6,9 @@
  * | SHARED   | all flows of one guest endpoint (address and port)       | protocol, interface, endpoint   | negative         |
  * | OWN      | one flow whose target is not its remote address          | `of[flow]`                      | `flow * 2 + 1`   |
  * | LISTENER | the flows of all callers of a published port             | `of[flow]`                      | negative         |
+ * | RETIRED  | those flows, when the port is published no more          | `of[flow]`                      | negative         |
  *
- * A shared socket is closed with its last flow. The table has a place for every flow and every published port, so it is never full;
+ * A shared or retired socket is closed with its last flow. The table has a place for every flow and every published port, so it is never full;
  * descriptors may be.
  */
 import { assert } from '../base/assert.ts';
@@ -18,7 +19,12 @@ import type { PollHandler, TokenSpace } from '../flow/poll-handler.ts';
 import { ERRNO } from '../sys/errno.ts';
 import { POLL, POLL_OPERATION, type Sys } from '../sys/sys.ts';
 
-export const SOCKET_KIND = { FREE: 0, SHARED: 1, OWN: 2, LISTENER: 3 } as const;
+export const SOCKET_KIND = { FREE: 0, SHARED: 1, OWN: 2, LISTENER: 3, RETIRED: 4 } as const;
+
+/** Whether a kind of socket is, or was, a published port. */
+export function isPublished(kind: number): boolean {
+  return kind === SOCKET_KIND.LISTENER || kind === SOCKET_KIND.RETIRED;
+}
 
 /** Words of a guest endpoint: protocol | interface << 8, address, port (for echo: identifier). */
 const ENDPOINT_WORDS = 6;
@@ -58,6 +64,8 @@ export class DatagramSockets {
   readonly #free: Int32Array;
   #freeCount: number;
   #listeners: number = 0;
+  /** Published ports that are not listened to for now. */
+  readonly #paused: Set<number> = new Set();
   /** Chains of shared sockets by the hash of their endpoint. */
   readonly #buckets: Int32Array;
   readonly #chain: Int32Array;
@@ -149,6 +157,39 @@ export class DatagramSockets {
     return socket;
   }
 
+  /** Nobody new by this published port: its flows stay, and it is closed with the last of them. False: the descriptor is no published port. */
+  retire(fd: number): boolean {
+    const socket = this.#published(fd, SOCKET_KIND.LISTENER);
+    if (socket === NONE) return false;
+    this.resume(socket);
+    this.#listeners--;
+    this.kind[socket] = SOCKET_KIND.RETIRED;
+    if (this.#references[socket] === 0) this.#close(socket);
+    return true;
+  }
+
+  /** The socket of a descriptor that was retired and is open still, or -1. */
+  findRetired(fd: number): number {
+    return this.#published(fd, SOCKET_KIND.RETIRED);
+  }
+
+  /** What comes to a published port stays in its socket, and we are not told of it. */
+  pause(socket: number): void {
+    if (this.#paused.has(socket)) return;
+    this.#paused.add(socket);
+    this.#watch(socket, 0);
+  }
+
+  /** We are told again, of what has come in between too. */
+  resume(socket: number): void {
+    if (this.#paused.delete(socket)) this.#watch(socket, POLL.IN);
+  }
+
+  resumeAll(): void {
+    if (this.#paused.size === 0) return;
+    for (const socket of [...this.#paused]) this.resume(socket);
+  }
+
   /** The socket that was polled with `token`, or -1. */
   byToken(token: number): number {
     return this.#byToken.get(token) ?? NONE;
@@ -172,6 +213,7 @@ export class DatagramSockets {
 
   /** Closes all published ports; their flows must be gone. */
   closeListeners(): void {
+    this.#paused.clear();
     for (let socket = 0; socket < this.kind.length; socket++) {
       if (this.kind[socket] === SOCKET_KIND.LISTENER) this.#close(socket);
     }
@@ -191,9 +233,14 @@ export class DatagramSockets {
     return this.endpoints[socket * ENDPOINT_WORDS] >> 8;
   }
 
+  /** Where in `endpoints` the four words of the guest's address are. */
+  guestAt(socket: number): number {
+    return socket * ENDPOINT_WORDS + 1;
+  }
+
   /** Whether the four words at `at` are the address of this socket's guest. */
   isGuest(socket: number, words: Int32Array, at: number): boolean {
-    const guest = socket * ENDPOINT_WORDS + 1;
+    const guest = this.guestAt(socket);
     for (let word = 0; word < 4; word++) if (this.endpoints[guest + word] !== words[at + word]) return false;
     return true;
   }
@@ -218,6 +265,17 @@ export class DatagramSockets {
     if (kind !== SOCKET_KIND.OWN) this.#byToken.set(token, socket);
     this.count++;
     return socket;
+  }
+
+  #published(fd: number, kind: number): number {
+    for (let socket = 0; socket < this.kind.length; socket++) {
+      if (this.kind[socket] === kind && this.fd[socket] === fd) return socket;
+    }
+    return NONE;
+  }
+
+  #watch(socket: number, events: number): void {
+    this.#sys.pollControl(this.#poll, POLL_OPERATION.MODIFY, this.fd[socket], events, this.#token[socket]);
   }
 
   #close(socket: number): void {

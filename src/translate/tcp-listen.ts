@@ -3,11 +3,14 @@
  *
  * The guest sees its caller under the caller's own address, unless that address means something else inside (the host's loopback, the guest's own address): `CallerMap`
  * says under which one then. Listeners are polled edge-triggered; what could not be accepted for want of descriptors is tried again by `retry`.
+ *
+ * Nobody is accepted before it is known where frames for the guest go: while its neighbour is asked for, callers wait in the kernel's backlog, and `retry` looks
+ * again. When there is no such neighbour they are reset.
  */
 import type { CallerMap } from '../flow/caller-map.ts';
 import { KEY_GUEST, KEY_PORTS, KEY_PROTOCOL, KEY_REMOTE } from '../flow/flow-key.ts';
 import type { FlowTable } from '../flow/flow-table.ts';
-import { type GuestNeighbours, NO_NEIGHBOUR } from '../flow/neighbours.ts';
+import { type GuestNeighbours, NEIGHBOUR_PENDING } from '../flow/neighbours.ts';
 import type { PollHandler } from '../flow/poll-handler.ts';
 import { ERRNO } from '../sys/errno.ts';
 import { SO, SOL } from '../sys/options.ts';
@@ -35,7 +38,10 @@ export class TcpListeners implements PollHandler {
   readonly #tcp: TcpTranslate;
   readonly #neighbours: GuestNeighbours;
   readonly #callers: CallerMap;
+  /** By token. */
   readonly #listeners: Map<number, TcpListener> = new Map();
+  /** Tokens of those that may have callers whom nobody will tell us of again. */
+  readonly #owing: Set<number> = new Set();
   readonly #caller: Int32Array = new Int32Array(SOCKET_ADDRESS_WORDS);
 
   constructor(deps: ListenDeps, translate: TcpTranslate, neighbours: GuestNeighbours, callers: CallerMap) {
@@ -55,14 +61,31 @@ export class TcpListeners implements PollHandler {
     return error;
   }
 
+  /** Closes a listening socket: who waits there is reset, flows that were opened by it stay. False: it is none of ours. */
+  remove(fd: number): boolean {
+    for (const [token, listener] of this.#listeners) {
+      if (listener.fd !== fd) continue;
+      this.#listeners.delete(token);
+      this.#owing.delete(token);
+      this.#deps.tokens.release(token);
+      this.#deps.sys.close(fd);
+      return true;
+    }
+    return false;
+  }
+
   ready(_events: number, token: number): void {
     const listener = this.#listeners.get(token);
     if (listener !== undefined) this.#accept(listener, token);
   }
 
-  /** Looks again at all listeners: some may have callers that came when there was no descriptor for them, or too many at once. */
+  /** Looks again at the listeners whose callers came when there was no descriptor for them, or when it was not known where to lead them. */
   retry(): void {
-    for (const [token, listener] of this.#listeners) this.#accept(listener, token);
+    if (this.#owing.size === 0) return;
+    for (const token of [...this.#owing]) {
+      const listener = this.#listeners.get(token);
+      if (listener !== undefined) this.#accept(listener, token);
+    }
   }
 
   closeAll(): void {
@@ -71,29 +94,34 @@ export class TcpListeners implements PollHandler {
       this.#deps.tokens.release(token);
     }
     this.#listeners.clear();
+    this.#owing.clear();
   }
 
   #accept(listener: TcpListener, token: number): void {
+    const { interfaceIndex, guest } = listener;
+    const neighbour = this.#neighbours.find(interfaceIndex, guest[0], guest[1], guest[2], guest[3]);
+    this.#owing.add(token);
+    if (neighbour === NEIGHBOUR_PENDING) return;
     for (let accepted = 0; accepted < ACCEPTED_PER_TURN_MAX; accepted++) {
       const fd = this.#deps.sys.accept(listener.fd, this.#caller);
       // That caller has gone while it waited (accept(2)).
       if (fd === -ERRNO.ECONNABORTED) continue;
+      if (fd === -ERRNO.EAGAIN) this.#owing.delete(token);
       if (fd < 0) return;
-      if (!this.#introduce(listener, fd)) {
+      if (neighbour < 0 || !this.#introduce(listener, fd, neighbour)) {
         this.#deps.sys.setOption(fd, SOL.SOCKET, SO.LINGER, 0);
         this.#deps.sys.close(fd);
       }
     }
     // There may be more: to be told so again in the next turn.
+    this.#owing.delete(token);
     const { sys, poll } = this.#deps;
     sys.pollControl(poll, POLL_OPERATION.MODIFY, listener.fd, POLL.IN | POLL.EDGE, token);
   }
 
-  #introduce(listener: TcpListener, fd: number): boolean {
+  #introduce(listener: TcpListener, fd: number, neighbour: number): boolean {
     const { interfaceIndex, guest } = listener;
-    const neighbour = this.#neighbours.find(interfaceIndex, guest[0], guest[1], guest[2], guest[3]);
-    if (neighbour === NO_NEIGHBOUR) return false;
-    this.#callers.map(this.#caller, interfaceIndex);
+    this.#callers.map(this.#caller, interfaceIndex, guest, 0);
     const flows: FlowTable = this.#deps.flows;
     const probe = flows.probe;
     probe[KEY_PROTOCOL] = tcp.PROTOCOL | (interfaceIndex << 8);

@@ -10,7 +10,7 @@ import { isLoopbackWords } from '../base/address.ts';
 import type { CallerMap } from '../flow/caller-map.ts';
 import { type FlowTable, TARGET_WORDS } from '../flow/flow-table.ts';
 import type { NameTable } from '../flow/names.ts';
-import { type GuestNeighbours, NO_NEIGHBOUR } from '../flow/neighbours.ts';
+import { type GuestNeighbours, NEIGHBOUR_PENDING } from '../flow/neighbours.ts';
 import { type Packet, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { SOCKET_ADDRESS_WORDS } from '../sys/sys.ts';
 import * as ethernet from '../wire/ethernet.ts';
@@ -18,7 +18,7 @@ import * as udp from '../wire/udp.ts';
 import * as vnet from '../wire/vnet-header.ts';
 import type { DatagramDeps } from './datagram-deps.ts';
 import type { DatagramFlows } from './datagram-flows.ts';
-import { type DatagramSockets, SOCKET_KIND } from './datagram-sockets.ts';
+import { type DatagramSockets, isPublished, SOCKET_KIND } from './datagram-sockets.ts';
 import type { GuestDatagrams } from './guest-datagrams.ts';
 
 /** Words of a datagram record and of an error record (see `sys/sys.ts`). */
@@ -94,6 +94,11 @@ export class UdpInbound {
     this.#deliver(flow, records[at + START], records[at + LENGTH], records[at + SEGMENT], hops, records[at + CLASS]);
   }
 
+  /** Whether what has come to the socket must wait there: it is a published port, and it is not known yet where frames for its guest go. */
+  mustWait(socket: number): boolean {
+    return this.#sockets.kind[socket] === SOCKET_KIND.LISTENER && this.#neighbour(socket) === NEIGHBOUR_PENDING;
+  }
+
   /** The batch is over: what is open goes. */
   batchReceived(): void {
     if (this.#openFlow !== NONE) this.#close();
@@ -111,7 +116,7 @@ export class UdpInbound {
     if (kind === SOCKET_KIND.OWN) return this.#sockets.flow[socket];
     this.#setProbe(socket, records, address);
     const flow = this.#flows.find();
-    if (kind === SOCKET_KIND.LISTENER) return this.#flowOfCaller(socket, flow, records, address);
+    if (isPublished(kind)) return this.#flowOfCaller(socket, flow, records, address);
     if (flow === NONE) return this.#flowOfStranger(socket, records, address);
     // A remote address that policy mapped has a socket of its own: nobody may pretend here to be that one.
     return this.#sockets.of[flow] === socket ? flow : NONE;
@@ -121,8 +126,9 @@ export class UdpInbound {
   #setProbe(socket: number, words: Int32Array, at: number): void {
     const caller = this.#caller;
     for (let word = 0; word < SOCKET_ADDRESS_WORDS; word++) caller[word] = words[at + word];
-    if (this.#sockets.kind[socket] === SOCKET_KIND.LISTENER) {
-      this.#callers.map(caller, this.#sockets.interfaceIndex(socket));
+    if (isPublished(this.#sockets.kind[socket])) {
+      const { endpoints } = this.#sockets;
+      this.#callers.map(caller, this.#sockets.interfaceIndex(socket), endpoints, this.#sockets.guestAt(socket));
     }
     this.#sockets.setProbe(socket, caller, 0, caller[PORT]);
   }
@@ -141,13 +147,21 @@ export class UdpInbound {
       if (!this.#isTarget(known, records, at)) this.#life.retarget(known, records, at);
       return known;
     }
+    if (this.#sockets.kind[socket] === SOCKET_KIND.RETIRED) return NONE;
     const interfaceIndex = this.#sockets.interfaceIndex(socket);
-    const { probe } = this.#flows;
-    const neighbour = this.#neighbours.find(interfaceIndex, probe[1], probe[2], probe[3], probe[4]);
-    if (neighbour === NO_NEIGHBOUR) return NONE;
+    const neighbour = this.#neighbour(socket);
+    if (neighbour < 0) return NONE;
     const macHigh = this.#neighbours.macHigh(interfaceIndex, neighbour);
     const macLow = this.#neighbours.macLow(interfaceIndex, neighbour);
     return this.#life.openFromHost(socket, records, at, macHigh, macLow);
+  }
+
+  /** The neighbour by whom the guest of a published port is reached. */
+  #neighbour(socket: number): number {
+    const { endpoints } = this.#sockets;
+    const at = this.#sockets.guestAt(socket);
+    const on = this.#sockets.interfaceIndex(socket);
+    return this.#neighbours.find(on, endpoints[at], endpoints[at + 1], endpoints[at + 2], endpoints[at + 3]);
   }
 
   #isTarget(flow: number, words: Int32Array, at: number): boolean {

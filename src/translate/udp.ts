@@ -17,7 +17,7 @@
  * and guest may be of different IP versions.
  *
  * *Published ports.* A socket of the host that was bound in advance; each caller becomes a flow, and the guest's answers leave by that
- * same socket.
+ * same socket. While the guest's neighbour is asked for, datagrams stay in the socket, which holds as many as its buffer takes.
  *
  * *Out.* While a frame is processed, datagrams are judged and queued by socket (`send-queue.ts`, which merges neighbours); the queue is
  * sent at the end of the frame, from the arena. A super-packet (USO) goes out as it is and the host's kernel cuts it.
@@ -45,7 +45,7 @@ import { drop } from '../graph/drop.ts';
 import { ARC_DONE, type GraphNode } from '../graph/node.ts';
 import { REASON } from '../graph/reasons.ts';
 import { type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
-import { SOCKET_ADDRESS_WORDS, type Sys } from '../sys/sys.ts';
+import { POLL, SOCKET_ADDRESS_WORDS, type Sys } from '../sys/sys.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import * as udp from '../wire/udp.ts';
@@ -125,7 +125,15 @@ export class UdpTranslate implements GraphNode, PollHandler, SendSink, DatagramS
   /** A shared or published socket is ready. No received packet is in use. */
   ready(events: number, token: number): void {
     const socket = this.sockets.byToken(token);
-    if (socket !== NONE) this.#receiver.ready(socket, events);
+    if (socket === NONE) return;
+    const waits = (events & POLL.IN) !== 0 && this.#inbound.mustWait(socket);
+    if (waits) this.sockets.pause(socket);
+    this.#receiver.ready(socket, waits ? events & ~POLL.IN : events);
+  }
+
+  /** Looks again at published ports whose datagrams wait. */
+  retry(): void {
+    this.sockets.resumeAll();
   }
 
   /** The wheel says that the flow's timer is due. */
@@ -139,6 +147,20 @@ export class UdpTranslate implements GraphNode, PollHandler, SendSink, DatagramS
     setOptions(this.#sys, fd, publication.ipv4, this.#takesMerged(interfaceIndex));
     const socket = this.sockets.addListener(udp.PROTOCOL, interfaceIndex, guest, guestPort, fd, publication.ipv4);
     return Math.min(socket, 0);
+  }
+
+  /** The port is published no more. Its flows stay, and so does the socket until the last of them ends. False: it was not published. */
+  unpublish(fd: number): boolean {
+    return this.sockets.retire(fd);
+  }
+
+  /** Ends the flows that a port still has which was unpublished: then its socket is closed, and the port is free. */
+  reclaim(fd: number): void {
+    const socket = this.sockets.findRetired(fd);
+    if (socket === NONE) return;
+    for (let flow = 0; flow < this.#flows.max; flow++) {
+      if (this.sockets.of[flow] === socket) this.#life.kill(flow);
+    }
   }
 
   /** Ends all flows and closes all sockets. */
