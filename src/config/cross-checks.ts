@@ -15,7 +15,7 @@ import {
   vlanName,
 } from './config.ts';
 import { formatPath, type Problem, shortValue } from './problem.ts';
-import { didYouMean } from './spelling.ts';
+import { didYouMean } from '../base/spelling.ts';
 import type { YamlSource } from './yaml-source.ts';
 
 type Path = readonly (string | number)[];

@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import type { Problem } from './problem.ts';
 import { shortValue } from './problem.ts';
-import { didYouMean } from './spelling.ts';
+import { didYouMean } from '../base/spelling.ts';
 import type { YamlSource } from './yaml-source.ts';
 
 type Issue = z.core.$ZodIssue;
