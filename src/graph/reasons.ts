@@ -68,6 +68,7 @@ export const REASON = {
   'bridge-flood-disabled': 63,
   'bridge-destination-unknown': 64,
   'bridge-nobody': 65,
+  'service-absent': 66,
 } as const;
 
 export type ReasonName = keyof typeof REASON;
