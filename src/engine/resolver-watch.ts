@@ -2,19 +2,19 @@
  * Watches whether the host's resolvers answer: a DNS flow that was sent to one of them and closes without an answer makes policy ask the next one from then on.
  */
 import type { FlowTable } from '../flow/flow-table.ts';
-import type { HostPolicy } from '../flow/host-policy.ts';
 import type { FlowObserver } from '../flow/policy.ts';
+import type { AsksResolvers } from '../flow/resolvers.ts';
 
 const UDP = 17;
 const DNS_PORT = 53;
 
 export class ResolverWatch implements FlowObserver {
   readonly #flows: FlowTable;
-  readonly #policy: HostPolicy;
+  readonly #policy: AsksResolvers;
   readonly #next: FlowObserver;
 
   /** `next` hears of everything too. */
-  constructor(flows: FlowTable, policy: HostPolicy, next: FlowObserver) {
+  constructor(flows: FlowTable, policy: AsksResolvers, next: FlowObserver) {
     this.#flows = flows;
     this.#policy = policy;
     this.#next = next;

@@ -18,32 +18,24 @@
  *
  * Callers may come by the packet, and so may flows that are refused: nothing is allocated here.
  */
+import { type IpAddress, isIpv4, isIpv4Words } from '../base/address.ts';
 import {
-  IpAddress,
-  isIpv4,
-  isIpv4Words,
-  isLinkLocalWords,
-  isLoopbackWords,
-  isMulticastWords,
-  parseIpAddress,
-} from '../base/address.ts';
-import { assert } from '../base/assert.ts';
+  DNS_PORT,
+  includes,
+  isGroup,
+  isHostItself,
+  isLinkLocalIpv6,
+  METADATA,
+  PROTOCOL,
+  SCOPE,
+  toLoopback,
+  writeAddress,
+} from './address-words.ts';
 import type { CallerMap } from './caller-map.ts';
 import { KEY_REMOTE, KEY_WORDS } from './flow-key.ts';
 import { type FlowTable, TARGET_WORDS } from './flow-table.ts';
 import { type Policy, VERDICT } from './policy.ts';
-
-const PROTOCOL = { ICMP: 1, TCP: 6, UDP: 17, ICMPV6: 58 } as const;
-const DNS_PORT = 53;
-const LIMITED_BROADCAST = -1;
-/** The word of a target that holds the scope id. */
-const SCOPE = 5;
-
-/** Where a server is that the host asks: a socket address's address and scope. */
-export interface Resolver {
-  readonly address: IpAddress;
-  readonly scopeId: number;
-}
+import { type AsksResolvers, type Resolver, Resolvers } from './resolvers.ts';
 
 export interface HostPolicyConfig {
   readonly tcp: boolean;
@@ -67,36 +59,27 @@ export interface HostPolicyConfig {
   readonly scopeId: number;
 }
 
-const METADATA: readonly IpAddress[] = ['169.254.169.254', 'fd00:ec2::254'].map((text) => {
-  const address = parseIpAddress(text);
-  assert(address !== undefined, 'the metadata addresses are addresses');
-  return address;
-});
-
-export class HostPolicy implements Policy, CallerMap {
+export class HostPolicy implements Policy, CallerMap, AsksResolvers {
   #config: HostPolicyConfig;
-  #resolver: number = 0;
+  #resolvers: Resolvers;
 
   constructor(config: HostPolicyConfig) {
     this.#config = config;
+    this.#resolvers = new Resolvers(config.resolvers);
   }
 
   /** Takes another configuration: for new flows. */
   configure(config: HostPolicyConfig): void {
     this.#config = config;
-    this.#resolver = 0;
+    this.#resolvers = new Resolvers(config.resolvers);
   }
 
   get config(): HostPolicyConfig {
     return this.#config;
   }
 
-  /** A flow to a resolver got no answer. If that is the one that new questions go to, the next one is asked from now on. */
   resolverUnanswered(flows: FlowTable, flow: number): void {
-    const { resolvers } = this.#config;
-    const asked = resolvers[this.#resolver];
-    if (asked === undefined || !isAt(asked.address, flows.targets, flow * TARGET_WORDS)) return;
-    this.#resolver = (this.#resolver + 1) % resolvers.length;
+    this.#resolvers.unanswered(flows, flow);
   }
 
   decide(flows: FlowTable, flow: number): number {
@@ -108,7 +91,7 @@ export class HostPolicy implements Policy, CallerMap {
     const asks = hasPorts && flows.remotePort(flow) === DNS_PORT;
     const isDns = includes(config.dnsAddresses, keys, at);
     // Without names nothing else is of use: questions go to the host's resolvers also where the protocol is switched off.
-    if (isDns && asks) return this.#decideQuestion(flows, flow);
+    if (isDns && asks) return this.#resolvers.ask(flows, flow);
     if (!this.#isEnabled(protocol)) return VERDICT.REFUSE;
     if (includes(config.loopbackAddresses, keys, at)) return hasPorts ? toLoopback(flows, flow) : VERDICT.LOCAL;
     if (isDns || includes(config.ownAddresses, keys, at)) return VERDICT.LOCAL;
@@ -135,67 +118,4 @@ export class HostPolicy implements Policy, CallerMap {
     if (protocol === PROTOCOL.TCP) return this.#config.tcp;
     return protocol === PROTOCOL.UDP ? this.#config.udp : this.#config.icmp;
   }
-
-  #decideQuestion(flows: FlowTable, flow: number): number {
-    const resolver = this.#config.resolvers[this.#resolver];
-    if (resolver === undefined) return VERDICT.LOCAL;
-    const at = flow * TARGET_WORDS;
-    writeAddress(resolver.address, flows.targets, at);
-    flows.targets[at + SCOPE] = resolver.scopeId;
-    return VERDICT.ALLOW;
-  }
-}
-
-function toLoopback(flows: FlowTable, flow: number): number {
-  writeAddress(flows.isIpv4(flow) ? LOOPBACK_IPV4 : LOOPBACK_IPV6, flows.targets, flow * TARGET_WORDS);
-  return VERDICT.ALLOW;
-}
-
-const LOOPBACK_IPV4: IpAddress = new IpAddress(0, 0, 0xffff, 0x7f000001);
-const LOOPBACK_IPV6: IpAddress = new IpAddress(0, 0, 0, 1);
-
-/**
- * Addresses that a kernel may take for itself wherever they come from: 127.0.0.0/8 and 0.0.0.0/8, which as socket addresses are the same in their mapped form, and
- * ::/96, which holds ::, ::1 and the IPv4-compatible ::127.0.0.1.
- */
-function isHostItself(words: Int32Array, at: number): boolean {
-  const w0 = words[at];
-  const w1 = words[at + 1];
-  const w2 = words[at + 2];
-  const w3 = words[at + 3];
-  if (isLoopbackWords(w0, w1, w2, w3)) return true;
-  return isIpv4Words(w0, w1, w2) ? w3 >>> 24 === 0 : (w0 | w1 | w2) === 0;
-}
-
-function isGroup(words: Int32Array, at: number): boolean {
-  if (isMulticastWords(words[at], words[at + 1], words[at + 2], words[at + 3])) return true;
-  return words[at + 3] === LIMITED_BROADCAST && isIpv4Words(words[at], words[at + 1], words[at + 2]);
-}
-
-function isLinkLocalIpv6(words: Int32Array, at: number): boolean {
-  if (isIpv4Words(words[at], words[at + 1], words[at + 2])) return false;
-  return isLinkLocalWords(words[at], words[at + 1], words[at + 2], words[at + 3]);
-}
-
-function includes(addresses: readonly IpAddress[], words: Int32Array, at: number): boolean {
-  for (let i = 0; i < addresses.length; i++) {
-    if (isAt(addresses[i], words, at)) return true;
-  }
-  return false;
-}
-
-function isAt(address: IpAddress, words: Int32Array, at: number): boolean {
-  return (
-    address.w3 === words[at + 3] &&
-    address.w0 === words[at] &&
-    address.w1 === words[at + 1] &&
-    address.w2 === words[at + 2]
-  );
-}
-
-function writeAddress(address: IpAddress, words: Int32Array, at: number): void {
-  words[at] = address.w0;
-  words[at + 1] = address.w1;
-  words[at + 2] = address.w2;
-  words[at + 3] = address.w3;
 }
