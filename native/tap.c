@@ -127,6 +127,13 @@ static napi_value tap_interface_name(napi_env env, napi_callback_info info) {
   return name;
 }
 
+/* tunNamespace(fd): a descriptor of the network namespace that the interface is in now, or -errno. Linux 5.2. */
+static napi_value tap_namespace(napi_env env, napi_callback_info info) {
+  int32_t fd;
+  if (!addon_integer_arguments(env, info, 1, &fd, NULL)) return NULL;
+  return addon_result(env, ioctl(fd, TUNGETDEVNETNS));
+}
+
 /*
  * tunFeatures(fd): the IFF_* flags that the kernel's TUNSETIFF knows. Asked of a descriptor without an interface,
  * too.
@@ -224,6 +231,7 @@ void tap_register(napi_env env, napi_value exports) {
   addon_function(env, exports, "tunSetCarrier", tap_set_carrier);
   addon_function(env, exports, "tunSetSendBuffer", tap_set_send_buffer);
   addon_function(env, exports, "tunInterfaceName", tap_interface_name);
+  addon_function(env, exports, "tunNamespace", tap_namespace);
   addon_function(env, exports, "tunFeatures", tap_features);
   addon_function(env, exports, "tunSetOffload", tap_set_offload);
   addon_function(env, exports, "tunSetVnetHeaderSize", tap_set_vnet_header_size);

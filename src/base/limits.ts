@@ -130,3 +130,6 @@ export const TAG_ARENA_BYTES: number = 256 * 1024;
 
 /** Answers that a TUN link owes to those who ask for a MAC address behind it. Beyond it a question is dropped and counted; it is asked again. */
 export const TUN_ANSWERS_MAX: number = 64;
+
+/** Events that a running network keeps for who asks later; beyond it the oldest is forgotten. */
+export const EVENTS_KEPT_MAX: number = 2048;

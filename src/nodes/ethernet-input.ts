@@ -32,19 +32,8 @@ export class EthernetInput implements GraphNode {
     for (let i = 0; i < count; i++) arcs[i] = this.#arc(packets, frame[i]);
   }
 
-  /** What this node goes by: the addresses, the type, and what the virtio-net header leaves to do. */
   describe(packets: Packets, packet: Packet): string | undefined {
-    const { view } = packets;
-    const at = packets.start[packet];
-    const end = at + packets.length[packet];
-    if (ethernet.check(view, at, end) < 0) return undefined;
-    const header = at - VNET_HEADER_BYTES;
-    const from = formatMacAddress(new MacAddress(ethernet.sourceHigh(view, at), ethernet.sourceLow(view, at)));
-    const to = formatMacAddress(new MacAddress(ethernet.destinationHigh(view, at), ethernet.destinationLow(view, at)));
-    const type = ethernet.type(view, at).toString(16).padStart(4, '0');
-    const partial = (vnet.flags(view, header) & vnet.FLAG_NEEDS_CSUM) === 0 ? '' : ' checksum partial';
-    const gso = vnet.gsoType(view, header) === vnet.GSO_NONE ? '' : ` gso ${vnet.gsoSize(view, header)}`;
-    return `${from} > ${to} type 0x${type} len ${end - at - ethernet.HEADER_BYTES}${partial}${gso}`;
+    return describeFrame(packets, packet);
   }
 
   #arc(packets: Packets, packet: number): number {
@@ -81,4 +70,19 @@ export class EthernetInput implements GraphNode {
       ethernet.destinationHigh(packets.view, at) === link.ourMacHigh
     );
   }
+}
+
+/** What such a node goes by, for the trace: the addresses, the type, and what the virtio-net header leaves to do. */
+export function describeFrame(packets: Packets, packet: Packet): string | undefined {
+  const { view } = packets;
+  const at = packets.start[packet];
+  const end = at + packets.length[packet];
+  if (ethernet.check(view, at, end) < 0) return undefined;
+  const header = at - VNET_HEADER_BYTES;
+  const from = formatMacAddress(new MacAddress(ethernet.sourceHigh(view, at), ethernet.sourceLow(view, at)));
+  const to = formatMacAddress(new MacAddress(ethernet.destinationHigh(view, at), ethernet.destinationLow(view, at)));
+  const type = ethernet.type(view, at).toString(16).padStart(4, '0');
+  const partial = (vnet.flags(view, header) & vnet.FLAG_NEEDS_CSUM) === 0 ? '' : ' checksum partial';
+  const gso = vnet.gsoType(view, header) === vnet.GSO_NONE ? '' : ` gso ${vnet.gsoSize(view, header)}`;
+  return `${from} > ${to} type 0x${type} len ${end - at - ethernet.HEADER_BYTES}${partial}${gso}`;
 }

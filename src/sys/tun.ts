@@ -25,6 +25,7 @@ interface TunFunctions {
   tunSetCarrier(fd: number, carrier: number): number;
   tunSetSendBuffer(fd: number, bytes: number): number;
   tunInterfaceName(fd: number): string | number;
+  tunNamespace(fd: number): number;
   tunFeatures(fd: number): number;
   tunSetOffload(fd: number, flags: number): number;
   tunSetVnetHeaderSize(fd: number, bytes: number): number;
@@ -61,6 +62,9 @@ export const tunSetSendBuffer: (fd: number, bytes: number) => number = native.tu
 
 /** The interface's name, or -errno. */
 export const tunInterfaceName: (fd: number) => string | number = native.tunInterfaceName;
+
+/** A descriptor, which the caller closes, of the network namespace that the interface is in now, wherever it was made; or -errno. */
+export const tunNamespace: (fd: number) => number = native.tunNamespace;
 
 /** The `IFF` flags that the kernel knows, or -errno. */
 export const tunFeatures: (fd: number) => number = native.tunFeatures;

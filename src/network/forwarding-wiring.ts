@@ -1,0 +1,187 @@
+/**
+ * The graph of a running network: frames are bridged, packets are looked up and routed, are for ourselves, or go by the uplink to the translators.
+ *
+ *     ethernet-input -> bridge-input -> interface-output
+ *                    -> arp-input
+ *                    -> ip4-input -> ip4-lookup -> ip4-rewrite -> interface-output
+ *                                               -> ip4-neighbour (waits for an answer)
+ *                                               -> ip4-local
+ *                                               -> tcp-input, udp-input, icmp-input (uplink)
+ *                                               -> ip4-error
+ *
+ * and the same for IPv6. The look-ups stand before the translators and before reassembly, on the ways from the input nodes: what they send there themselves goes by. What
+ * leaves by a bridge's own leg goes through `bvi-output`, whoever sends it.
+ */
+import { IpAddress, MacAddress } from '../base/address.ts';
+import { assert } from '../base/assert.ts';
+import { L2_FIB_ENTRIES_MAX } from '../base/limits.ts';
+import type { TurnClock } from '../base/turn-clock.ts';
+import type { InterfaceOutput } from '../engine/interface-output.ts';
+import type { Wired, Wiring, WiringBase, WiringParts } from '../engine/wiring.ts';
+import { type GuestNeighbours, NO_NEIGHBOUR } from '../flow/neighbours.ts';
+import type { Feature, Graph } from '../graph/graph.ts';
+import type { GraphNode, Output } from '../graph/node.ts';
+import { AddressConflicts } from '../nodes/address-conflicts.ts';
+import { ArpResponder } from '../nodes/arp-responder.ts';
+import { BridgeForward } from '../nodes/bridge-forward.ts';
+import { BridgeInput } from '../nodes/bridge-input.ts';
+import { BviOutput } from '../nodes/bvi-output.ts';
+import { ForwardingInput } from '../nodes/forwarding-input.ts';
+import { Ip4Error, Ip6Error, IpErrors } from '../nodes/ip-error.ts';
+import { Ip4Local, Ip6Local } from '../nodes/ip-local.ts';
+import { Ip4Input } from '../nodes/ip4-input.ts';
+import { Ip4Lookup } from '../nodes/ip4-lookup.ts';
+import { Ip4Reassembly } from '../nodes/ip4-reassembly.ts';
+import { Ip4Rewrite } from '../nodes/ip4-rewrite.ts';
+import { Ip6Input } from '../nodes/ip6-input.ts';
+import { Ip6Lookup } from '../nodes/ip6-lookup.ts';
+import { Ip6Reassembly } from '../nodes/ip6-reassembly.ts';
+import { Ip6Rewrite } from '../nodes/ip6-rewrite.ts';
+import { NdResponder } from '../nodes/nd-responder.ts';
+import { Ip4Neighbour, Ip6Neighbour } from '../nodes/neighbour-queue.ts';
+import { NeighbourResolver } from '../nodes/neighbour-resolver.ts';
+import { NoService } from '../nodes/no-service.ts';
+import type { Packet, Packets } from '../packet/packets.ts';
+import type { Forwarding } from './forwarding.ts';
+import { ReleasedFrames } from './released-frames.ts';
+
+export interface ForwardingWiringOptions {
+  readonly forwarding: Forwarding;
+  /** 32 random bits. */
+  readonly random: () => number;
+  /** Somebody else claims an address of ours. */
+  readonly onConflict: (interfaceIndex: number, address: IpAddress, mac: MacAddress) => void;
+}
+
+/** Ways that lead by the look-up: between these and those. */
+const LOOKUPS = [
+  { node: 'ip4-lookup', from: ['ip4-input', 'ip4-reassembly'] },
+  { node: 'ip6-lookup', from: ['ip6-input', 'ip6-reassembly'] },
+] as const;
+const BEHIND_LOOKUPS = ['tcp-input', 'udp-input', 'icmp-input', 'icmp6-input', 'ip4-reassembly', 'ip6-reassembly'];
+
+/** What is made first, and again needed when the nodes are. */
+interface Begun {
+  readonly packets: Packets;
+  readonly clock: TurnClock;
+  readonly bridgeForward: BridgeForward;
+  readonly bviOutput: BviOutput;
+  readonly output: Output;
+  readonly resolver: NeighbourResolver;
+  readonly released: ReleasedFrames;
+}
+
+export class ForwardingWiring implements Wiring {
+  readonly #options: ForwardingWiringOptions;
+  #begun: Begun | undefined;
+
+  constructor(options: ForwardingWiringOptions) {
+    this.#options = options;
+  }
+
+  /** Who is on the links. */
+  get resolver(): NeighbourResolver {
+    return this.#parts.resolver;
+  }
+
+  begin({ packets, clock, interfaceOutput }: WiringBase): { output: Output; neighbours: GuestNeighbours } {
+    const { forwarding } = this.#options;
+    const { interfaces, addresses, adjacencies, bridges, l2fib } = forwarding;
+    const bridgeForward = new BridgeForward(interfaces, bridges, l2fib, interfaceOutput);
+    const bviOutput = new BviOutput(packets, interfaces, bridges, bridgeForward, interfaceOutput);
+    const output = new RoutedOutput(bviOutput, interfaceOutput);
+    const resolver = new NeighbourResolver({ packets, interfaces, addresses, adjacencies, output, clock });
+    const released = new ReleasedFrames(packets);
+    this.#begun = { packets, clock, bridgeForward, bviOutput, output, resolver, released };
+    return { output, neighbours: NO_NEIGHBOURS };
+  }
+
+  wire({ reassembly, translators, interfaceOutput }: WiringParts): Wired {
+    const { forwarding, random, onConflict } = this.#options;
+    const { clock, bridgeForward, bviOutput, output, resolver } = this.#parts;
+    const { interfaces, addresses, adjacencies, bridges, l2fib, routes, groups, secrets } = forwarding;
+    const conflicts = new AddressConflicts(clock, (index, w0, w1, w2, w3, high, low) => {
+      onConflict(index, new IpAddress(w0, w1, w2, w3), new MacAddress(high, low));
+    });
+    const errors = new IpErrors({ interfaces, addresses, clock, output });
+    const lookup = { adjacencies, addresses, groups, secrets };
+    const nodes: GraphNode[] = [
+      new ForwardingInput(interfaces, forwarding.vlans),
+      new BridgeInput(interfaces, bridges, l2fib, bridgeForward, clock),
+      new ArpResponder(interfaces, addresses, resolver, conflicts),
+      new Ip4Input('ip4-lookup'),
+      new Ip6Input('ip6-lookup'),
+      new Ip4Reassembly(reassembly),
+      new Ip6Reassembly(reassembly),
+      new NdResponder(interfaces, addresses, resolver, conflicts, output),
+      new NoService('dhcp-input'),
+      new NoService('dhcpv6-input'),
+      new Ip4Lookup({ ...lookup, routes: routes.fib4 }),
+      new Ip6Lookup({ ...lookup, routes: routes.fib6 }),
+      new Ip4Local(interfaces, output),
+      new Ip6Local(interfaces, output, random()),
+      new Ip4Neighbour(adjacencies, addresses, resolver),
+      new Ip6Neighbour(adjacencies, addresses, resolver),
+      new Ip4Rewrite({ adjacencies, interfaces }, output),
+      new Ip6Rewrite({ adjacencies, interfaces }),
+      ...translators,
+      new Ip4Error(errors),
+      new Ip6Error(errors),
+      bviOutput,
+      interfaceOutput,
+    ];
+    return { nodes, features: [bviFeature(nodes), ...lookupFeatures()] };
+  }
+
+  settle(graph: Graph): boolean {
+    const { resolver, released } = this.#parts;
+    const more = resolver.deliver(released);
+    released.run(graph);
+    return more;
+  }
+
+  keepHouse(): void {
+    const { clock, resolver } = this.#parts;
+    resolver.tick();
+    this.#options.forwarding.bridges.age(clock.nowUs, AGEING_PLACES_PER_SECOND);
+  }
+
+  get #parts(): Begun {
+    assert(this.#begun !== undefined, 'an engine begins with its wiring');
+    return this.#begun;
+  }
+}
+
+/** A full table is looked through in 16 seconds. */
+const AGEING_PLACES_PER_SECOND = L2_FIB_ENTRIES_MAX / 8;
+
+const NO_NEIGHBOURS: GuestNeighbours = { find: () => NO_NEIGHBOUR, macHigh: () => 0, macLow: () => 0 };
+
+/** What flows and services emit into: into bridges what leaves by a BVI. */
+class RoutedOutput implements Output {
+  readonly #bviOutput: BviOutput;
+  readonly #interfaceOutput: InterfaceOutput;
+
+  constructor(bviOutput: BviOutput, interfaceOutput: InterfaceOutput) {
+    this.#bviOutput = bviOutput;
+    this.#interfaceOutput = interfaceOutput;
+  }
+
+  emit(packet: Packet): void {
+    this.#bviOutput.emit(packet);
+  }
+
+  flush(): void {
+    this.#interfaceOutput.flush();
+  }
+}
+
+/** In front of `interface-output`, but for what comes out of a bridge already. */
+function bviFeature(nodes: readonly GraphNode[]): Feature {
+  const from = nodes.filter(({ name, next }) => next.includes('interface-output') && name !== 'bridge-input');
+  return { before: 'interface-output', node: 'bvi-output', from: from.map(({ name }) => name) };
+}
+
+function lookupFeatures(): Feature[] {
+  return LOOKUPS.flatMap(({ node, from }) => BEHIND_LOOKUPS.map((before) => ({ before, node, from })));
+}
