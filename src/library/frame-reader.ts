@@ -91,6 +91,8 @@ export class FrameReader implements AsyncIterable<TapBatch> {
       if (isBusy) this.#immediate = setImmediate(this.#turn);
       else this.#sys.watchReference(this.#open.watch, true);
     } catch (error) {
+      // A loop that fails does not say that it is over.
+      this.#reading = undefined;
       return Promise.reject(error);
     }
     return new Promise((resolve, reject) => {
@@ -156,6 +158,7 @@ export class FrameReader implements AsyncIterable<TapBatch> {
       if (value !== undefined) this.#settle()?.resolve({ done: false, value });
       else this.#sys.watchReference(this.#open.watch, true);
     } catch (error) {
+      this.#reading = undefined;
       this.#settle()?.reject(error);
     }
   };

@@ -80,7 +80,7 @@ export type Sendable = Uint8Array | readonly Uint8Array[] | TapBatch;
 /** One way in and out of a tap. */
 export interface FramePort extends AsyncIterable<TapBatch> {
   /**
-   * Batches as they come, in order. Nothing is read while nobody asks: meanwhile the kernel queues 500 frames (`txqueuelen`) and drops others.
+   * Batches as they come, in order. Nothing is read while nobody asks: meanwhile the kernel queues 1000 frames (`txqueuelen`; of a tun 500) and drops others.
    *
    * One loop at a time: a second one throws `tap-being-read`. It ends when the tap is closed. When somebody else deletes the interface it throws `tap-lost`. A loop that waits keeps the process
    * alive, a tap without one does not.
