@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ERRNO } from '../sys/errno.ts';
-import { EventLoop } from './event-loop.ts';
+import { EventLoop, type RxMode, strongestMode } from './event-loop.ts';
 
 /** A machine whose clock goes on by 100 us with each look, and an engine that has `work` turns to do. */
 class Machine {
@@ -47,8 +47,8 @@ class Machine {
     return this.work > 0;
   }
 
-  start(): EventLoop {
-    return new EventLoop(this, this, (error) => this.fatal.push(error));
+  start(mode?: RxMode): EventLoop {
+    return new EventLoop(this, this, (error) => this.fatal.push(error), mode);
   }
 }
 
@@ -139,5 +139,85 @@ describe('the event loop', () => {
     machine.start();
     assert.match(String(machine.fatal[0]), /can't be watched: EMFILE/);
     assert.deepEqual([machine.turns, machine.unwatched], [0, 0]);
+  });
+});
+
+describe('the mode of the event loop', () => {
+  it('interrupt sleeps at once, however short the sleeps are', () => {
+    const machine = new Machine();
+    const loop = machine.start('interrupt');
+    for (let i = 0; i < 10; i++) machine.wake(10);
+    assert.deepEqual(machine.spinsUs, Array(11).fill(0));
+    loop.stop();
+  });
+
+  it('polling asks all the time, and gives the rest of the program its chance each time that nothing came', async () => {
+    const machine = new Machine();
+    const loop = machine.start('polling');
+    assert.deepEqual(machine.spinsUs, [0, 200]);
+    let timers = 0;
+    const timer = setInterval(() => timers++, 1);
+    for (let iteration = 1; iteration < 200; iteration++) {
+      assert.equal(machine.turns, 2 * iteration);
+      await nextIteration();
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    clearInterval(timer);
+    assert.ok(timers > 3, `${timers} timers`);
+    loop.stop();
+  });
+
+  it('polling goes on for a stretch where something comes, and no longer', async () => {
+    const machine = new Machine();
+    machine.idle = false;
+    const loop = machine.start('polling');
+    const stretch = machine.turns;
+    assert.ok(stretch > 5 && stretch < 40, String(stretch));
+    await nextIteration();
+    assert.equal(machine.turns, 2 * stretch);
+    loop.stop();
+    await nextIteration();
+    assert.equal(machine.turns, 2 * stretch);
+  });
+
+  it('changes while the loop sleeps, and while it polls', async () => {
+    const machine = new Machine();
+    const loop = machine.start();
+    assert.deepEqual([loop.mode, machine.turns], ['adaptive', 1]);
+    await nextIteration();
+    assert.equal(machine.turns, 1, 'it sleeps');
+    loop.mode = 'polling';
+    loop.mode = 'polling';
+    await nextIteration();
+    await nextIteration();
+    assert.ok(machine.turns >= 3, 'it was woken');
+    loop.mode = 'interrupt';
+    await nextIteration();
+    const { turns } = machine;
+    await nextIteration();
+    assert.equal(machine.turns, turns, 'it sleeps again');
+    machine.wake(10);
+    assert.equal(machine.turns, turns + 1);
+    assert.equal(machine.spinsUs.at(-1), 0);
+    loop.mode = 'adaptive';
+    machine.wake(10);
+    assert.equal(machine.spinsUs.at(-1), 50);
+    loop.stop();
+  });
+
+  it('does not start what was stopped', async () => {
+    const machine = new Machine();
+    const loop = machine.start();
+    loop.stop();
+    loop.mode = 'polling';
+    await nextIteration();
+    assert.equal(machine.turns, 1);
+  });
+
+  it('is the strongest of all queues', () => {
+    assert.equal(strongestMode([]), 'interrupt');
+    assert.equal(strongestMode(['interrupt', 'interrupt']), 'interrupt');
+    assert.equal(strongestMode(['interrupt', 'adaptive', 'interrupt']), 'adaptive');
+    assert.equal(strongestMode(['adaptive', 'polling', 'interrupt']), 'polling');
   });
 });

@@ -2,7 +2,15 @@
  * Drives an engine from Node's event loop: the engine's poll set is itself watched, and a turn runs whenever it is readable.
  *
  * Turns follow each other as long as there is work, but for at most `BUSY_US` at a stretch: then timers and streams of the rest of the program have
- * their chance, and the turns go on from `setImmediate`. Before the loop sleeps, a turn may ask for more for a moment (`active-wait.ts`).
+ * their chance, and the turns go on from `setImmediate`. What happens when there is no more work is the mode's affair, which may change at any time:
+ *
+ * | mode      | nothing is ready                                                                                                             |
+ * | --------- | ---------------------------------------------------------------------------------------------------------------------------- |
+ * | interrupt | the loop sleeps until it is woken                                                                                              |
+ * | adaptive  | a turn asks on for a moment where that has helped lately, then the loop sleeps (`active-wait.ts`)                              |
+ * | polling   | turns ask on for `POLL_US` each, and the rest of the program has its chance between two; the loop never sleeps: one processor is ours |
+ *
+ * All queues are in one poll set, so the mode of the loop is the strongest that one of them has: `strongestMode`.
  */
 import { errnoName } from '../sys/errno.ts';
 import type { ProcessFunctions, WatchHandle } from '../sys/linux.ts';
@@ -10,6 +18,21 @@ import type { Sys } from '../sys/sys.ts';
 import { ActiveWait } from './active-wait.ts';
 
 const BUSY_US = 2000;
+/** How long the rest of the program may have to wait where all that we do is to ask. Long enough that its turn, some microseconds, does not count. */
+const POLL_US = 200;
+
+/** How frames are waited for; names as in VPP's `set interface rx-mode`. */
+export type RxMode = 'polling' | 'interrupt' | 'adaptive';
+
+/** Of several queues that are waited for together: polling before adaptive before interrupt, which is also for none at all. */
+export function strongestMode(modes: Iterable<RxMode>): RxMode {
+  let strongest: RxMode = 'interrupt';
+  for (const mode of modes) {
+    if (mode === 'polling') return mode;
+    if (mode === 'adaptive') strongest = mode;
+  }
+  return strongest;
+}
 
 /** What is driven. */
 export interface Driven {
@@ -27,6 +50,7 @@ export class EventLoop {
   readonly #fatal: (error: unknown) => void;
   #watch: WatchHandle;
   #immediate: NodeJS.Immediate | undefined;
+  #mode: RxMode;
   readonly #activeWait: ActiveWait = new ActiveWait();
   /** When the poll set had nothing more, and the loop was left to sleep; 0: it was not. */
   #asleepSinceUs: number = 0;
@@ -37,13 +61,28 @@ export class EventLoop {
     sys: Pick<Sys & ProcessFunctions, 'nowUs' | 'watchReadable' | 'unwatch'>,
     engine: Driven,
     fatal: (error: unknown) => void,
+    mode: RxMode = 'adaptive',
   ) {
     this.#sys = sys;
+    this.#mode = mode;
     this.#engine = engine;
     this.#fatal = fatal;
     this.#watch = sys.watchReadable(engine.poll, this.#run);
     if (this.#watch > 0) this.#run();
     else this.#fail(new Error(`the poll set can't be watched: ${errnoName(this.#watch)}`));
+  }
+
+  get mode(): RxMode {
+    return this.#mode;
+  }
+
+  /** Holds from the next turn on; a loop that sleeps and is to poll is woken. */
+  set mode(mode: RxMode) {
+    this.#mode = mode;
+    if (mode !== 'polling' || this.#asleepSinceUs === 0) return;
+    // Nothing came: the sleep tells nothing of how soon something does.
+    this.#asleepSinceUs = 0;
+    this.#goOnLater();
   }
 
   stop(): void {
@@ -70,18 +109,36 @@ export class EventLoop {
     this.#asleepSinceUs = 0;
     let more = this.#engine.turn(0);
     for (;;) {
-      const spinUs = more ? 0 : this.#activeWait.spinUs;
+      const spinUs = more ? 0 : this.#spinUs();
       if (!more && spinUs === 0) break;
       if (this.#sys.nowUs() - startUs >= BUSY_US) {
-        this.#immediate = setImmediate(this.#run);
+        this.#goOnLater();
         return;
       }
       more = this.#engine.turn(spinUs);
       if (spinUs === 0) continue;
-      this.#activeWait.asked(!this.#engine.idle);
-      if (this.#engine.idle && !more) break;
+      const isIdle = this.#engine.idle;
+      if (this.#mode === 'adaptive') this.#activeWait.asked(!isIdle);
+      if (isIdle && !more) break;
     }
-    this.#asleepSinceUs = this.#sys.nowUs();
+    if (this.#mode === 'polling') this.#goOnLater();
+    else this.#asleepSinceUs = this.#sys.nowUs();
+  }
+
+  /** How long a turn may ask on, when there is nothing to do. */
+  #spinUs(): number {
+    switch (this.#mode) {
+      case 'polling':
+        return POLL_US;
+      case 'adaptive':
+        return this.#activeWait.spinUs;
+      case 'interrupt':
+        return 0;
+    }
+  }
+
+  #goOnLater(): void {
+    this.#immediate = setImmediate(this.#run);
   }
 
   #fail(error: unknown): void {
