@@ -6,8 +6,8 @@
  * where it is, is learnt. Advertisements correct and confirm neighbours that we know, and make no new ones. Not learnt: MAC addresses that no station can
  * have, and addresses that are on none of the interface's networks.
  *
- * Router solicitations are taken in silence, since these interfaces advertise no router; others' router advertisements, and redirects, are dropped: our
- * routes are configured. No anycast, no proxying, no answers for addresses of ours on other interfaces.
+ * Who solicits a router is learnt like who asks us, and answered where the interface advertises one (`router-advertiser.ts`). Others' router advertisements, and
+ * redirects, are dropped: our routes are configured. No anycast, no proxying, no answers for addresses of ours on other interfaces.
  */
 import { MacAddress } from '../base/address.ts';
 import type { InterfaceAddresses } from '../forward/interface-addresses.ts';
@@ -24,11 +24,9 @@ import * as ndp from '../wire/ndp.ts';
 import type { AddressConflicts } from './address-conflicts.ts';
 import { begin, finishIcmpv6, ICMPV6_MESSAGE, isChecksumTrusted } from './answer.ts';
 import type { NeighbourResolver } from './neighbour-resolver.ts';
+import { ALL_NODES_MAC_HIGH, ALL_NODES_MAC_LOW, toAllNodes } from './router-advertisement.ts';
+import type { RouterAdvertiser } from './router-advertiser.ts';
 import { NEIGHBOR_FRAME_BYTES } from './solicitation.ts';
-
-/** ff02::1, all nodes, and the multicast MAC address for it (RFC 2464, section 7). */
-const ALL_NODES_0 = 0xff02_0000 | 0;
-const ALL_NODES_MAC_HIGH = 0x3333;
 
 export class NdResponder implements GraphNode {
   readonly name = 'ndp-input';
@@ -38,22 +36,26 @@ export class NdResponder implements GraphNode {
   readonly #resolver: NeighbourResolver;
   readonly #conflicts: AddressConflicts;
   readonly #emitter: Emitter;
+  readonly #advertiser: RouterAdvertiser | undefined;
   /** The packet's source, and its target: four words each. */
   readonly #source: Int32Array = new Int32Array(4);
   readonly #target: Int32Array = new Int32Array(4);
 
+  /** Without an advertiser no interface has a router. */
   constructor(
     interfaces: InterfaceTable,
     addresses: InterfaceAddresses,
     resolver: NeighbourResolver,
     conflicts: AddressConflicts,
     emitter: Emitter,
+    advertiser?: RouterAdvertiser,
   ) {
     this.#interfaces = interfaces;
     this.#addresses = addresses;
     this.#resolver = resolver;
     this.#conflicts = conflicts;
     this.#emitter = emitter;
+    this.#advertiser = advertiser;
   }
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
@@ -75,7 +77,7 @@ export class NdResponder implements GraphNode {
     for (let i = 0; i < 4; i++) this.#source[i] = ipv6.sourceWord(view, network, i);
     switch (ndp.type(view, at)) {
       case ndp.ROUTER_SOLICITATION:
-        return ARC_DONE;
+        return this.#routerSolicitation(packets, packet, at + options);
       case ndp.NEIGHBOR_SOLICITATION:
         this.#readTarget(packets, packet);
         return this.#solicitation(packets, packet, at + options);
@@ -89,6 +91,26 @@ export class NdResponder implements GraphNode {
 
   #readTarget(packets: Packets, packet: Packet): void {
     for (let i = 0; i < 4; i++) this.#target[i] = ndp.targetWord(packets.view, packets.transport[packet], i);
+  }
+
+  /** RFC 4861, sections 6.1.1 and 6.2.6. */
+  #routerSolicitation(packets: Packets, packet: Packet, options: number): number {
+    const { view } = packets;
+    const on = packets.rxInterface[packet];
+    const source = this.#source;
+    const option = ndp.findOption(view, options, packets.end[packet], ndp.OPTION_SOURCE_LINK_LAYER);
+    const isNobody = isUnspecified(source);
+    if (isNobody ? option >= 0 : !isUnicast(source)) return drop(packets, packet, REASON['ndp-invalid']);
+    const high = option < 0 ? ethernet.sourceHigh(view, packets.start[packet]) : ndp.linkLayerHigh(view, option);
+    const low = option < 0 ? ethernet.sourceLow(view, packets.start[packet]) : ndp.linkLayerLow(view, option);
+    if (!isStation(high, low)) return drop(packets, packet, REASON['ndp-invalid']);
+    if (this.#isOurs(on, source)) return this.#claimed(packets, packet, source, high, low);
+    const { nowMs, table } = this.#resolver;
+    const isAnswered = this.#advertiser?.solicited(packet, nowMs) === true;
+    if (isAnswered && option >= 0 && this.#mayLearn(on, source, high, low)) {
+      table.heard(on, source[0], source[1], source[2], source[3], high, low, nowMs);
+    }
+    return ARC_DONE;
   }
 
   #solicitation(packets: Packets, packet: Packet, options: number): number {
@@ -156,14 +178,22 @@ export class NdResponder implements GraphNode {
     const on = packets.rxInterface[request];
     const ourMac = new MacAddress(this.#interfaces.macHigh[on], this.#interfaces.macLow[on]);
     const toHigh = toAll ? ALL_NODES_MAC_HIGH : high;
-    const packet = begin(packets, on, NEIGHBOR_FRAME_BYTES, toHigh, toAll ? 1 : low, ourMac, ethernet.TYPE_IPV6);
+    const packet = begin(
+      packets,
+      on,
+      NEIGHBOR_FRAME_BYTES,
+      toHigh,
+      toAll ? ALL_NODES_MAC_LOW : low,
+      ourMac,
+      ethernet.TYPE_IPV6,
+    );
     if (packet === NO_PACKET) return drop(packets, request, REASON['arena-full']);
     const { view } = packets;
     const network = packets.start[packet] + ethernet.HEADER_BYTES;
     const source = this.#source;
     const target = this.#target;
     ipv6.setSource(view, network, target[0], target[1], target[2], target[3]);
-    if (toAll) ipv6.setDestination(view, network, ALL_NODES_0, 0, 0, 1);
+    if (toAll) toAllNodes(packets, packet);
     else ipv6.setDestination(view, network, source[0], source[1], source[2], source[3]);
     const flags = ndp.NA_ROUTER | ndp.NA_OVERRIDE | (toAll ? 0 : ndp.NA_SOLICITED);
     let at = packets.start[packet] + ICMPV6_MESSAGE;

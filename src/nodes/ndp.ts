@@ -9,7 +9,7 @@
  * Advertisements without being asked: `advertise`, which the engine calls when the time comes that its last call named, and after `configure`.
  * A guest's own advertisements as a router, and redirects, are dropped: we route nothing through it.
  */
-import { type IpAddress, prefixNetwork } from '../base/address.ts';
+import type { IpAddress } from '../base/address.ts';
 import { type Neighbours, NO_NEIGHBOUR } from '../flow/neighbours.ts';
 import { drop } from '../graph/drop.ts';
 import { ARC_DONE, type Emitter, type GraphNode } from '../graph/node.ts';
@@ -20,14 +20,17 @@ import * as icmpv6 from '../wire/icmpv6.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import * as ndp from '../wire/ndp.ts';
 import { begin, finishIcmpv6, ICMPV6_MESSAGE, isChecksumTrusted } from './answer.ts';
+import {
+  ADVERTISEMENT_FRAME_BYTES,
+  ALL_NODES_MAC_HIGH,
+  ALL_NODES_MAC_LOW,
+  finishAdvertisement,
+  toAllNodes,
+} from './router-advertisement.ts';
 import type { Ipv6Service, ServiceConfig } from './service-config.ts';
 
 /** A router says how long it is one: three times the longest interval that RFC 4861 lets it be silent for (section 6.2.1). DNS servers: the same (RFC 8106). */
 const ROUTER_LIFETIME_SECONDS = 1800;
-
-/** Prefixes can change with the host's network, so they are given for a short time, as RFC 9096, section 3.2 asks of home routers. */
-const PREFIX_VALID_SECONDS = 5400;
-const PREFIX_PREFERRED_SECONDS = 2700;
 
 /** Unsolicited advertisements: the first three soon after one another, so that one lost does no harm (RFC 4861, section 6.2.4). */
 const FIRST_ADVERTISEMENTS = 3;
@@ -36,21 +39,9 @@ const INTERVAL_MS = 300_000;
 /** When there was no room for one. */
 const RETRY_MS = 1000;
 
-/** The hop limit that the guest is told to use. */
-const GUEST_HOP_LIMIT = 64;
-
-/** Only a prefix of this length makes addresses from itself on Ethernet (RFC 4862, section 5.5.3). */
-const AUTONOMOUS_PREFIX_BITS = 64;
 const HOST_PREFIX_BITS = 128;
 
 const NEIGHBOR_ADVERTISEMENT_BYTES = 32;
-/** An advertisement goes through every link: the least MTU of IPv6. What does not fit is left out, DNS last. */
-const ADVERTISEMENT_FRAME_BYTES = ethernet.HEADER_BYTES + 1280;
-
-/** ff02::1, all nodes, and the multicast MAC address for it (RFC 2464, section 7). */
-const ALL_NODES_0 = 0xff02_0000 | 0;
-const ALL_NODES_MAC_HIGH = 0x3333;
-
 export class NdpInput implements GraphNode {
   readonly name = 'ndp-input';
   readonly next: readonly string[] = [];
@@ -82,7 +73,13 @@ export class NdpInput implements GraphNode {
     const service = this.#config.ipv6;
     if (service === undefined || !this.#config.ndp || !this.#config.ra) return Number.POSITIVE_INFINITY;
     if (nowMs < this.#dueMs) return this.#dueMs;
-    const packet = this.#begin(packets, interfaceIndex, ADVERTISEMENT_FRAME_BYTES, ALL_NODES_MAC_HIGH, 1);
+    const packet = this.#begin(
+      packets,
+      interfaceIndex,
+      ADVERTISEMENT_FRAME_BYTES,
+      ALL_NODES_MAC_HIGH,
+      ALL_NODES_MAC_LOW,
+    );
     if (packet === NO_PACKET) return nowMs + RETRY_MS;
     toAllNodes(packets, packet);
     this.#advertiseIn(packets, packet, service);
@@ -236,39 +233,21 @@ export class NdpInput implements GraphNode {
 
   /** Writes a router advertisement into a packet whose destination is known, and sends it. */
   #advertiseIn(packets: Packets, packet: Packet, service: Ipv6Service): void {
-    const { view } = packets;
     const { dhcpv6, ourMac, mtu, searchDomains } = this.#config;
     const { address, ourLinkLocal, dns } = service;
-    const { w0, w1, w2, w3 } = ourLinkLocal;
-    ipv6.setSource(view, packets.start[packet] + ethernet.HEADER_BYTES, w0, w1, w2, w3);
-    const limit = packets.start[packet] + ADVERTISEMENT_FRAME_BYTES;
-    const flags = dhcpv6 ? ndp.RA_MANAGED | ndp.RA_OTHER : 0;
-    let at = packets.start[packet] + ICMPV6_MESSAGE;
-    at += ndp.writeRouterAdvertisement(view, at, GUEST_HOP_LIMIT, flags, ROUTER_LIFETIME_SECONDS, 0, 0);
-    at += ndp.writeLinkLayerOption(view, at, ndp.OPTION_SOURCE_LINK_LAYER, ourMac.high, ourMac.low);
-    at += ndp.writeMtuOption(view, at, mtu);
-    if (address.length < HOST_PREFIX_BITS) {
-      const autonomous = address.length === AUTONOMOUS_PREFIX_BITS ? ndp.PREFIX_AUTONOMOUS : 0;
-      at += ndp.writePrefixOption(
-        view,
-        at,
-        prefixNetwork(address),
-        address.length,
-        ndp.PREFIX_ON_LINK | autonomous,
-        PREFIX_VALID_SECONDS,
-        PREFIX_PREFERRED_SECONDS,
-      );
-    }
-    at += ndp.writeRdnssOption(view, at, limit, dns, ROUTER_LIFETIME_SECONDS);
-    at += ndp.writeDnsslOption(view, at, limit, searchDomains, ROUTER_LIFETIME_SECONDS);
-    finishIcmpv6(packets, packet, at, ndp.HOP_LIMIT);
+    finishAdvertisement(packets, packet, {
+      ourMac,
+      from: ourLinkLocal,
+      flags: dhcpv6 ? ndp.RA_MANAGED | ndp.RA_OTHER : 0,
+      lifetimeSeconds: ROUTER_LIFETIME_SECONDS,
+      mtu,
+      prefixes: address.length < HOST_PREFIX_BITS ? [address] : [],
+      dns,
+      searchDomains,
+      dnsLifetimeSeconds: ROUTER_LIFETIME_SECONDS,
+    });
     this.#emitter.emit(packet);
   }
-}
-
-function toAllNodes(packets: Packets, packet: Packet): void {
-  ipv6.setDestination(packets.view, packets.start[packet] + ethernet.HEADER_BYTES, ALL_NODES_0, 0, 0, 1);
-  ethernet.setDestination(packets.view, packets.start[packet], ALL_NODES_MAC_HIGH, 1);
 }
 
 /** Where the target of a neighbor solicitation or advertisement stands: behind 8 bytes in front of it (RFC 4861, section 4.3). */
