@@ -1,0 +1,60 @@
+/** Failures of the network as answers of HTTP. */
+import { STATUS_CODES } from 'node:http';
+import type { Failure, Result } from '../base/result.ts';
+import { ApiError, type ProblemDocument, problemDocument } from './api-error.ts';
+
+/** Failures of the code's ending, where something is asked for by name. */
+const STATUSES: readonly (readonly [RegExp, number])[] = [
+  [/-(unknown|missing)$/, 404],
+  [/-(invalid|wrong|syntax|none)$/, 422],
+  [/-(denied)$/, 403],
+];
+
+/**
+ * `change`: of the configuration, which was left as it was; that a namespace is missing says nothing of the path that was asked for. `ask`: of anything else.
+ * What fits no other status is a conflict with how things are.
+ */
+export function refused(failure: Failure, what: 'change' | 'ask'): ApiError {
+  return new ApiError(statusOf(failure.code, what), failure.code, sentences(failure));
+}
+
+/** The value, or an `ApiError` to throw. */
+export function unwrap<T>(result: Result<T>): T {
+  if (result.ok) return result.value;
+  throw refused(result.failure, 'ask');
+}
+
+export function toProblem({ status, code, message, problems }: ApiError): ProblemDocument {
+  return problemDocument(status, STATUS_CODES[status] ?? 'Error', code, message, problems);
+}
+
+/** An error of Fastify's as one of ours: what a client did wrong is told, what we did wrong is not. */
+export function fromFramework(error: {
+  readonly statusCode?: number;
+  readonly code?: string;
+  readonly message: string;
+}): ApiError {
+  const status = error.statusCode ?? 500;
+  if (status < 400 || status > 499)
+    return new ApiError(500, 'internal-error', 'the engine has a bug: its log says more');
+  return new ApiError(status, FRAMEWORK_CODES[error.code ?? ''] ?? 'request-invalid', error.message);
+}
+
+const FRAMEWORK_CODES: Readonly<Record<string, string>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: 'body-too-large',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'media-type-unsupported',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'json-invalid',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'json-invalid',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'request-invalid',
+};
+
+function statusOf(code: string, what: 'change' | 'ask'): number {
+  if (code === 'revision-conflict') return 412;
+  if (code === 'config-invalid') return 422;
+  const known = what === 'ask' ? STATUSES.find(([ending]) => ending.test(code)) : undefined;
+  return known?.[1] ?? 409;
+}
+
+function sentences({ message, cause }: Failure): string {
+  return cause === undefined ? message : `${message}: ${sentences(cause)}`;
+}
