@@ -7,10 +7,10 @@
  *
  * To be in a network namespace instead: sudo node examples/tap-echo.mjs NAMESPACE. Ctrl-C ends it.
  */
-import { arp, ethernet, icmp, ipv4, openTap, parseIpAddress, parseMacAddress } from 'tapster';
+import { arp, ethernet, icmp, ipv4, openTap } from 'tapster';
 
-const address = parseIpAddress('10.78.0.2').w3;
-const mac = parseMacAddress('02:00:00:00:00:02');
+const address = 0x0a4e0002; // 10.78.0.2
+const mac = { high: 0x0200, low: 2 }; // 02:00:00:00:00:02
 
 const tap = await openTap({ namespace: process.argv[2], addresses: ['10.78.0.1/24'] });
 console.log(`10.78.0.2 answers on ${tap.name}`);

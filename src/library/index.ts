@@ -12,6 +12,43 @@ export {
   parseIpPrefix,
   parseMacAddress,
 } from '../base/address.ts';
+export { ApiError, type ProblemDocument } from '../control/api-error.ts';
+export {
+  type Client,
+  type ConfigDocument,
+  type Configuration,
+  type ConnectOptions,
+  connect,
+  type EventsOptions,
+  type InterfaceDetail,
+  type NeighbourDocument,
+  type RouteDocument,
+} from '../control/client.ts';
+export type { ApplyOptions, CaptureOptions, Clearable, FlowQuery, PingOptions } from '../network/running-network.ts';
+export type {
+  ActionView,
+  ApplyView,
+  BridgeView,
+  CaptureView,
+  EngineView,
+  ErrorView,
+  EventView,
+  FlowView,
+  HardwareView,
+  InterfaceCountersView,
+  InterfaceView,
+  NeighbourView,
+  NodeView,
+  PingView,
+  QueueView,
+  RouteHopView,
+  RouteView,
+  StationView,
+  TapView,
+  ThreadView,
+  TraceView,
+  UnmetView,
+} from '../network/views.ts';
 export { describeFrame } from '../packet/describe.ts';
 /** Reading and writing protocol headers in a DataView: `ipv4.source(view, at)`. Nothing is allocated; `check` says whether the bytes are there. */
 export * as arp from '../wire/arp.ts';
