@@ -133,3 +133,9 @@ export const TUN_ANSWERS_MAX: number = 64;
 
 /** Events that a running network keeps for who asks later; beyond it the oldest is forgotten. */
 export const EVENTS_KEPT_MAX: number = 2048;
+
+/** Characters of a filter for captures and traces; beyond it the filter is refused. */
+export const FILTER_TEXT_MAX: number = 4096;
+
+/** DHCP leases and offers of one interface, those that ran out and are remembered included. Beyond it the oldest of these is forgotten, or nothing is offered. */
+export const DHCP_LEASES_MAX: number = 4096;
