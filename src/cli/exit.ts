@@ -3,6 +3,8 @@ export const EXIT = {
   success: 0,
   /** `doctor`: this machine can't do what `run` needs. */
   unfit: 1,
+  /** `ctl`, `up`, `apply`, `down`: the engine said no, can't be made, or is not there. */
+  refused: 1,
   /** The command line is wrong. */
   usage: 2,
   /** Tapster itself failed. */

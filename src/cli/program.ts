@@ -2,28 +2,36 @@
  * The program: its commands, help, and how mistakes are told. Making it loads option tables only; what a command does is imported when it is run,
  * so that `tapster --version` is quick.
  */
-import { readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { Command, CommanderError, type OutputConfiguration } from 'commander';
 import { harmless } from '../engine/text.ts';
+import { makeApplyCommand } from './commands/apply.ts';
 import { makeCompletionCommand } from './commands/completion.ts';
+import { makeCtlCommand } from './commands/ctl.ts';
 import { makeDemoCommand } from './commands/demo.ts';
 import { makeDoctorCommand } from './commands/doctor.ts';
+import { makeDownCommand } from './commands/down.ts';
 import { makeRunCommand, valueShapes } from './commands/run.ts';
+import { makeUpCommand } from './commands/up.ts';
 import { EXIT } from './exit.ts';
 import type { Output } from './output.ts';
+import { packageVersion } from './package-version.ts';
 import { attachOptionalValues } from './parse/optional-value.ts';
 import { UsageError } from './usage-error.ts';
 
 /** Help is laid out for this width at most, whatever the terminal has. */
 const HELP_COLUMNS_MAX = 80;
 
-const DESCRIPTION = `Gives any program a network of its own, without privilege, and shows what it does there.`;
+const DESCRIPTION =
+  'Gives any program a network of its own, without privilege, and shows what it does there; or joins many ' +
+  'networks, switched, routed, traced and controlled.';
 
 const EXAMPLES = `
 Examples:
   tapster run -- curl -s https://example.org/
   tapster run --summary -- npm install
+  tapster up lab.yaml                 an engine with many interfaces
+  tapster ctl show interface          what it does
   tapster doctor                      what this machine allows
   tapster run --help                  all that run can do`;
 
@@ -50,6 +58,10 @@ export function makeProgram(output: Output, finish: (status: number) => void): C
     .enablePositionalOptions()
     .addHelpText('after', EXAMPLES)
     .addCommand(makeRunCommand(finish))
+    .addCommand(makeUpCommand(finish))
+    .addCommand(makeCtlCommand(finish, output))
+    .addCommand(makeApplyCommand(finish, output))
+    .addCommand(makeDownCommand(finish, output))
     .addCommand(makeDoctorCommand(finish, output))
     .addCommand(makeCompletionCommand(output))
     .addCommand(makeDemoCommand(finish), { hidden: true });
@@ -97,10 +109,4 @@ function terminal(): Output {
     // Not asked of a pipe: Node would make it non-blocking, for a command too that shares it.
     columns: isatty(1) ? process.stdout.columns : undefined,
   };
-}
-
-export function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  const { version } = JSON.parse(text) as { version: string };
-  return version;
 }

@@ -1,0 +1,193 @@
+/** `set interface ...`, sub-interfaces, published ports. */
+import { formatPublish, parsePublish } from '../../../config/publish.ts';
+import type { Client } from '../../../control/client.ts';
+import { type Arguments, type Command, CommandError, command } from '../command.ts';
+import { choice, optional, pair, type Syntax, sequence, value, word } from '../syntax.ts';
+import { ADDRESS_AND_LENGTH, MAC, number, RULE, SUB_INTERFACE } from '../value-types.ts';
+import { BRIDGE_ARGUMENT, INTERFACE_ARGUMENT, TAP_ARGUMENT } from './arguments.ts';
+import { editInterface, listOf } from './edit.ts';
+
+const MTU_MIN = 576;
+const MTU_MAX = 65_520;
+const VLAN_MAX = 4094;
+const GROUP_MAX = 255;
+/** A tap has no more (MAX_TAP_QUEUES in drivers/net/tun.c), and nobody more workers. */
+const QUEUE_MAX = 255;
+
+const ON_OFF: Syntax = choice(word('on', 'yes'), word('off', 'no'));
+const RULE_ARGUMENT: Syntax = value('rule', 'RULE', RULE, '[ADDR:]PORT[-PORT][:[TOADDR:]TOPORT][/tcp|/udp]');
+
+export const INTERFACE_COMMANDS: readonly Command[] = [
+  command({
+    path: 'create sub-interfaces',
+    help: 'make a VLAN sub-interface, and say what it is called',
+    syntax: sequence(TAP_ARGUMENT, value('vlan', 'VLAN', number(1, VLAN_MAX), 'the 802.1Q number')),
+    run: async (client, args) => {
+      const name = `${args.text('interface')}.${args.number('vlan')}`;
+      return { name, applied: await client.createInterface(name, {}) };
+    },
+    render: ({ name }) => `${name}\n`,
+    toJson: ({ applied }) => applied,
+  }),
+  command({
+    path: 'delete sub-interface',
+    help: 'take a VLAN sub-interface down',
+    syntax: value('interface', 'IF.VLAN', SUB_INTERFACE, 'as tap0.100'),
+    run: (client, args) => client.deleteInterface(args.text('interface')),
+  }),
+  command({
+    path: 'set interface state',
+    help: 'let it carry packets, or nothing',
+    syntax: sequence(INTERFACE_ARGUMENT, choice(word('up', 'carries packets'), word('down', 'carries nothing'))),
+    run: (client, args) => client.changeInterface(args.text('interface'), { up: args.has('up') }),
+  }),
+  command({
+    path: 'set interface mtu',
+    help: 'bytes of an IP packet, at most',
+    syntax: sequence(value('mtu', 'N', number(MTU_MIN, MTU_MAX), 'bytes'), INTERFACE_ARGUMENT),
+    run: (client, args) => client.changeInterface(args.text('interface'), { mtu: args.number('mtu') }),
+  }),
+  command({
+    path: 'set interface mac address',
+    help: 'our MAC address',
+    syntax: sequence(INTERFACE_ARGUMENT, value('mac', 'MAC', MAC, 'as 02:fe:00:00:00:01')),
+    run: (client, args) => client.changeInterface(args.text('interface'), { mac: args.text('mac') }),
+  }),
+  command({
+    path: 'set interface promiscuous',
+    help: 'take frames for any MAC address, or not',
+    syntax: sequence(ON_OFF, INTERFACE_ARGUMENT),
+    run: (client, args) => client.changeInterface(args.text('interface'), { promiscuous: args.has('on') }),
+  }),
+  command({
+    path: 'set interface ip address',
+    help: 'add an address of ours, or take one away',
+    syntax: sequence(
+      optional(word('del', 'take it away')),
+      INTERFACE_ARGUMENT,
+      value('address', 'A/P', ADDRESS_AND_LENGTH, 'as 10.0.0.1/24'),
+    ),
+    run: (client, args) => changeList(client, args, 'address', args.text('address'), (text) => text),
+  }),
+  command({
+    path: 'set interface l2 bridge',
+    help: 'make it a member of a bridge, or our own leg in one',
+    syntax: sequence(
+      INTERFACE_ARGUMENT,
+      BRIDGE_ARGUMENT,
+      optional(word('bvi', 'our leg in the bridge: IF is bvi.BD')),
+      optional(value('group', 'SHG', number(0, GROUP_MAX), 'split horizon group')),
+    ),
+    run: joinBridge,
+  }),
+  command({
+    path: 'set interface l3',
+    help: 'take it out of its bridge',
+    syntax: INTERFACE_ARGUMENT,
+    run: (client, args) => {
+      const name = args.text('interface');
+      const change = { bridge: null, splitHorizonGroup: null };
+      return name.startsWith('bvi.') ? client.deleteInterface(name) : client.changeInterface(name, change);
+    },
+  }),
+  command({
+    path: 'set interface rx-mode',
+    help: 'how its queues are read',
+    syntax: sequence(
+      TAP_ARGUMENT,
+      choice(
+        word('polling', 'all the time'),
+        word('interrupt', 'when frames are there'),
+        word('adaptive', 'one or the other, by load'),
+      ),
+    ),
+    run: (client, args) =>
+      client.changeInterface(args.text('interface'), {
+        tap: { rxMode: args.which('polling', 'interrupt', 'adaptive') },
+      }),
+  }),
+  command({
+    path: 'set interface rx-placement',
+    help: 'the worker that serves a queue',
+    syntax: sequence(
+      TAP_ARGUMENT,
+      optional(pair('queue', 'N', number(0, QUEUE_MAX), 'the queue (0)')),
+      pair('worker', 'N', number(0, QUEUE_MAX), 'as show threads counts them'),
+    ),
+    run: placeQueue,
+  }),
+  command({
+    path: 'publish',
+    help: 'lead ports of the host to whoever is behind an interface',
+    syntax: sequence(INTERFACE_ARGUMENT, RULE_ARGUMENT),
+    run: (client, args) => changeList(client, args, 'publish', args.text('rule'), ruleText),
+  }),
+  command({
+    path: 'unpublish',
+    help: 'end that',
+    syntax: sequence(INTERFACE_ARGUMENT, RULE_ARGUMENT),
+    run: (client, args) => changeList(client, args, 'publish', args.text('rule'), ruleText, true),
+  }),
+];
+
+/** Adds an entry to a list of an interface, or takes it away; entries are the same when `normal` makes the same text of them. */
+function changeList(
+  client: Client,
+  args: Arguments,
+  key: 'address' | 'publish',
+  entry: string,
+  normal: (text: string) => string,
+  remove: boolean = args.has('del'),
+): ReturnType<Client['changeInterface']> {
+  const name = args.text('interface');
+  return editInterface(client, name, (config) => {
+    const list = listOf(config, key);
+    const others = list.filter((each) => normal(each) !== normal(entry));
+    const there = others.length < list.length;
+    if (remove && !there) {
+      const has = list.length === 0 ? `${name} has none` : `${name} has ${list.join(', ')}`;
+      throw new CommandError(`${name} has no ${entry}`, `${has}.`);
+    }
+    if (!remove && there) throw new CommandError(`${name} has ${entry} already`);
+    return { [key]: remove ? others : [...list, entry] };
+  });
+}
+
+function ruleText(text: string): string {
+  const rule = parsePublish(text);
+  return typeof rule === 'string' ? text : formatPublish(rule);
+}
+
+function joinBridge(client: Client, args: Arguments): ReturnType<Client['changeInterface']> {
+  const [name, bridge] = [args.text('interface'), args.text('bridge')];
+  if (!args.has('bvi')) {
+    return client.changeInterface(name, { bridge, splitHorizonGroup: args.maybeNumber('group') ?? 0 });
+  }
+  if (name !== `bvi.${bridge}`) {
+    throw new CommandError(
+      `${name} can't be our leg in bridge ${bridge}`,
+      `That is called bvi.${bridge}, and made by this command.`,
+    );
+  }
+  if (args.has('group')) throw new CommandError('our own leg is in no split horizon group', 'Leave the number out.');
+  return client.createInterface(name, {});
+}
+
+/** The list of workers is by queue: those in front of it stay where they are. */
+function placeQueue(client: Client, args: Arguments): ReturnType<Client['changeInterface']> {
+  const name = args.text('interface');
+  const queue = args.maybeNumber('queue') ?? 0;
+  return editInterface(client, name, async (config) => {
+    const tap = (config['tap'] ?? {}) as { readonly placement?: readonly number[] };
+    const placement = [...(tap.placement ?? [])];
+    const queues = (await client.hardware()).find((each) => each.name === name)?.queues ?? [];
+    if (queues.length > 0 && queue >= queues.length) {
+      throw new CommandError(`${name} has no queue ${queue}`, `It has ${queues.length}, counted from 0.`);
+    }
+    while (placement.length < queue) {
+      placement.push(queues.find((each) => each.queue === placement.length)?.worker ?? 0);
+    }
+    placement[queue] = args.number('worker');
+    return { tap: { placement } };
+  });
+}
