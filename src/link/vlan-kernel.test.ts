@@ -4,11 +4,14 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
+import { ORDINARY, putLargeFrame, twoArenas } from '../packet/large-frame-fixture.test.ts';
 import { VNET_HEADER_BYTES } from '../packet/packets.ts';
-import { NOT_TAGGED, untag } from '../packet/vlan-tag.ts';
-import type { OffloadLevel } from '../sys/host-tap.ts';
-import { inOwnNamespace } from '../sys/own-namespace-fixture.test.ts';
+import { copyTagged, NOT_TAGGED, untag } from '../packet/vlan-tag.ts';
+import { closeHostTap, type OffloadLevel, openHostTap } from '../sys/host-tap.ts';
+import { LinuxSys } from '../sys/linux.ts';
+import { inOwnNamespace, ip, unwrap } from '../sys/own-namespace-fixture.test.ts';
 import * as vnet from '../wire/vnet-header.ts';
 import type { Link } from './link.ts';
 import { SoftwareOffload } from './software-offload.ts';
@@ -16,13 +19,46 @@ import { TapLink } from './tap.ts';
 import { inside, Network, offloadOf } from './two-namespaces-fixture.test.ts';
 import { VlanLink } from './vlan.ts';
 
-const BYTES = 8 * 1024 * 1024;
+const BYTES = 4 * 1024 * 1024;
 const RED_VLAN = 100;
 const BLUE_VLAN = 200;
 
 inOwnNamespace(import.meta.url, 'VLAN sub-interfaces and the VLAN devices of Linux', () => {
-  const probe = spawnSync('ip', ['link', 'add', 'link', 'lo', 'name', 'probe', 'type', 'vlan', 'id', '1']);
+  // On a tap, since the loopback interface takes no VLAN devices.
+  const probe = spawnSync('sh', ['-c', 'ip tuntap add probe mode tap && ip link add link probe type vlan id 1']);
   const skip = probe.status === 0 ? false : 'this kernel has no VLAN devices (8021q)';
+
+  test('a tap takes and gives a frame that is to be cut with a tag in it, and counts over the tag', () => {
+    const { memory, packets, segments } = twoArenas();
+    const sys = new LinuxSys();
+    const vector = new Int32Array(16);
+    const memories = [sys.register(memory), sys.register(vector)] as const;
+    writeFileSync('/proc/sys/net/ipv6/conf/default/disable_ipv6', '1');
+    ip('link', 'add', 'lan', 'type', 'bridge', 'forward_delay', '0', 'mcast_snooping', '0');
+    const taps = ['from', 'to'].map((name) => unwrap(openHostTap({ name })));
+    for (const { name } of taps) ip('link', 'set', name, 'master', 'lan', 'up');
+    const [from = -1, to = -1] = taps.map(({ fds }) => fds[0]);
+    ip('link', 'set', 'lan', 'up');
+    for (const large of [ORDINARY, { ...ORDINARY, isIpv6: true, segmentBytes: 1428 }]) {
+      const packet = copyTagged(packets, putLargeFrame(packets, large), segments, RED_VLAN);
+      const header = segments.start[packet] - VNET_HEADER_BYTES;
+      const bytes = segments.length[packet] + VNET_HEADER_BYTES;
+      vector.set([header, bytes]);
+      assert.equal(sys.writeFrames(from, ...memories, 0, 1), 1);
+      assert.equal(sys.readFrames(to, memories[0], 128 * 1024, 250 * 1024, 80_000, memories[1], 0, 2), 1);
+      const [at = 0, length] = vector;
+      assert.equal(length, bytes);
+      assert.deepEqual(
+        memory.slice(at + VNET_HEADER_BYTES, at + bytes),
+        memory.slice(header + VNET_HEADER_BYTES, header + bytes),
+      );
+      for (const field of [vnet.flags, vnet.gsoType, vnet.gsoSize, vnet.checksumStart, vnet.checksumOffset]) {
+        assert.equal(field(packets.view, at), field(segments.view, header), field.name);
+      }
+    }
+    for (const tap of taps) closeHostTap(tap);
+    ip('link', 'delete', 'lan');
+  });
 
   test('ping, and TCP in large frames both ways', { skip }, async (t) => {
     const { network, red, blue, software } = await wire(t, 'segmentation');

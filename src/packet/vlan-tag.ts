@@ -9,7 +9,7 @@
  * | 16 | 2     | the EtherType of what follows                                                                   |
  *
  * The virtio-net header goes along, and what it counts from the Ethernet header on is corrected: where the checksum starts, and the bytes of all headers. The latter
- * is a hint, and Linux leaves the tag out of it, so it may come out 4 too small; nobody may rely on it.
+ * is a hint: Linux gives the size of its first buffer, with the tag not in it, so it may come out 4 too small.
  *
  * Priority and drop eligibility are not looked at, and are sent as 0. No service tags (0x88a8): such a frame is not tagged, for this file. Of two tags the outer one
  * is taken, and the inner one is the EtherType of what remains.

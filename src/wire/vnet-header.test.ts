@@ -31,6 +31,27 @@ describe('vnet-header', () => {
     assertSameBytes(view, SEGMENTS);
   });
 
+  it('goes along when the frame begins earlier or later', () => {
+    const view = empty(12);
+    vnet.writeHeader(view, 0, vnet.FLAG_NEEDS_CSUM, vnet.GSO_TCPV4, 66, 1448, 34, 16);
+    vnet.moveFrameStart(view, 0, 4);
+    assert.deepEqual([vnet.headerLength(view, 0), vnet.checksumStart(view, 0)], [70, 38]);
+    vnet.moveFrameStart(view, 0, -4);
+    assertSameBytes(view, SEGMENTS);
+    vnet.moveFrameStart(view, 0, -40);
+    assert.deepEqual([vnet.headerLength(view, 0), vnet.checksumStart(view, 0)], [26, 0]);
+    assert.equal(vnet.check(view, 0, FRAME_BYTES), vnet.CHECKSUM_RANGE_INVALID);
+    vnet.setChecksum(view, 0, 0xfffe, 16);
+    vnet.moveFrameStart(view, 0, 4);
+    assert.equal(vnet.checksumStart(view, 0), 0xffff);
+  });
+
+  it('stays as it is where it asks for nothing', () => {
+    const view = empty(12);
+    vnet.moveFrameStart(view, 0, 14);
+    assertSameBytes(view, empty(12));
+  });
+
   it('refuses every shorter header', () =>
     assertNoPrefixPasses((view, at) => vnet.check(view, at, FRAME_BYTES), SEGMENTS, 12));
 

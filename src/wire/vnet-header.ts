@@ -120,8 +120,8 @@ export function setBufferCount(view: DataView, at: number, value: number): void 
 }
 
 /**
- * The frame begins `bytes` earlier than before (later, where they are negative), and all that the header counts from there on is corrected. A start of the checksum that
- * would lie outside 16 bits, or in front of the frame, stops at that end, where `check` refuses it.
+ * The frame begins `bytes` earlier than before (later, where they are negative), and what the header counts from there on is corrected. A checksum whose start
+ * would then be in front of the frame, or needs more than 16 bits, stays at that end: there is none that we would complete.
  */
 export function moveFrameStart(view: DataView, at: number, bytes: number): void {
   if (gsoType(view, at) !== GSO_NONE) view.setUint16(at + HEADER_LENGTH, clamped(headerLength(view, at) + bytes), true);
