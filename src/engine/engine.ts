@@ -251,8 +251,13 @@ export class Engine {
     return this.graph.counters();
   }
 
-  interfaceCounters(interfaceIndex: number): InterfaceCounters {
+  interfaceCounters(interfaceIndex: number): Readonly<InterfaceCounters> {
     return this.#interfaceOutput.counters(interfaceIndex);
+  }
+
+  clearInterfaceCounters(): void {
+    this.#interfaceOutput.clearCounters();
+    this.graph.clearInterfaceDrops();
   }
 
   /** Ends all flows and closes every descriptor. */

@@ -4,7 +4,6 @@
  * It is also what flows and services emit into (`Output`). `flush` sends everything and empties the arena, so it may be called only where no received packet
  * is in use any more; a frame that fills up in between is sent without emptying.
  */
-import { assert } from '../base/assert.ts';
 import { drop } from '../graph/drop.ts';
 import { ARC_DONE, FRAME_PACKETS_MAX, type GraphNode, type Output } from '../graph/node.ts';
 import { REASON } from '../graph/reasons.ts';
@@ -47,7 +46,7 @@ export class InterfaceOutput implements GraphNode, Output {
 
   /** Adds the link of an interface and returns what counts its frames. */
   add(interfaceIndex: number, link: Link): InterfaceCounters {
-    const counters = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0, txErrors: 0 };
+    const counters = newCounters();
     const frame = new Int32Array(FRAME_PACKETS_MAX);
     this.#ports[interfaceIndex] = { link, up: true, touched: false, frame, count: 0, counters };
     return counters;
@@ -72,10 +71,13 @@ export class InterfaceOutput implements GraphNode, Output {
     if (port !== undefined) port.up = up;
   }
 
+  /** Of an interface that has no link of its own they stay at zero. */
   counters(interfaceIndex: number): InterfaceCounters {
-    const port = this.#ports[interfaceIndex];
-    assert(port !== undefined, 'an interface that is there has counters');
-    return port.counters;
+    return this.#ports[interfaceIndex]?.counters ?? newCounters();
+  }
+
+  clearCounters(): void {
+    for (const port of this.#ports) if (port !== undefined) Object.assign(port.counters, newCounters());
   }
 
   /** Packets have come in by the interface: its link hears when they are forgotten. */
@@ -130,4 +132,8 @@ export class InterfaceOutput implements GraphNode, Output {
     counters.txPackets += taken;
     counters.txErrors += count - taken;
   }
+}
+
+function newCounters(): InterfaceCounters {
+  return { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0, txErrors: 0 };
 }

@@ -8,6 +8,7 @@
  * Three ways to look inside hang on it, and cost next to nothing while nobody looks: `trace`, `runtime` and `errors`.
  */
 import { assert } from '../base/assert.ts';
+import { grown } from '../base/column.ts';
 import type { Packets } from '../packet/packets.ts';
 import { Errors } from './errors.ts';
 import { ARC_DONE, ARC_DROP, ARC_NEXT, type Clock, FRAME_PACKETS_MAX, type GraphNode } from './node.ts';
@@ -54,6 +55,8 @@ export class Graph {
   readonly #packets: Float64Array;
   readonly #packetsMax: Int32Array;
   readonly #drops: Float64Array;
+  /** By interface that dropped packets came in by; grows as there are any. */
+  #interfaceDrops: Float64Array = new Float64Array(16);
 
   /**
    * `nodes` in the order in which they are visited; each name in a node's `next` must be among them. `features` are nodes put before others by
@@ -125,6 +128,15 @@ export class Graph {
     });
   }
 
+  /** Packets that were dropped of those that came in by an interface, since `clearInterfaceDrops`. */
+  droppedOf(interfaceIndex: number): number {
+    return this.#interfaceDrops[interfaceIndex] ?? 0;
+  }
+
+  clearInterfaceDrops(): void {
+    this.#interfaceDrops.fill(0);
+  }
+
   /** Lets one node decide for its pending packets, and scatters them. Returns the first node that may have packets now. */
   #visit(index: number, packets: Packets): number {
     const node = this.#nodes[index];
@@ -164,11 +176,20 @@ export class Graph {
         if (to < earliest) earliest = to;
       } else if (arc === ARC_DROP) {
         this.#drops[index * REASON_NAMES.length + packets.reason[frame[i]]]++;
+        this.#countDropOf(packets.rxInterface[frame[i]]);
       } else {
         assert(arc === ARC_DONE, 'an arc is drop, done, or one of the next nodes');
       }
     }
     return earliest;
+  }
+
+  #countDropOf(interfaceIndex: number): void {
+    if (interfaceIndex < 0) return;
+    if (interfaceIndex >= this.#interfaceDrops.length) {
+      this.#interfaceDrops = grown(this.#interfaceDrops, new Float64Array(interfaceIndex * 2));
+    }
+    this.#interfaceDrops[interfaceIndex]++;
   }
 
   #processTraced(index: number, packets: Packets, frame: Int32Array, count: number): void {

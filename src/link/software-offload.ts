@@ -40,7 +40,6 @@ const WRONG = 2;
 
 export class SoftwareOffload implements Link {
   readonly name: string;
-  readonly offload: LinkOffload;
   /** Frames that were cut, and what became of them. */
   segmented: number = 0;
   segments: number = 0;
@@ -66,10 +65,14 @@ export class SoftwareOffload implements Link {
       'an arena for segments has room for the largest',
     );
     this.name = inner.name;
-    this.offload = inner.offload;
     this.#inner = inner;
     this.#segments = segments;
     this.#segmenter = new Segmenter(segments);
+  }
+
+  /** The inner link's, as it is now. */
+  get offload(): LinkOffload {
+    return this.#inner.offload;
   }
 
   receive(packets: Packets, frame: Int32Array, framesMax: number): number {

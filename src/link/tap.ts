@@ -28,7 +28,8 @@ export interface TapOptions {
 
 export class TapLink implements Link {
   readonly name: string;
-  readonly offload: LinkOffload;
+  /** What the device takes unfinished: it may be changed at run time. */
+  offload: LinkOffload;
   readonly fd: number;
   /** Frames that the device did not take. */
   writeErrors: number = 0;

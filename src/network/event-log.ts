@@ -22,6 +22,12 @@ export class EventLog {
     for (const listener of this.#listeners) listener(view);
   }
 
+  /** Tells who listens, and keeps nothing: for what comes too often to be kept. */
+  pass(type: EventView['type'], event: string, message: string, data: EventView['data']): void {
+    const view = { id: ++this.#lastId, at: this.#now(), type, event, message, ...(data === undefined ? {} : { data }) };
+    for (const listener of this.#listeners) listener(view);
+  }
+
   /** Whether somebody is told: what comes by the flow is not worth an object otherwise. */
   get isHeard(): boolean {
     return this.#listeners.size > 0;

@@ -1,0 +1,111 @@
+/**
+ * What moves packets in a running network: an engine wired for forwarding, its tables, and the arenas that its links share. It is told what to have by the parts of the
+ * configuration (`tap-parts.ts`, `forwarding-parts.ts`, `service-parts.ts`), and knows nothing of them.
+ */
+import { randomFillSync } from 'node:crypto';
+import { MacAddress } from '../base/address.ts';
+import { ARENA_BYTES, SEGMENT_ARENA_BYTES, TAG_ARENA_BYTES } from '../base/limits.ts';
+import { Engine } from '../engine/engine.ts';
+import type { FlowSink } from '../engine/flow-record.ts';
+import { FlowReporter } from '../engine/flow-reporter.ts';
+import { ResolverWatch } from '../engine/resolver-watch.ts';
+import { NameTable } from '../flow/names.ts';
+import { FRAME_PACKETS_MAX } from '../graph/node.ts';
+import { Packets } from '../packet/packets.ts';
+import type { Sys } from '../sys/sys.ts';
+import { Forwarding } from './forwarding.ts';
+import { ForwardingWiring, type ForwardingWiringOptions } from './forwarding-wiring.ts';
+import { carries, offloadOf, type Port, Ports } from './port.ts';
+import { UplinkPolicy, type UplinkSettings } from './uplink-policy.ts';
+
+export interface DataPlaneOptions {
+  readonly flowsMax?: number;
+  readonly onConflict: ForwardingWiringOptions['onConflict'];
+  readonly flowSink: FlowSink;
+}
+
+export class DataPlane {
+  readonly sys: Sys;
+  readonly engine: Engine;
+  readonly forwarding: Forwarding = new Forwarding(randomWord);
+  readonly wiring: ForwardingWiring;
+  readonly ports: Ports = new Ports();
+  readonly policy: UplinkPolicy;
+  readonly names: NameTable = new NameTable();
+  readonly reporter: FlowReporter;
+  /** Arenas that links share, in the engine's memory: see `link/software-offload.ts` and `link/vlan.ts`. */
+  readonly segments: Packets;
+  readonly tagged: Packets;
+
+  constructor(sys: Sys, options: DataPlaneOptions) {
+    const { forwarding } = this;
+    this.sys = sys;
+    this.policy = new UplinkPolicy(forwarding.addresses, NOTHING_ALLOWED, []);
+    this.wiring = new ForwardingWiring({ forwarding, random: randomWord, onConflict: options.onConflict });
+    let reporter: FlowReporter | undefined;
+    this.engine = new Engine(sys, {
+      ...(options.flowsMax === undefined ? {} : { flowsMax: options.flowsMax }),
+      policy: this.policy,
+      callers: this.policy,
+      names: this.names,
+      wiring: this.wiring,
+      observer: (flows) => {
+        reporter = new FlowReporter(flows, this.names, [options.flowSink], () => sys.nowUs());
+        return new ResolverWatch(flows, this.policy, reporter);
+      },
+      random: randomWord,
+      extraBytes: SEGMENT_ARENA_BYTES + TAG_ARENA_BYTES,
+    });
+    this.reporter = reporter!;
+    const { memory } = this.engine;
+    this.segments = new Packets(SEGMENT_ARENA_BYTES, FRAME_PACKETS_MAX, memory, ARENA_BYTES);
+    this.tagged = new Packets(TAG_ARENA_BYTES, FRAME_PACKETS_MAX, memory, ARENA_BYTES + SEGMENT_ARENA_BYTES);
+  }
+
+  get nowMs(): number {
+    return this.sys.nowUs() / 1000;
+  }
+
+  /** Brings what follows from a port's state up to date: whether it carries, and who flows find behind it. */
+  refresh(port: Port): void {
+    const { interfaces } = this.forwarding;
+    const { index } = port;
+    this.forwarding.setUp(index, carries(port));
+    this.engine.setUp(index, carries(port));
+    const isRouted = port.kind === 'bvi' || port.bridge === undefined;
+    this.engine.setGuestLink(
+      index,
+      isRouted
+        ? {
+            index,
+            mtu: interfaces.mtu[index]!,
+            ourMacHigh: interfaces.macHigh[index]!,
+            ourMacLow: interfaces.macLow[index]!,
+            offload: offloadOf(port),
+          }
+        : undefined,
+    );
+    if (port.kind === 'tap') for (const sub of this.ports.under(port)) this.refresh(sub);
+  }
+
+  /** Takes a port away, of which nothing depends any more. */
+  remove(port: Port): void {
+    const { index } = port;
+    this.wiring.resolver.flush(index);
+    this.engine.removeInterface(index);
+    this.forwarding.removeInterface(index);
+    this.ports.remove(port);
+  }
+}
+
+/** Until there is an uplink. */
+const NOTHING_ALLOWED: UplinkSettings = { tcp: false, udp: false, icmp: false, allowMetadata: false };
+
+export function randomWord(): number {
+  return randomFillSync(new Uint32Array(1))[0]!;
+}
+
+/** Locally administered, of the kind that people know from VPP. */
+export function randomMac(): MacAddress {
+  return new MacAddress(0x02fe, randomWord());
+}

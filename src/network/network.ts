@@ -1,0 +1,277 @@
+/**
+ * A running network: what `tapster up` runs and `createEngine` gives. It becomes what a configuration says, stays that, and tells of itself (`running-network.ts`).
+ *
+ * All changes stand in one line: `apply`, losses and their repair. Between two of their actions the engine has its turns.
+ */
+import { type Failure, failure, type Result, success } from '../base/result.ts';
+import type { Config, LoggingConfig } from '../config/config.ts';
+import type { Part } from '../config/parts.ts';
+import { EventLoop } from '../engine/event-loop.ts';
+import type { FlowRecord } from '../engine/flow-record.ts';
+import { errnoName } from '../sys/errno.ts';
+import { LinuxSys } from '../sys/linux.ts';
+import { ChangeLine } from './change-line.ts';
+import { Configurator } from './configurator.ts';
+import { DataPlane } from './data-plane.ts';
+import { EventLog } from './event-log.ts';
+import { flowView, NetworkViews } from './network-views.ts';
+import { PartBuilder } from './part-builder.ts';
+import type { ApplyOptions, Clearable, FlowQuery, RunningNetwork } from './running-network.ts';
+import { traceViews } from './trace-views.ts';
+import type {
+  ApplyView,
+  BridgeView,
+  CaptureView,
+  EngineView,
+  ErrorView,
+  EventView,
+  FlowView,
+  HardwareView,
+  InterfaceView,
+  NeighbourView,
+  NodeView,
+  PingView,
+  RouteView,
+  StationView,
+  TapView,
+  ThreadView,
+  TraceView,
+} from './views.ts';
+
+export type LogLevel = LoggingConfig['level'];
+
+export interface NetworkOptions {
+  readonly name: string;
+  readonly version: string;
+  log(level: LogLevel, message: string): void;
+  /** Flows with the host at one time; `FLOWS_MAX_DEFAULT` unless said. Fixed for the engine's life. */
+  readonly flowsMax?: number;
+}
+
+/** How often it is looked whether what is unmet can be again. */
+const REPAIR_MS = 1000;
+
+/** An engine without anything, which runs. */
+export async function createNetwork(options: NetworkOptions): Promise<Result<RunningNetwork>> {
+  return success(new Network(options));
+}
+
+class Network implements RunningNetwork {
+  readonly #options: NetworkOptions;
+  readonly #events: EventLog = new EventLog();
+  readonly #plane: DataPlane;
+  readonly #views: NetworkViews;
+  readonly #configurator: Configurator;
+  readonly #changes: ChangeLine = new ChangeLine();
+  readonly #loop: EventLoop;
+  readonly #repairs: NodeJS.Timeout;
+  readonly #startedMs: number = performance.now();
+  #closed: boolean = false;
+
+  constructor(options: NetworkOptions) {
+    this.#options = options;
+    const sys = new LinuxSys();
+    this.#plane = new DataPlane(sys, {
+      ...(options.flowsMax === undefined ? {} : { flowsMax: options.flowsMax }),
+      onConflict: (index, address, mac) => {
+        const name = this.#plane.ports.nameOf(index) ?? String(index);
+        const message = `${mac} on ${name} claims our address ${address}`;
+        this.#tell('warning', 'neighbour', 'address-conflict', message, { interface: name, address: `${address}` });
+      },
+      flowSink: {
+        opened: (record) => this.#flowEvent('flow-opened', record),
+        closed: (record) => this.#flowEvent('flow-closed', record),
+      },
+    });
+    const builder = new PartBuilder(this.#plane, { setLogging: () => success(undefined) });
+    this.#views = new NetworkViews(this.#plane, builder);
+    this.#configurator = new Configurator(builder, {
+      lost: (parts, why) => this.#partsLost(parts, why),
+      met: (part) => this.#tell('info', 'configuration', 'part-met', `${part.key} is there again`, { part: part.key }),
+    });
+    this.#plane.engine.onLinkLost = (index, errno) => this.#linkLost(index, errno);
+    this.#loop = new EventLoop(sys, this.#plane.engine, (error) => this.#broken(error));
+    this.#repairs = setInterval(() => void this.#changes.run(() => this.#configurator.repair()), REPAIR_MS);
+    this.#repairs.unref();
+  }
+
+  engine(): EngineView {
+    const { name, version } = this.#options;
+    const uptimeSeconds = Math.floor((performance.now() - this.#startedMs) / 1000);
+    const { revision, unmet } = this.#configurator;
+    return { name, version, pid: process.pid, uptimeSeconds, revision, unmet };
+  }
+
+  configuration(): { config: Config; revision: number } {
+    return { config: this.#configurator.config, revision: this.#configurator.revision };
+  }
+
+  apply(config: Config, options?: ApplyOptions): Promise<Result<ApplyView>> {
+    return this.#changes.run(async () => {
+      if (this.#closed) return failure('engine-closed', 'the engine is ending');
+      const applied = await this.#configurator.apply(config, options);
+      if (applied.ok && !applied.value.dryRun && applied.value.actions.length > 0) {
+        const { revision, actions } = applied.value;
+        const message = `revision ${revision}: ${actions.length} ${actions.length === 1 ? 'change' : 'changes'}`;
+        this.#tell('info', 'configuration', 'configuration-applied', message, { revision, actions });
+      }
+      return applied;
+    });
+  }
+
+  interfaces(): InterfaceView[] {
+    return this.#views.interfaces();
+  }
+
+  hardware(): HardwareView[] {
+    return this.#views.hardware();
+  }
+
+  taps(): TapView[] {
+    return this.#views.taps();
+  }
+
+  bridges(): BridgeView[] {
+    return this.#views.bridges();
+  }
+
+  stations(bridge?: string): StationView[] {
+    return this.#views.stations(bridge);
+  }
+
+  routes(family: 'ipv4' | 'ipv6', query?: { readonly within?: string; readonly limit?: number }): Result<RouteView[]> {
+    return this.#views.routes(family, query);
+  }
+
+  neighbours(query?: { readonly interface?: string }): NeighbourView[] {
+    return this.#views.neighbours(query);
+  }
+
+  flows(query?: FlowQuery): FlowView[] {
+    return this.#views.flows(query);
+  }
+
+  threads(): ThreadView[] {
+    const queues = this.#views.hardware().flatMap(({ name, queues }) => queues.map(({ queue }) => `${name}:${queue}`));
+    return [{ worker: 0, name: 'main', thread: process.pid, queues, turns: 0, busyRatio: 0 }];
+  }
+
+  runtime(): NodeView[] {
+    const { runtime } = this.#plane.engine.graph;
+    if (!runtime.enabled) runtime.enable();
+    return runtime.values().map(({ name, calls, packets, packetsPerCall, packetsMax, nsPerPacket }) => ({
+      ...{ node: name, worker: 0, calls, vectors: calls, packets, packetsPerVector: packetsPerCall, packetsMax },
+      ...(nsPerPacket === undefined ? {} : { nsPerPacket }),
+    }));
+  }
+
+  errors(): ErrorView[] {
+    return this.#plane.engine.graph.errors.values();
+  }
+
+  eventLog(limit?: number): EventView[] {
+    return this.#events.list(limit);
+  }
+
+  onEvent(listener: (event: EventView) => void): () => void {
+    return this.#events.subscribe(listener);
+  }
+
+  addTrace(node: string, count: number, _filter?: string): Result<{ node: string; count: number }> {
+    return this.#plane.engine.graph.trace.add(node, count);
+  }
+
+  traces(): TraceView[] {
+    return traceViews(this.#plane.engine.graph.trace.records(), (index) => this.#plane.ports.nameOf(index));
+  }
+
+  nodes(): string[] {
+    return this.#plane.engine.nodeCounters().map(({ name }) => name);
+  }
+
+  clear(what: Clearable): void {
+    const { engine, forwarding, wiring } = this.#plane;
+    switch (what) {
+      case 'interfaces':
+        engine.clearInterfaceCounters();
+        forwarding.adjacencies.clearCounters();
+        break;
+      case 'runtime':
+        engine.graph.runtime.clear();
+        break;
+      case 'errors':
+        engine.graph.errors.clear();
+        break;
+      case 'trace':
+        engine.graph.trace.clear();
+        break;
+      case 'l2fib':
+        forwarding.l2fib.flush();
+        break;
+      case 'neighbours':
+        for (const { index } of this.#plane.ports) wiring.resolver.table.flush(index);
+        break;
+      case 'event-log':
+        this.#events.clear();
+        break;
+    }
+  }
+
+  startCapture(): Result<CaptureView> {
+    return failure('capture-unavailable', 'captures are not there');
+  }
+
+  async stopCapture(name: string): Promise<Result<CaptureView>> {
+    return failure('capture-missing', `there is no capture ${name}`);
+  }
+
+  captures(): CaptureView[] {
+    return [];
+  }
+
+  async ping(): Promise<Result<PingView>> {
+    return failure('ping-unavailable', 'ping is not there');
+  }
+
+  close(): Promise<void> {
+    clearInterval(this.#repairs);
+    return this.#changes.run(async () => {
+      if (this.#closed) return;
+      this.#closed = true;
+      this.#loop.stop();
+      this.#plane.engine.close();
+    });
+  }
+
+  /** Within a turn: what follows is done when it has ended. */
+  #linkLost(index: number, errno: number): void {
+    const port = this.#plane.ports.at(index);
+    if (port?.kind !== 'tap' || port.device.lost) return;
+    port.device.lost = true;
+    const message = `the kernel's side of ${port.name} has gone (${errnoName(errno)})`;
+    void this.#changes.run(async () => this.#configurator.lose(port.name, { code: 'interface-lost', message }));
+  }
+
+  #partsLost(parts: readonly Part[], why: Failure): void {
+    const lost = parts.map(({ key }) => key);
+    const [first] = lost;
+    this.#tell('warning', 'interface', 'interface-lost', why.message, { part: first, lost });
+  }
+
+  #flowEvent(event: string, record: FlowRecord): void {
+    if (!this.#events.isHeard) return;
+    const view = flowView(record, '');
+    const message = `${view.protocol} ${view.guest} ${view.direction === 'out' ? '->' : '<-'} ${view.remote}`;
+    this.#events.pass('flow', event, message, { ...view });
+  }
+
+  #tell(level: LogLevel, type: EventView['type'], event: string, message: string, data?: EventView['data']): void {
+    this.#options.log(level, message);
+    this.#events.add(type, event, message, data);
+  }
+
+  #broken(error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#tell('error', 'error', 'engine-broken', `the engine has stopped, by a mistake of ours: ${text}`);
+  }
+}

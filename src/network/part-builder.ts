@@ -1,0 +1,139 @@
+/** Makes, takes away and changes single parts of a configuration, whatever their kind. */
+import { type Result, success } from '../base/result.ts';
+import type { Contents } from '../config/parts.ts';
+import type { DataPlane } from './data-plane.ts';
+import { ForwardingParts } from './forwarding-parts.ts';
+import { type ServiceHooks, ServiceParts } from './service-parts.ts';
+import { TapParts } from './tap-parts.ts';
+
+const DONE: Result<void> = success(undefined);
+
+export class PartBuilder {
+  readonly taps: TapParts;
+  readonly forwarding: ForwardingParts;
+  readonly services: ServiceParts;
+
+  constructor(plane: DataPlane, hooks: ServiceHooks) {
+    this.taps = new TapParts(plane);
+    this.forwarding = new ForwardingParts(plane);
+    this.services = new ServiceParts(plane, hooks);
+  }
+
+  /** After a failure nothing of the part is there. */
+  add(part: Contents): Result<void> {
+    const { taps, forwarding, services } = this;
+    switch (part.kind) {
+      case 'defaults':
+        taps.defaults = part;
+        return DONE;
+      case 'logging':
+        return services.setLogging(part);
+      case 'bridge':
+        return forwarding.addBridge(part);
+      case 'tap':
+        return taps.add(part);
+      case 'vlan':
+        return forwarding.addVlan(part);
+      case 'bvi':
+        return forwarding.addBvi(part);
+      case 'host-address':
+        return taps.addHostAddress(part);
+      case 'host-gateway':
+        return taps.addHostGateway(part);
+      case 'address':
+        return services.addressed(forwarding.addAddress(part));
+      case 'member':
+        return forwarding.addMember(part);
+      case 'uplink':
+        return services.setUplink(part);
+      case 'neighbour':
+        return forwarding.addNeighbour(part);
+      case 'route':
+        return forwarding.addRoute(part);
+      case 'service':
+        return services.addService(part);
+      case 'publish':
+        return services.publish(part);
+      case 'up':
+        return forwarding.setUp(part.interface, true);
+    }
+  }
+
+  /** Only what is outside of ourselves can fail: the kernel's side of a tap. */
+  remove(part: Contents): Result<void> {
+    const { taps, forwarding, services } = this;
+    switch (part.kind) {
+      case 'defaults':
+      case 'logging':
+        break;
+      case 'bridge':
+        forwarding.removeBridge(part);
+        break;
+      case 'tap':
+        taps.remove(part);
+        break;
+      case 'vlan':
+        forwarding.removeVlan(part);
+        break;
+      case 'bvi':
+        forwarding.removeBvi(part);
+        break;
+      case 'host-address':
+        return taps.removeHostAddress(part);
+      case 'host-gateway':
+        return taps.removeHostGateway(part);
+      case 'address':
+        forwarding.removeAddress(part);
+        return services.addressed(DONE);
+      case 'member':
+        forwarding.removeMember(part);
+        break;
+      case 'uplink':
+        services.setUplink(undefined);
+        break;
+      case 'neighbour':
+        forwarding.removeNeighbour(part);
+        break;
+      case 'route':
+        forwarding.removeRoute(part);
+        break;
+      case 'service':
+        services.removeService(part);
+        break;
+      case 'publish':
+        services.unpublish(part);
+        break;
+      case 'up':
+        return forwarding.setUp(part.interface, false);
+    }
+    return DONE;
+  }
+
+  /** To another part of the same kind and key; after a failure it is as it was. */
+  change(from: Contents, to: Contents): Result<void> {
+    const { taps, forwarding, services } = this;
+    switch (to.kind) {
+      case 'bridge':
+        return forwarding.changeBridge(to);
+      case 'tap':
+        return taps.change(to);
+      case 'vlan':
+      case 'bvi':
+        return forwarding.changePort(to);
+      case 'member':
+        return forwarding.changeMember(to);
+      case 'route':
+        return forwarding.changeRoute(to);
+      case 'service':
+        return services.addService(to);
+      case 'uplink':
+      case 'logging':
+      case 'defaults':
+        return this.add(to);
+      default: {
+        const removed = this.remove(from);
+        return removed.ok ? this.add(to) : removed;
+      }
+    }
+  }
+}

@@ -1,0 +1,101 @@
+/** An interface of a running network: what it was made of, and what it has become. */
+import type { Contents, TapPart } from '../config/parts.ts';
+import type { Link } from '../link/link.ts';
+import type { SoftwareOffload } from '../link/software-offload.ts';
+import type { TapLink } from '../link/tap.ts';
+import type { LinkOffload } from '../packet/offload.ts';
+import type { TapDevice } from './tap-device.ts';
+
+export type VlanPart = Extract<Contents, { kind: 'vlan' }>;
+export type BviPart = Extract<Contents, { kind: 'bvi' }>;
+
+interface PortCommon {
+  readonly name: string;
+  /** Never another's. */
+  readonly index: number;
+  /** As configured; a sub-interface carries nothing while its parent is down. */
+  up: boolean;
+  /** The bridge that it is a member or the BVI of. */
+  bridge: string | undefined;
+}
+
+export interface TapPort extends PortCommon {
+  readonly kind: 'tap';
+  part: TapPart;
+  /** Among taps. */
+  readonly id: number;
+  readonly device: TapDevice;
+  /** One for each queue. */
+  readonly links: readonly TapLink[];
+  /** What frames for it are given to. */
+  readonly link: Link;
+  readonly software: SoftwareOffload;
+}
+
+export interface VlanPort extends PortCommon {
+  readonly kind: 'vlan';
+  part: VlanPart;
+  readonly parent: TapPort;
+  readonly link: Link;
+}
+
+export interface BviPort extends PortCommon {
+  readonly kind: 'bvi';
+  part: BviPart;
+}
+
+export type Port = TapPort | VlanPort | BviPort;
+
+/** Whether frames pass: a sub-interface needs its parent. */
+export function carries(port: Port): boolean {
+  return port.up && (port.kind !== 'vlan' || port.parent.up);
+}
+
+/** What the other side takes unfinished. A bridge takes everything: what a member does not take is done in front of it. */
+export function offloadOf(port: Port): LinkOffload {
+  return port.kind === 'bvi' ? EVERYTHING : port.link.offload;
+}
+
+const EVERYTHING: LinkOffload = { checksum: true, tcpSegmentation: true, udpSegmentation: true };
+
+/** The interfaces that there are, by name and by index. */
+export class Ports {
+  readonly #byName: Map<string, Port> = new Map();
+  readonly #byIndex: Map<number, Port> = new Map();
+
+  add(port: Port): void {
+    this.#byName.set(port.name, port);
+    this.#byIndex.set(port.index, port);
+  }
+
+  remove(port: Port): void {
+    this.#byName.delete(port.name);
+    this.#byIndex.delete(port.index);
+  }
+
+  find(name: string): Port | undefined {
+    return this.#byName.get(name);
+  }
+
+  at(index: number): Port | undefined {
+    return this.#byIndex.get(index);
+  }
+
+  /** In the order of creation. */
+  *[Symbol.iterator](): Generator<Port, void, undefined> {
+    yield* this.#byName.values();
+  }
+
+  taps(): TapPort[] {
+    return [...this].filter((port) => port.kind === 'tap');
+  }
+
+  nameOf(index: number): string | undefined {
+    return this.#byIndex.get(index)?.name;
+  }
+
+  /** The sub-interfaces of a tap. */
+  under(parent: TapPort): VlanPort[] {
+    return [...this].filter((port) => port.kind === 'vlan').filter((port) => port.parent === parent);
+  }
+}

@@ -1,0 +1,168 @@
+/** Parts of a configuration that are taps, and what stands on their kernel's side. */
+
+import { assert } from '../base/assert.ts';
+import { failure, type Result, success } from '../base/result.ts';
+import type { DefaultsConfig } from '../config/config.ts';
+import type { Contents, TapPart } from '../config/parts.ts';
+import { sameValue } from '../config/same-value.ts';
+import { SoftwareOffload } from '../link/software-offload.ts';
+import { TapLink } from '../link/tap.ts';
+import { type DataPlane, randomMac } from './data-plane.ts';
+import type { TapPort } from './port.ts';
+import { openTapDevice, type TapDevice } from './tap-device.ts';
+
+type Of<Kind extends Contents['kind']> = Extract<Contents, { kind: Kind }>;
+
+const DONE: Result<void> = success(undefined);
+
+/** A change with the one that undoes it. */
+type Step = readonly [does: () => Result<void>, undoes: () => Result<void>];
+
+export class TapParts {
+  readonly #plane: DataPlane;
+  readonly #gateways: Map<string, Set<string>> = new Map();
+  /** What holds for all taps. */
+  defaults: Pick<DefaultsConfig, 'taps'> = { taps: 'enabled' };
+
+  constructor(plane: DataPlane) {
+    this.#plane = plane;
+  }
+
+  add(part: TapPart): Result<void> {
+    if (this.defaults.taps === 'disabled') {
+      return failure('taps-disabled', `${part.interface} can not be made: taps are switched off (defaults.taps)`);
+    }
+    const device = openTapDevice(part);
+    if (!device.ok) return device;
+    const mac = part.mac ?? randomMac();
+    const index = this.#plane.forwarding.addInterface(mac, part.mtu);
+    const silent = index.ok ? device.value.setCarrier(false) : index;
+    if (!index.ok || !silent.ok) {
+      if (index.ok) this.#plane.forwarding.removeInterface(index.value);
+      device.value.letGo();
+      device.value.close();
+      return silent as Result<never>;
+    }
+    this.#connect(part, device.value, index.value);
+    return DONE;
+  }
+
+  remove(part: TapPart): void {
+    const port = this.#port(part.interface);
+    port.device.letGo();
+    this.#plane.remove(port);
+  }
+
+  /** Changes what can be changed while it runs; when one change fails those before it are undone. */
+  change(to: TapPart): Result<void> {
+    const port = this.#port(to.interface);
+    const done: Step[] = [];
+    for (const step of this.#steps(port, port.part, to)) {
+      const [does] = step;
+      const result = does();
+      if (!result.ok) {
+        for (const [, undoes] of done.reverse()) undoes();
+        return result;
+      }
+      done.push(step);
+    }
+    port.part = to;
+    this.#plane.refresh(port);
+    return DONE;
+  }
+
+  addHostAddress({ interface: name, address }: Of<'host-address'>): Result<void> {
+    return this.#port(name).device.addAddress(address);
+  }
+
+  removeHostAddress({ interface: name, address }: Of<'host-address'>): Result<void> {
+    const { device } = this.#port(name);
+    return device.lost ? DONE : device.removeAddress(address);
+  }
+
+  addHostGateway({ interface: name, gateway }: Of<'host-gateway'>): Result<void> {
+    const added = this.#port(name).device.addGateway(gateway);
+    if (added.ok) this.#gateways.set(name, new Set([...this.gatewaysOf(name), `${gateway}`]));
+    return added;
+  }
+
+  removeHostGateway({ interface: name, gateway }: Of<'host-gateway'>): Result<void> {
+    const { device } = this.#port(name);
+    this.#gateways.get(name)?.delete(`${gateway}`);
+    return device.lost ? DONE : device.removeGateway(gateway);
+  }
+
+  /** Default routes that were given to the kernel's side. */
+  gatewaysOf(name: string): string[] {
+    return [...(this.#gateways.get(name) ?? [])];
+  }
+
+  #connect(part: TapPart, device: TapDevice, index: number): void {
+    const { engine, sys, segments, ports } = this.#plane;
+    const links = device.fds.map(
+      (fd) =>
+        new TapLink(sys, {
+          name: part.interface,
+          fd,
+          hasVnetHeader: device.tap.hasVnetHeader,
+          offload: device.offload,
+          arenaMemory: engine.arenaMemory,
+        }),
+    );
+    const software = new SoftwareOffload(links[0]!, segments);
+    engine.addInterface(index, software);
+    for (const [queue, link] of links.entries()) engine.addQueue(index, queue === 0 ? software : link, link.fd);
+    const id = part.tap.id ?? this.#freeId();
+    const port: TapPort = {
+      ...{ kind: 'tap', name: part.interface, index, part, id, device, links, link: software, software },
+      ...{ up: false, bridge: undefined },
+    };
+    this.#plane.forwarding.interfaces.promiscuous[index] = part.promiscuous ? 1 : 0;
+    ports.add(port);
+    this.#plane.refresh(port);
+  }
+
+  #steps(port: TapPort, from: TapPart, to: TapPart): Step[] {
+    const { device, index } = port;
+    const { interfaces } = this.#plane.forwarding;
+    const steps: Step[] = [];
+    const onDifference = <T>(before: T, after: T, set: (value: T) => Result<void>): void => {
+      if (!sameValue(before, after)) steps.push([() => set(after), () => set(before)]);
+    };
+    onDifference(from.mtu, to.mtu, (mtu) => {
+      interfaces.mtu[index] = mtu;
+      return DONE;
+    });
+    onDifference(from.promiscuous, to.promiscuous, (on) => {
+      interfaces.promiscuous[index] = on ? 1 : 0;
+      return DONE;
+    });
+    onDifference(from.mac, to.mac, (mac) => {
+      if (mac !== undefined) this.#plane.forwarding.setMac(index, mac);
+      return DONE;
+    });
+    onDifference(from.hostMtu, to.hostMtu, (mtu) => device.change({ mtu }));
+    onDifference(from.tap.host.mac, to.tap.host.mac, (mac) => (mac === undefined ? DONE : device.change({ mac })));
+    onDifference(from.tap.host.bridge, to.tap.host.bridge, (bridge) => device.setBridge(bridge));
+    onDifference(from.tap.offload, to.tap.offload, (offload) => {
+      const set = device.setOffload(offload);
+      for (const link of port.links) link.offload = device.offload;
+      return set;
+    });
+    return steps;
+  }
+
+  #port(name: string): TapPort {
+    const port = this.#plane.ports.find(name);
+    assert(port?.kind === 'tap', 'a tap is there before what needs it');
+    return port;
+  }
+
+  /** The lowest number that no tap has. */
+  #freeId(): number {
+    const taken = new Set(this.#plane.ports.taps().map(({ id }) => id));
+    let id = 0;
+    while (taken.has(id)) id++;
+    return id;
+  }
+}

@@ -1,0 +1,30 @@
+/** Traced packets for people and programs, with interfaces by name. */
+import type { TraceDecision, TraceRecord } from '../graph/trace.ts';
+import type { TraceView } from './views.ts';
+
+export function traceViews(
+  records: readonly TraceRecord[],
+  nameOf: (interfaceIndex: number) => string | undefined,
+): TraceView[] {
+  return records.map(({ number, rxInterface, frameBytes, hops, hopsLeftOut }) => {
+    const name = rxInterface < 0 ? undefined : (nameOf(rxInterface) ?? `interface ${rxInterface}, which has gone`);
+    return {
+      number,
+      ...(name === undefined ? {} : { interface: name }),
+      frameBytes,
+      hops: hops.map(({ node, atUs, text, decision }) => ({ node, atUs, text, decision: decisionText(decision) })),
+      hopsLeftOut,
+    };
+  });
+}
+
+function decisionText(decision: TraceDecision): string {
+  switch (decision.kind) {
+    case 'next':
+      return `to ${decision.node}`;
+    case 'drop':
+      return `dropped: ${decision.reason}`;
+    case 'done':
+      return 'done';
+  }
+}
