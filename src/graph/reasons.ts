@@ -69,6 +69,8 @@ export const REASON = {
   'bridge-destination-unknown': 64,
   'bridge-nobody': 65,
   'service-absent': 66,
+  'dhcp-relayed': 67,
+  'dhcp-pool-exhausted': 68,
 } as const;
 
 export type ReasonName = keyof typeof REASON;

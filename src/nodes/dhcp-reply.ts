@@ -98,6 +98,12 @@ export function reply(
   return ARC_DONE;
 }
 
+/** Nothing, where the text is not made of what names of hosts are made of: clients hand it to shell scripts. */
+export function encodeText(text: string): Uint8Array {
+  if (!/^[\w.-]+$/.test(text)) return NOTHING;
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+
 /** Appends what is configured and wanted. */
 function tell(
   view: DataView,

@@ -14,7 +14,15 @@ import { ARC_DONE, type Emitter, type GraphNode } from '../graph/node.ts';
 import { REASON } from '../graph/reasons.ts';
 import type { Packet, Packets } from '../packet/packets.ts';
 import * as dhcp from '../wire/dhcp.ts';
-import { type EncodedOption, judgeMessage, messageAt, messageEnd, type ReplyConfig, reply } from './dhcp-reply.ts';
+import {
+  type EncodedOption,
+  encodeText,
+  judgeMessage,
+  messageAt,
+  messageEnd,
+  type ReplyConfig,
+  reply,
+} from './dhcp-reply.ts';
 import type { Ipv4Service, ServiceConfig } from './service-config.ts';
 
 const NOTHING: Uint8Array = new Uint8Array(0);
@@ -137,10 +145,4 @@ function encodeRoutes({ address, gateway, routes }: Ipv4Service): Uint8Array {
   const toGateway = isInside ? [] : [{ destination: { address: gateway, length: 32 }, router: 0 }];
   const others = routes.map(({ destination, gateway: router }) => ({ destination, router: router?.w3 ?? 0 }));
   return dhcp.encodeRoutes([...toGateway, ...others, { destination: DEFAULT_ROUTE, router: gateway.w3 }]);
-}
-
-/** Nothing, where the text is not made of what names of hosts are made of: clients hand it to shell scripts. */
-function encodeText(text: string): Uint8Array {
-  if (!/^[\w.-]+$/.test(text)) return NOTHING;
-  return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
