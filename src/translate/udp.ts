@@ -154,6 +154,11 @@ export class UdpTranslate implements GraphNode, PollHandler, SendSink, DatagramS
     return this.sockets.retire(fd);
   }
 
+  /** Whether a port that was unpublished is open still, for its flows. */
+  isRetired(fd: number): boolean {
+    return this.sockets.findRetired(fd) !== NONE;
+  }
+
   /** Ends the flows that a port still has which was unpublished: then its socket is closed, and the port is free. */
   reclaim(fd: number): void {
     const socket = this.sockets.findRetired(fd);
