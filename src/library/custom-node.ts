@@ -1,0 +1,95 @@
+/**
+ * Nodes of a program's own in an engine's graph: they see packets on their way to a node of the engine's, may change them, and say which of them go no further.
+ *
+ * ```js
+ * let pings = 0;
+ * const counter = {
+ *   name: 'ping-counter',
+ *   before: 'ip4-lookup',
+ *   process(packets, frame, count) {
+ *     for (let i = 0; i < count; i++) if (packets.protocol[frame[i]] === icmp.PROTOCOL) pings++;
+ *   },
+ * };
+ * ```
+ *
+ * `process` is on the packet path: it is called for up to 256 packets at a time, between receiving and sending, and everybody waits for it. Make no objects there, and await nothing. A
+ * node that throws, or writes a verdict that is none, has its packets of that call dropped, as a node that guards something must not be open when it is broken; the engine goes on and tells of it.
+ */
+import type { Insertion } from '../graph/insert-nodes.ts';
+import { ARC_DROP, ARC_NEXT, type GraphNode } from '../graph/node.ts';
+import { REASON } from '../graph/reasons.ts';
+import type { Packets } from '../packet/packets.ts';
+
+/** Goes on to the node that this one stands before. What a verdict is unless it is written. */
+export const PASS: number = ARC_NEXT;
+/** Goes no further, and is counted as `policy-refused` of this node. */
+export const DROP: number = ARC_DROP;
+
+/**
+ * The packets of a turn as columns: what is known of packet `p` stands at `p` in each of them. Places are offsets into `bytes` and `view`.
+ *
+ * Read the columns and change the bytes; a length or a place is the engine's to set. Nothing of it is valid when `process` has returned.
+ */
+export type PacketColumns = Pick<
+  Packets,
+  'bytes' | 'view' | 'start' | 'length' | 'network' | 'transport' | 'protocol' | 'end' | 'rxInterface'
+>;
+
+export interface CustomNode {
+  /** In kebab-case, and no other node's: `port-knocker`. It is the name in `show runtime`, `show errors` and `show trace`. */
+  readonly name: string;
+  /** A node of the engine's: `ip4-lookup` sees IPv4 packets with `network`, `transport` and `protocol` known. */
+  readonly before: string;
+  /** Looks at `count` packets, `frame[0]` to `frame[count - 1]`; `verdicts[i]` is what becomes of `frame[i]`. */
+  process(packets: PacketColumns, frame: Int32Array, count: number, verdicts: Uint8Array): void;
+  /** What of a packet is worth a line in the trace. Called for traced packets only. */
+  describe?(packets: PacketColumns, packet: number): string | undefined;
+}
+
+/** The node as a part of a graph. `failed` hears of the first error only. */
+export function asInsertion(custom: CustomNode, failed: (error: unknown) => void): Insertion {
+  const { name, before } = custom;
+  return { name, before, make: (next) => new GuardedNode(custom, next, failed) };
+}
+
+class GuardedNode implements GraphNode {
+  readonly name: string;
+  readonly next: readonly string[];
+  readonly #custom: CustomNode;
+  readonly #failed: (error: unknown) => void;
+  #hasFailed: boolean = false;
+
+  constructor(custom: CustomNode, next: string, failed: (error: unknown) => void) {
+    this.name = custom.name;
+    this.next = [next];
+    this.#custom = custom;
+    this.#failed = failed;
+  }
+
+  process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
+    arcs.fill(PASS, 0, count);
+    try {
+      this.#custom.process(packets, frame, count, arcs);
+      for (let i = 0; i < count; i++) if (arcs[i] !== PASS && arcs[i] !== DROP) throw this.#noVerdict(arcs[i]!);
+    } catch (error) {
+      arcs.fill(DROP, 0, count);
+      if (!this.#hasFailed) this.#failed(error);
+      this.#hasFailed = true;
+    }
+    for (let i = 0; i < count; i++) if (arcs[i] === DROP) packets.reason[frame[i]!] = REASON['policy-refused'];
+  }
+
+  describe(packets: Packets, packet: number): string | undefined {
+    try {
+      return this.#custom.describe?.(packets, packet);
+    } catch {
+      return undefined;
+    }
+  }
+
+  #noVerdict(verdict: number): Error {
+    return new Error(
+      `the node ${this.name} wrote the verdict ${verdict}: a packet is PASS (${PASS}) or DROP (${DROP})`,
+    );
+  }
+}
