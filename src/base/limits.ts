@@ -139,3 +139,36 @@ export const FILTER_TEXT_MAX: number = 4096;
 
 /** DHCP leases and offers of one interface, those that ran out and are remembered included. Beyond it the oldest of these is forgotten, or nothing is offered. */
 export const DHCP_LEASES_MAX: number = 4096;
+
+/** Captures that run at one time; beyond it starting one fails. */
+export const CAPTURES_MAX: number = 16;
+
+/** Captures that have ended and are listed still; beyond it the oldest is forgotten. */
+export const CAPTURES_ENDED_MAX: number = 16;
+
+/** Bytes of one capture that a slow disk did not take yet; beyond it packets are left out and counted. */
+export const CAPTURE_QUEUED_BYTES_MAX: number = 16 * 1024 * 1024;
+
+/** Connections to the API, on its socket and on its port each; further ones are closed at once. */
+export const API_CONNECTIONS_MAX: number = 128;
+
+/** Listeners to events by the API, on socket and port together; a further one is refused. */
+export const API_LISTENERS_MAX: number = 32;
+
+/** Events that wait for the end of a turn to be told by the API; beyond it they are left out and counted. */
+export const API_EVENTS_MAX: number = 4096;
+
+/** Bytes of events that wait for one listener to take them; beyond it events are left out for it and counted. */
+export const API_EVENT_BYTES_MAX: number = 256 * 1024;
+
+/** Bytes of a request's body that is about one thing; beyond it the request is refused (413), as with the next two. */
+export const API_BODY_BYTES_MAX: number = 256 * 1024;
+
+/** Bytes of a configuration as JSON: a hundred thousand routes have some 5 MB. */
+export const API_CONFIG_BYTES_MAX: number = 8 * 1024 * 1024;
+
+/** Bytes of a configuration as YAML, which takes hundreds of times longer to read, with many brackets more than in proportion. */
+export const API_YAML_BYTES_MAX: number = 256 * 1024;
+
+/** Entries of a list of the API: routes, flows, events. A larger `limit` is refused. */
+export const API_LIST_MAX: number = 10_000;

@@ -1,15 +1,7 @@
 /** What bodies may be: JSON, and of the configuration YAML too. Bounded in length by the type, and in depth, before anybody walks them. */
+import { API_YAML_BYTES_MAX } from '../base/limits.ts';
 import type { Api } from './api.ts';
 import { ApiError } from './api-error.ts';
-
-/** Of requests that are about one thing. */
-export const BODY_BYTES_MAX: number = 256 * 1024;
-
-/** A hundred thousand routes have some 5 MB. */
-export const CONFIG_BYTES_MAX: number = 8 * 1024 * 1024;
-
-/** Parsing YAML takes hundreds of times longer than JSON, and with many brackets more than in proportion: large configurations are sent as JSON. */
-export const YAML_BYTES_MAX: number = 256 * 1024;
 
 /** A configuration nests eight deep. */
 const DEPTH_MAX = 64;
@@ -32,7 +24,7 @@ export function acceptJson(api: Api, bytesMax: number): void {
 /** As text: whoever reads it tells mistakes with their line. */
 export function acceptYaml(api: Api): void {
   const types = ['application/yaml', 'application/x-yaml', 'text/yaml'];
-  api.addContentTypeParser(types, { parseAs: 'string', bodyLimit: YAML_BYTES_MAX }, (_request, body, done) => {
+  api.addContentTypeParser(types, { parseAs: 'string', bodyLimit: API_YAML_BYTES_MAX }, (_request, body, done) => {
     done(null, body as string);
   });
 }

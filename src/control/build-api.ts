@@ -3,24 +3,20 @@
  * here, as a problem document.
  */
 import type { Socket } from 'node:net';
-import swagger from '@fastify/swagger';
 import Fastify, { type FastifyError, type FastifyReply } from 'fastify';
-import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod';
-import { z } from 'zod';
-import { type Api, type ApiContext, compileValidator, operation } from './api.ts';
+import { API_BODY_BYTES_MAX, API_CONNECTIONS_MAX } from '../base/limits.ts';
+import { type Api, type ApiContext, compileValidator } from './api.ts';
 import { ApiError, PROBLEM_TYPE, problemDocument } from './api-error.ts';
-import { acceptJson, BODY_BYTES_MAX } from './body-parsers.ts';
+import { acceptJson } from './body-parsers.ts';
 import { configRoutes } from './config-routes.ts';
 import { forwardingRoutes } from './forwarding-routes.ts';
 import type { Guard } from './guard.ts';
 import { bridgeRoutes, interfaceRoutes } from './interface-routes.ts';
+import { describeApi, openApiRoute } from './openapi.ts';
 import { fromFramework, toProblem } from './refusal.ts';
 import { toolRoutes } from './tool-routes.ts';
-import { SCHEMA_NAMES } from './view-schemas.ts';
 import { watchRoutes } from './watch-routes.ts';
 
-/** Connections at one time; further ones are closed at once. */
-export const CONNECTIONS_MAX = 128;
 const HEADER_BYTES_MAX = 16 * 1024;
 /** For all of a request to arrive. */
 const REQUEST_MS_MAX = 30_000;
@@ -32,7 +28,7 @@ export type Log = (level: 'error' | 'warning' | 'info' | 'debug', message: strin
 
 export async function buildApi(context: ApiContext, log: Log, guard?: Guard): Promise<Api> {
   const api: Api = Fastify({
-    bodyLimit: BODY_BYTES_MAX,
+    bodyLimit: API_BODY_BYTES_MAX,
     requestTimeout: REQUEST_MS_MAX,
     connectionTimeout: IDLE_MS_MAX,
     keepAliveTimeout: KEEP_ALIVE_MS,
@@ -43,8 +39,8 @@ export async function buildApi(context: ApiContext, log: Log, guard?: Guard): Pr
     clientErrorHandler: answerMalformed,
     frameworkErrors: (error, _request, reply) => sendProblem(reply, fromFramework(error)),
   });
-  api.server.maxConnections = CONNECTIONS_MAX;
-  api.server.on('drop', () => log('warning', `the API has ${CONNECTIONS_MAX} connections, and refused another one`));
+  api.server.maxConnections = API_CONNECTIONS_MAX;
+  api.server.on('drop', warnOfDrops(log));
   api.setValidatorCompiler(compileValidator as Parameters<Api['setValidatorCompiler']>[0]);
   api.setSerializerCompiler(() => (data) => JSON.stringify(data));
   api.setErrorHandler((error: FastifyError | ApiError, request, reply) => {
@@ -60,8 +56,8 @@ export async function buildApi(context: ApiContext, log: Log, guard?: Guard): Pr
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
   });
   if (guard !== undefined) api.addHook('onRequest', async (request) => guard(request.raw));
-  await describe(api, context);
-  acceptJson(api, BODY_BYTES_MAX);
+  await describeApi(api, context.network.engine().version);
+  acceptJson(api, API_BODY_BYTES_MAX);
   await api.register(async (scope) => configRoutes(scope as Api, context));
   interfaceRoutes(api, context);
   bridgeRoutes(api, context);
@@ -72,54 +68,14 @@ export async function buildApi(context: ApiContext, log: Log, guard?: Guard): Pr
   return api;
 }
 
-async function describe(api: Api, { network }: ApiContext): Promise<void> {
-  const transform = createJsonSchemaTransform({ schemaRegistry: SCHEMA_NAMES });
-  await api.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'Tapster',
-        version: network.engine().version,
-        description: 'The API of a running engine, on its UNIX socket, or on a loopback port with a bearer token.',
-        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
-      },
-      servers: [{ url: 'http://localhost', description: 'By the UNIX socket any name will do.' }],
-      security: [{}, { token: [] }],
-      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer', description: 'On a port.' } } },
-    },
-    transform: (route) => {
-      const { schema, url } = transform(route as Parameters<typeof transform>[0]);
-      return { schema: withRefusals(schema as { response?: object }), url };
-    },
-    transformObject: createJsonSchemaTransformObject({ schemaRegistry: SCHEMA_NAMES }),
-  });
-}
-
-/** Every path can refuse, and always in the same way. */
-function withRefusals(schema: { readonly response?: object }): object {
-  const refusal = { schema: { $ref: '#/components/schemas/Problem' } };
-  const content = { [PROBLEM_TYPE]: refusal };
-  return { ...schema, response: { ...schema.response, '4XX': { description: 'Refused; `code` says why.', content } } };
-}
-
-function openApiRoute(api: Api): void {
-  let text: string | undefined;
-  api.get(
-    '/openapi.json',
-    {
-      schema: {
-        ...operation('openApi', 'engine', 'This document.'),
-        response: { 200: z.record(z.string(), z.unknown()).describe('An OpenAPI 3.1 document.') },
-      },
-    },
-    async (_request, reply) => {
-      text ??= JSON.stringify(api.swagger());
-      return reply
-        .type('application/json; charset=utf-8')
-        .serializer(String)
-        .send(text as never);
-    },
-  );
+/** Connections that are refused come in floods; the log has a line a minute of them. */
+function warnOfDrops(log: Log): () => void {
+  let quietUntilMs = 0;
+  return () => {
+    if (performance.now() < quietUntilMs) return;
+    quietUntilMs = performance.now() + 60_000;
+    log('warning', `the API has ${API_CONNECTIONS_MAX} connections already, and closes further ones`);
+  };
 }
 
 function sendProblem(reply: FastifyReply, error: ApiError): FastifyReply {

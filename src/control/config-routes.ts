@@ -1,17 +1,18 @@
 /** `/v1/config`: the whole configuration, read and replaced. */
 import { stringify } from 'yaml';
 import { z } from 'zod';
+import { API_CONFIG_BYTES_MAX } from '../base/limits.ts';
 import { checkConfig, parseConfig } from '../config/parse-config.ts';
 import { CONFIG_SCHEMA } from '../config/schema.ts';
 import { type Api, type ApiContext, applied, applyOptions, CHANGE_QUERY, operation } from './api.ts';
-import { acceptJson, acceptYaml, CONFIG_BYTES_MAX } from './body-parsers.ts';
+import { acceptJson, acceptYaml } from './body-parsers.ts';
 import { etagOf } from './revision-tag.ts';
 import { APPLY_VIEW, DOCUMENT_VIEW } from './view-schemas.ts';
 
 const TAG = 'configuration';
 
 export function configRoutes(api: Api, context: ApiContext): void {
-  acceptJson(api, CONFIG_BYTES_MAX);
+  acceptJson(api, API_CONFIG_BYTES_MAX);
   acceptYaml(api);
 
   api.get(
@@ -50,6 +51,7 @@ export function configRoutes(api: Api, context: ApiContext): void {
         ),
         description:
           'JSON, or YAML (`application/yaml`), whose mistakes are told with line and column. `If-Match`: only if it is at that revision.',
+        consumes: ['application/json', 'application/yaml'],
         querystring: CHANGE_QUERY,
         body: CONFIG_SCHEMA,
         response: { 200: APPLY_VIEW },

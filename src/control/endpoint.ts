@@ -25,7 +25,10 @@ export function endpointOf(options: EndpointOptions): { readonly endpoint: Endpo
   }
   if (url !== undefined) {
     const address = loopbackOf(url);
-    return { endpoint: { address, token, timeoutMs, unreachable: (_, cause) => portSilent(url, cause) }, where: url };
+    return {
+      endpoint: { address, token, timeoutMs, unreachable: (errno, cause) => portSilent(url, errno, cause) },
+      where: url,
+    };
   }
   if (token !== undefined) throw invalid('a token goes with a URL: a UNIX socket is guarded by its permissions');
   const engine = name ?? DEFAULT_ENGINE_NAME;
@@ -82,19 +85,19 @@ function socketSilent(path: string, start: string, errno: string | undefined, ca
         cause,
       );
     default:
-      return new ApiError(
-        0,
-        'engine-lost',
-        `the engine at ${path} ended the connection (${errno ?? cause.message})`,
-        undefined,
-        cause,
-      );
+      return lost(path, errno, cause);
   }
 }
 
-function portSilent(url: string, cause: Error): ApiError {
-  const message = `no engine answers at ${url} (${cause.message}); one that does is started with \`tapster up --api-port PORT\``;
+function portSilent(url: string, errno: string | undefined, cause: Error): ApiError {
+  if (errno !== 'ECONNREFUSED') return lost(url, errno, cause);
+  const message = `no engine listens at ${url}; start one that does with \`tapster up --listen ADDR:PORT --token-file FILE\``;
   return new ApiError(0, 'engine-not-running', message, undefined, cause);
+}
+
+function lost(where: string, errno: string | undefined, cause: Error): ApiError {
+  const message = `the connection to the engine at ${where} has ended (${errno ?? cause.message})`;
+  return new ApiError(0, 'engine-lost', message, undefined, cause);
 }
 
 function invalid(message: string): ApiError {

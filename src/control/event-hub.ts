@@ -2,17 +2,14 @@
  * Events for those who listen by the API, as server-sent events. However slow a listener is, and however many events there are, the engine only ever puts an
  * event into a bounded queue; the rest happens between turns, in one write for each listener.
  *
- * What a listener does not take waits in its connection up to `BUFFERED_BYTES_MAX`; then events are left out for it, and counted, and it is told how many
+ * What a listener does not take waits in its connection up to `API_EVENT_BYTES_MAX`; then events are left out for it, and counted, and it is told how many
  * (an event `lost`) when it has caught up. One that takes nothing for `STALLED_MS` is disconnected.
  */
 import type { ServerResponse } from 'node:http';
+import { API_EVENT_BYTES_MAX, API_EVENTS_MAX, API_LISTENERS_MAX } from '../base/limits.ts';
 import type { RunningNetwork } from '../network/running-network.ts';
 import type { EventView } from '../network/views.ts';
 
-export const LISTENERS_MAX = 32;
-
-const QUEUE_MAX = 4096;
-const BUFFERED_BYTES_MAX = 256 * 1024;
 const HEARTBEAT_MS = 15_000;
 const STALLED_MS = 60_000;
 
@@ -52,7 +49,7 @@ export class EventHub {
   }
 
   get full(): boolean {
-    return this.#listeners.size >= LISTENERS_MAX;
+    return this.#listeners.size >= API_LISTENERS_MAX;
   }
 
   /** `response` must not be begun yet, and is ended by us. `after`: replay what the event log still has from behind that event. */
@@ -104,7 +101,7 @@ export class EventHub {
 
   /** May be called in the middle of a turn. */
   #enqueue(event: EventView): void {
-    if (this.#queue.length === QUEUE_MAX) this.#overflow++;
+    if (this.#queue.length === API_EVENTS_MAX) this.#overflow++;
     else if (this.#queue.push(event) === 1) setImmediate(() => this.#flush());
   }
 
@@ -139,7 +136,7 @@ export class EventHub {
 
   #send(listener: Listener, texts: readonly string[], overflow: number): void {
     const { response } = listener;
-    let room = BUFFERED_BYTES_MAX - response.writableLength;
+    let room = API_EVENT_BYTES_MAX - response.writableLength;
     let text = '';
     if (listener.lost > 0 && room > 0 && texts.length > 0) {
       text = lostText(listener.lost);
@@ -174,7 +171,16 @@ export class EventHub {
 
 /** JSON has no line ends of its own. */
 function eventText(event: EventView): string {
-  return `id: ${event.id}\ndata: ${JSON.stringify(event)}\n\n`;
+  return `id: ${event.id}\ndata: ${jsonOf(event)}\n\n`;
+}
+
+/** Whoever told the event is in the middle of a turn no more, and nobody would catch it. */
+function jsonOf({ data, ...event }: EventView): string {
+  try {
+    return JSON.stringify(data === undefined ? event : { ...event, data });
+  } catch {
+    return JSON.stringify(event);
+  }
 }
 
 function lostText(count: number): string {

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { connect as connectSocket, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { API_LISTENERS_MAX } from '../base/limits.ts';
 import type { EventView } from '../network/views.ts';
 import type { EventsOptions } from './client.ts';
-import { LISTENERS_MAX } from './event-hub.ts';
 import { readEvents } from './event-reader.ts';
 import type { FakeNetwork } from './network-fixture.test.ts';
 import { raw, type Served, serve } from './server-fixture.test.ts';
@@ -119,7 +119,7 @@ describe('events', () => {
   });
 
   it('are for so many listeners and no more', async () => {
-    const listeners = Array.from({ length: LISTENERS_MAX }, () => listen());
+    const listeners = Array.from({ length: API_LISTENERS_MAX }, () => listen());
     await until(() => network.listeners.size === 1, 'they listen');
     let status = 0;
     for (let tries = 0; status !== 503 && tries < 100; tries++) {

@@ -1,14 +1,14 @@
 /** `/v1/routes`, `/v1/neighbours`, `/v1/uplink`. */
 import { z } from 'zod';
+import { API_LIST_MAX } from '../base/limits.ts';
 import { type Api, type ApiContext, applied, applyOptions, CHANGE_QUERY, operation, PART } from './api.ts';
 import type { ConfigDocument } from './client.ts';
 import * as edit from './edit-config.ts';
 import { unwrap } from './refusal.ts';
 import { APPLY_VIEW, DOCUMENT_VIEW, NEIGHBOUR_VIEW, ROUTE_VIEW } from './view-schemas.ts';
 
-/** Listed where nobody says how many; and at most, since they are all listed in one go on the engine's thread. */
+/** Listed where nobody says how many. */
 const LISTED_DEFAULT = 1000;
-const LISTED_MAX = 10_000;
 
 const TEXT = z.string().min(1).max(255);
 
@@ -16,7 +16,7 @@ export const LIMIT: z.ZodType<number> = z.coerce
   .number()
   .int()
   .min(1)
-  .max(LISTED_MAX)
+  .max(API_LIST_MAX)
   .default(LISTED_DEFAULT)
   .describe('At most so many.');
 

@@ -79,6 +79,7 @@ export function interfaceRoutes(api: Api, context: ApiContext): void {
       schema: {
         ...operation('changeInterface', 'interfaces', 'Changes an interface by a merge patch (RFC 7396).'),
         description: 'Of what stands under its name in the configuration; what is `null` goes back to its default.',
+        consumes: ['application/merge-patch+json', 'application/json'],
         params: NAME,
         querystring: CHANGE_QUERY,
         body: PART,
@@ -183,6 +184,7 @@ export function bridgeRoutes(api: Api, context: ApiContext): void {
     {
       schema: {
         ...operation('changeBridge', 'bridges', 'Changes a bridge by a merge patch (RFC 7396).'),
+        consumes: ['application/merge-patch+json', 'application/json'],
         params: BRIDGE_NAME,
         querystring: CHANGE_QUERY,
         body: PART,

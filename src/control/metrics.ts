@@ -3,11 +3,12 @@
  * loop. Names are `tapster_...`, and those of the process as everywhere.
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { API_LIST_MAX } from '../base/limits.ts';
 import type { RunningNetwork } from '../network/running-network.ts';
 import type { InterfaceCountersView } from '../network/views.ts';
 
 /** Flows looked at for `tapster_flows`: the newest. */
-const FLOWS_COUNTED_MAX = 10_000;
+const FLOWS_COUNTED_MAX = API_LIST_MAX;
 
 export class Metrics {
   readonly #network: RunningNetwork;

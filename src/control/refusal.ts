@@ -1,5 +1,6 @@
 /** Failures of the network as answers of HTTP. */
 import { STATUS_CODES } from 'node:http';
+import { API_BODY_BYTES_MAX, API_CONFIG_BYTES_MAX, API_YAML_BYTES_MAX } from '../base/limits.ts';
 import type { Failure, Result } from '../base/result.ts';
 import { ApiError, type ProblemDocument, problemDocument } from './api-error.ts';
 
@@ -37,15 +38,23 @@ export function fromFramework(error: {
   const status = error.statusCode ?? 500;
   if (status < 400 || status > 499)
     return new ApiError(500, 'internal-error', 'the engine has a bug: its log says more');
-  return new ApiError(status, FRAMEWORK_CODES[error.code ?? ''] ?? 'request-invalid', error.message);
+  const [code, message] = FRAMEWORK[error.code ?? ''] ?? ['request-invalid', error.message];
+  return new ApiError(status, code, message);
 }
 
-const FRAMEWORK_CODES: Readonly<Record<string, string>> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: 'body-too-large',
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'media-type-unsupported',
-  FST_ERR_CTP_INVALID_JSON_BODY: 'json-invalid',
-  FST_ERR_CTP_EMPTY_JSON_BODY: 'json-invalid',
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'request-invalid',
+const KIB = 1024;
+
+/** Codes of Fastify's that are worth words of our own. */
+const FRAMEWORK: Readonly<Record<string, readonly [string, string]>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: [
+    'body-too-large',
+    `the body is too large: ${API_BODY_BYTES_MAX / KIB} KiB at most; a configuration ${API_CONFIG_BYTES_MAX / KIB} KiB as JSON, ${API_YAML_BYTES_MAX / KIB} KiB as YAML`,
+  ],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [
+    'media-type-unsupported',
+    'the body is of a type that is not taken here: send application/json, or a configuration as application/yaml',
+  ],
+  FST_ERR_CTP_EMPTY_JSON_BODY: ['json-invalid', 'the body is no JSON: it is empty'],
 };
 
 function statusOf(code: string, what: 'change' | 'ask'): number {

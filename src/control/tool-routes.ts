@@ -1,6 +1,6 @@
 /** Tracing, captures, pings, clearing; and the end of the engine. */
 import { z } from 'zod';
-import { TRACE_PACKETS_MAX } from '../base/limits.ts';
+import { FILTER_TEXT_MAX, TRACE_PACKETS_MAX } from '../base/limits.ts';
 import { CLEARABLE } from '../network/running-network.ts';
 import { type Api, type ApiContext, operation } from './api.ts';
 import { ApiError } from './api-error.ts';
@@ -18,7 +18,7 @@ const CAPTURE_PACKETS_MAX = 2 ** 40;
 const FRAME_BYTES_MAX = 65_549;
 
 const NAME = z.string().min(1).max(64);
-const FILTER = z.string().min(1).max(4096).describe('As pcap-filter(7) has it.');
+const FILTER = z.string().min(1).max(FILTER_TEXT_MAX).describe('As pcap-filter(7) has it.');
 
 const NOTHING = z.undefined().describe('Done.');
 

@@ -23,8 +23,8 @@ import type {
 import type { ProblemDocument } from './api-error.ts';
 import type { ConfigDocument, InterfaceDetail } from './client.ts';
 
-/** Names of schemas in the OpenAPI document; of our own, so that a program that holds an engine has its names for itself. */
-export const SCHEMA_NAMES: z.core.$ZodRegistry<{ id?: string | undefined }> = z.registry<{ id?: string | undefined }>();
+/** Names of schemas in the OpenAPI document. Not in zod's own registry: a program that holds an engine has its names for itself. */
+export const SCHEMA_NAMES: Map<z.ZodType, string> = new Map();
 
 const text = z.string();
 const flag = z.boolean();
@@ -33,8 +33,8 @@ const names = z.array(text);
 const direction = z.array(z.enum(['rx', 'tx']));
 const backend = z.enum(['read-write', 'vhost-net']);
 
-function named<Value>(id: string, schema: z.ZodType<Value>): z.ZodType<Value> {
-  SCHEMA_NAMES.add(schema, { id });
+function named<Value>(name: string, schema: z.ZodType<Value>): z.ZodType<Value> {
+  SCHEMA_NAMES.set(schema, name);
   return schema;
 }
 
@@ -287,6 +287,7 @@ export const CAPTURE_VIEW: z.ZodType<CaptureView> = named(
     packets: count,
     bytes: count,
     filtered: count,
+    dropped: count.exactOptional(),
     active: flag,
     ended: text.exactOptional(),
   }),

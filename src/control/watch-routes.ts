@@ -1,8 +1,8 @@
 /** What can only be looked at: the engine itself, flows, counters, threads, events, metrics. */
 import { z } from 'zod';
+import { API_LISTENERS_MAX } from '../base/limits.ts';
 import { type Api, type ApiContext, operation } from './api.ts';
 import { ApiError } from './api-error.ts';
-import { LISTENERS_MAX } from './event-hub.ts';
 import { LIMIT } from './forwarding-routes.ts';
 import {
   ENGINE_VIEW,
@@ -113,7 +113,7 @@ export function watchRoutes(api: Api, { network, events, metrics }: ApiContext):
     },
     async (request, reply) => {
       if (events.full) {
-        throw new ApiError(503, 'listeners-full', `${LISTENERS_MAX} listen to events already: close one of them`);
+        throw new ApiError(503, 'listeners-full', `${API_LISTENERS_MAX} listen to events already: close one of them`);
       }
       reply.hijack();
       request.raw.socket.setTimeout(0);
