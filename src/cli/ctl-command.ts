@@ -41,6 +41,14 @@ async function runWords(session: Session, words: readonly string[], flags: CtlFl
 }
 
 function statusOf(outcome: Outcome): number {
-  if (outcome === 'usage') return EXIT.usage;
-  return outcome === 'failed' ? EXIT.refused : EXIT.success;
+  switch (outcome) {
+    case 'usage':
+      return EXIT.usage;
+    case 'failed':
+      return EXIT.refused;
+    case 'interrupted':
+      return EXIT.interrupted;
+    default:
+      return EXIT.success;
+  }
 }

@@ -13,4 +13,6 @@ export const EXIT = {
   notExecutable: 126,
   /** The command was not found. */
   notFound: 127,
+  /** By Ctrl-C, as shells tell it: 128 and the signal's number. */
+  interrupted: 130,
 } as const;

@@ -25,7 +25,7 @@ export interface SessionOptions {
 }
 
 /** How a line went. `usage`: it is wrong as it stands there; `failed`: the engine said no. */
-export type Outcome = 'done' | 'usage' | 'failed' | 'quit';
+export type Outcome = 'done' | 'usage' | 'failed' | 'interrupted' | 'quit';
 
 /** Files that run files that run files. */
 const DEPTH_MAX = 8;
@@ -64,7 +64,8 @@ export class Session {
     try {
       return await this.#execute(pattern, new Arguments(parsed.entries), line.json, signal);
     } catch (error) {
-      if (signal.aborted) return 'done';
+      // Nothing but that ends it.
+      if (signal.aborted) return pattern.path === 'events' ? 'done' : 'interrupted';
       if (error instanceof QuitError) return 'quit';
       return this.#tellFailure(error, place);
     }
@@ -75,7 +76,7 @@ export class Session {
     const lines = text.split('\n');
     for (let i = 0; i < lines.length; i++) {
       const outcome = await this.run(readLine(lines[i]!), `${name}:${i + 1}`);
-      if (outcome !== 'done' || this.#interrupt.signal.aborted) return outcome;
+      if (outcome !== 'done') return outcome;
     }
     return 'done';
   }

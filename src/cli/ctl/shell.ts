@@ -3,19 +3,20 @@
  * an empty line ends the session.
  */
 import { createInterface, type Interface } from 'node:readline';
-import type { ReadStream, WriteStream } from 'node:tty';
 import { complete, splitLast } from './complete.ts';
 import { GRAMMAR } from './grammar.ts';
 import { HISTORY_LINES_MAX, History } from './history.ts';
 import { readLine } from './line.ts';
 import type { Session } from './session.ts';
 
-/** What readline does not tell in its types, and has had since the first version: what stands left of the cursor can be asked for, a key be kept from it. */
-interface Keys {
-  _ttyWrite?: (text: string | undefined, key: { readonly name?: string; readonly sequence?: string }) => void;
-}
+const HELP_KEY = '?';
 
-export function runShell(session: Session, input: ReadStream, output: WriteStream, prompt: string): Promise<void> {
+export function runShell(
+  session: Session,
+  input: NodeJS.ReadableStream,
+  output: NodeJS.WritableStream,
+  prompt: string,
+): Promise<void> {
   const history = new History();
   const typed: string[] = [];
   const lines = createInterface({
@@ -33,10 +34,13 @@ export function runShell(session: Session, input: ReadStream, output: WriteStrea
       );
     },
   });
-  showHelpAt(lines, session);
+  input.on('keypress', (key: string | undefined) => {
+    if (key === HELP_KEY) helpInPlace(lines, session, output);
+  });
   return new Promise((ended) => {
     let busy: Promise<void> = Promise.resolve();
     let running = false;
+    let closed = false;
     lines.on('line', (text) => {
       typed.push(text);
       // Lines that are pasted come faster than they are done.
@@ -45,7 +49,7 @@ export function runShell(session: Session, input: ReadStream, output: WriteStrea
         const outcome = await session.run(readLine(text));
         running = false;
         if (outcome === 'quit') lines.close();
-        else lines.prompt();
+        else if (!closed) lines.prompt();
       });
     });
     lines.on('SIGINT', () => {
@@ -53,6 +57,7 @@ export function runShell(session: Session, input: ReadStream, output: WriteStrea
       else clearLine(lines, output);
     });
     lines.on('close', () => {
+      closed = true;
       session.interrupt();
       history.append(typed);
       void busy.then(ended);
@@ -61,26 +66,20 @@ export function runShell(session: Session, input: ReadStream, output: WriteStrea
   });
 }
 
-/** The line stays as it is, and the help stands above it. Inside quotes, and behind `filter`, it is a character like others. */
-function showHelpAt(lines: Interface, session: Session): void {
-  const keys = lines as unknown as Keys;
-  const write = keys._ttyWrite?.bind(lines);
-  if (write === undefined) return;
-  keys._ttyWrite = (text, key) => {
-    const left = lines.line.slice(0, lines.cursor);
-    if (text !== '?' || readLine(left).openQuote !== undefined) {
-      write(text, key);
-      return;
-    }
-    const { before, partial } = splitLast(left);
-    // Below the line as it is, then the prompt with the line again.
-    process.stdout.write('?\n');
-    session.showNext(before, partial);
-    lines.prompt(true);
-  };
+/**
+ * Help for what stands left of the cursor, below the line; then the line again, without the key. Where text is quoted it is a character like others.
+ */
+function helpInPlace(lines: Interface, session: Session, output: NodeJS.WritableStream): void {
+  const left = lines.line.slice(0, lines.cursor);
+  if (!left.endsWith(HELP_KEY) || readLine(left).openQuote !== undefined) return;
+  output.write('\n');
+  const { before, partial } = splitLast(left.slice(0, -1));
+  session.showNext(before, partial);
+  lines.prompt(true);
+  lines.write(null, { name: 'backspace' });
 }
 
-function clearLine(lines: Interface, output: WriteStream): void {
+function clearLine(lines: Interface, output: NodeJS.WritableStream): void {
   output.write('^C\n');
   lines.write(null, { ctrl: true, name: 'e' });
   lines.write(null, { ctrl: true, name: 'u' });

@@ -46,7 +46,8 @@ export function interfaceText(detail: InterfaceDetail, layout: TableLayout): str
     facts([
       ['index', view.index],
       ['kind', view.vlan === undefined ? view.kind : `vlan ${view.vlan} of ${view.parent}`],
-      ['state', `${upDown(view.up)}, link ${upDown(view.linkUp)}`],
+      ['state', upDown(view.up)],
+      ...(hardware === undefined ? [['link', upDown(view.linkUp)] as const] : []),
       ['mac', view.mac],
       ['mtu', `${view.mtu} bytes`],
       ['promiscuous', view.promiscuous ? 'yes' : undefined],
@@ -61,9 +62,9 @@ export function interfaceText(detail: InterfaceDetail, layout: TableLayout): str
         'sent',
         `${counted(counters.txPackets, 'packet')}, ${formatBytes(counters.txBytes)}, ${counters.txErrors} not taken`,
       ],
-    ]) +
-    (hardware === undefined ? '' : facts(hardwareFacts(hardware))) +
-    (tap === undefined ? '' : facts(tapFacts(tap)))
+      ...(hardware === undefined ? [] : hardwareFacts(hardware)),
+      ...(tap === undefined ? [] : tapFacts(tap)),
+    ])
   );
 }
 
@@ -107,7 +108,8 @@ export function tapText(taps: readonly TapView[], layout: TableLayout): string {
 function hardwareFacts({ device, backend, linkUp, queues, offloads, software }: HardwareView): [string, string][] {
   const { segmented, segments, checksummed, dropped } = software;
   return [
-    ['device', `${device} by ${backend}, link ${upDown(linkUp)}`],
+    ['device', `${device} by ${backend}`],
+    ['link', upDown(linkUp)],
     ['queues', queues.map(({ queue, worker, mode }) => `${queue} on worker ${worker} (${mode})`).join(', ')],
     ['offloads', offloads.join(', ') || 'none'],
     [

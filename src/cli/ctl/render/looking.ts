@@ -15,7 +15,9 @@ export function runtimeTable(nodes: readonly NodeView[], layout: TableLayout): s
     { title: 'MAX', right: true, cell: ({ packetsMax }) => packetsMax },
     { title: 'NS/PKT', right: true, cell: ({ nsPerPacket }) => nsPerPacket?.toFixed(1) },
   ];
-  return table(nodes, columns, layout, 'no node has run');
+  // Those that never ran say nothing but their names, which show node names has.
+  const ran = nodes.filter(({ calls }) => calls > 0);
+  return table(ran, columns, layout, 'no node has run');
 }
 
 export function errorTable(errors: readonly ErrorView[], layout: TableLayout): string {
