@@ -11,7 +11,7 @@ import { describeIssue, schemaProblems } from '../config/schema-problems.ts';
 import type { ApplyOptions, RunningNetwork } from '../network/running-network.ts';
 import type { ApplyView } from '../network/views.ts';
 import { ApiError } from './api-error.ts';
-import type { Configurator } from './configurator.ts';
+import type { ConfigEditor } from './config-editor.ts';
 import type { EventHub } from './event-hub.ts';
 import type { Metrics } from './metrics.ts';
 import { etagOf, revisionOf } from './revision-tag.ts';
@@ -26,7 +26,7 @@ export type Api = FastifyInstance<
 
 export interface ApiContext {
   readonly network: RunningNetwork;
-  readonly configurator: Configurator;
+  readonly editor: ConfigEditor;
   readonly events: EventHub;
   readonly metrics: Metrics;
   /** Called when somebody asked the engine to end, and was answered. */

@@ -45,7 +45,7 @@ export async function buildApi(context: ApiContext, log: Log, guard?: Guard): Pr
   api.setSerializerCompiler(() => (data) => JSON.stringify(data));
   api.setErrorHandler((error: FastifyError | ApiError, request, reply) => {
     const told = error instanceof ApiError ? error : fromFramework(error);
-    if (told.status >= 500)
+    if (told.status === 500)
       log('error', `${request.method} ${request.routeOptions.url}: ${error.stack ?? error.message}`);
     return sendProblem(reply, told);
   });

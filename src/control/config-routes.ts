@@ -33,7 +33,7 @@ export function configRoutes(api: Api, context: ApiContext): void {
       },
     },
     async (request, reply) => {
-      const { document, revision } = context.configurator.document();
+      const { document, revision } = context.editor.document();
       reply.header('etag', etagOf(revision)).header('vary', 'accept');
       if (!/\byaml\b/i.test(request.headers.accept ?? '')) return document;
       return reply.type('application/yaml; charset=utf-8').send(stringify(document));
@@ -63,7 +63,7 @@ export function configRoutes(api: Api, context: ApiContext): void {
     async (request, reply) => {
       const body: unknown = request.body;
       const parsed = typeof body === 'string' ? parseConfig(body) : checkConfig(body);
-      return applied(reply, await context.configurator.replace(parsed, applyOptions(request, context)));
+      return applied(reply, await context.editor.replace(parsed, applyOptions(request, context)));
     },
   );
 }

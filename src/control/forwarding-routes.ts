@@ -35,7 +35,7 @@ export function forwardingRoutes(api: Api, context: ApiContext): void {
 }
 
 function routeRoutes(api: Api, context: ApiContext): void {
-  const { network, configurator } = context;
+  const { network, editor } = context;
 
   api.get(
     '/v1/routes',
@@ -64,7 +64,7 @@ function routeRoutes(api: Api, context: ApiContext): void {
       },
     },
     async (request, reply) => {
-      const view = await configurator.edit(edit.addRoute(request.body), applyOptions(request, context));
+      const view = await editor.change(edit.addRoute(request.body), applyOptions(request, context));
       return applied(reply.code(201), view);
     },
   );
@@ -79,12 +79,12 @@ function routeRoutes(api: Api, context: ApiContext): void {
       },
     },
     async (request, reply) =>
-      applied(reply, await configurator.edit(edit.deleteRoute(request.query.to), applyOptions(request, context))),
+      applied(reply, await editor.change(edit.deleteRoute(request.query.to), applyOptions(request, context))),
   );
 }
 
 function neighbourRoutes(api: Api, context: ApiContext): void {
-  const { network, configurator } = context;
+  const { network, editor } = context;
 
   api.get(
     '/v1/neighbours',
@@ -109,7 +109,7 @@ function neighbourRoutes(api: Api, context: ApiContext): void {
       },
     },
     async (request, reply) => {
-      const view = await configurator.edit(edit.addNeighbour(request.body), applyOptions(request, context));
+      const view = await editor.change(edit.addNeighbour(request.body), applyOptions(request, context));
       return applied(reply.code(201), view);
     },
   );
@@ -130,13 +130,13 @@ function neighbourRoutes(api: Api, context: ApiContext): void {
     async (request, reply) => {
       const { interface: on, address } = request.query;
       const change = edit.deleteNeighbour(on, address);
-      return applied(reply, await configurator.edit(change, applyOptions(request, context)));
+      return applied(reply, await editor.change(change, applyOptions(request, context)));
     },
   );
 }
 
 function uplinkRoutes(api: Api, context: ApiContext): void {
-  const { configurator } = context;
+  const { editor } = context;
 
   api.get(
     '/v1/uplink',
@@ -151,7 +151,7 @@ function uplinkRoutes(api: Api, context: ApiContext): void {
       },
     },
     async (_request, reply) => {
-      const { uplink } = configurator.documentWithoutLists() as { readonly uplink?: ConfigDocument };
+      const { uplink } = editor.documentWithoutLists() as { readonly uplink?: ConfigDocument };
       // Fastify sends no body for null by itself.
       return reply
         .type('application/json; charset=utf-8')
@@ -171,7 +171,7 @@ function uplinkRoutes(api: Api, context: ApiContext): void {
       },
     },
     async (request, reply) =>
-      applied(reply, await configurator.edit(edit.setUplink(request.body), applyOptions(request, context))),
+      applied(reply, await editor.change(edit.setUplink(request.body), applyOptions(request, context))),
   );
 
   api.delete(
@@ -185,7 +185,7 @@ function uplinkRoutes(api: Api, context: ApiContext): void {
     },
     async (request, reply) => {
       const needed = 'the uplink is still needed by other parts of the configuration';
-      return applied(reply, await configurator.edit(edit.deleteUplink(), applyOptions(request, context), needed));
+      return applied(reply, await editor.change(edit.deleteUplink(), applyOptions(request, context), needed));
     },
   );
 }

@@ -29,7 +29,7 @@ const NEW_INTERFACE = z.strictObject({
 const NEW_BRIDGE = z.strictObject({ name: OUR_NAME_SCHEMA, config: CONFIG });
 
 export function interfaceRoutes(api: Api, context: ApiContext): void {
-  const { network, configurator } = context;
+  const { network, editor } = context;
 
   api.get(
     '/v1/interfaces',
@@ -55,7 +55,7 @@ export function interfaceRoutes(api: Api, context: ApiContext): void {
     },
     async (request, reply) => {
       const { name, config } = request.body;
-      const view = await configurator.edit(edit.createPort(name, config), applyOptions(request, context));
+      const view = await editor.change(edit.createPort(name, config), applyOptions(request, context));
       reply.code(201).header('location', `/v1/interfaces/${encodeURIComponent(name)}`);
       return applied(reply, view);
     },
@@ -88,7 +88,7 @@ export function interfaceRoutes(api: Api, context: ApiContext): void {
     },
     async (request, reply) => {
       const change = edit.changePort(request.params.name, request.body);
-      return applied(reply, await configurator.edit(change, applyOptions(request, context)));
+      return applied(reply, await editor.change(change, applyOptions(request, context)));
     },
   );
 
@@ -109,7 +109,7 @@ export function interfaceRoutes(api: Api, context: ApiContext): void {
     async (request, reply) => {
       const { name } = request.params;
       const needed = `${name} is still needed by other parts of the configuration`;
-      return applied(reply, await configurator.edit(edit.deletePort(name), applyOptions(request, context), needed));
+      return applied(reply, await editor.change(edit.deletePort(name), applyOptions(request, context), needed));
     },
   );
 
@@ -137,7 +137,7 @@ export function interfaceRoutes(api: Api, context: ApiContext): void {
 }
 
 export function bridgeRoutes(api: Api, context: ApiContext): void {
-  const { network, configurator } = context;
+  const { network, editor } = context;
 
   api.get(
     '/v1/bridges',
@@ -162,7 +162,7 @@ export function bridgeRoutes(api: Api, context: ApiContext): void {
     },
     async (request, reply) => {
       const { name, config } = request.body;
-      const view = await configurator.edit(edit.createBridge(name, config), applyOptions(request, context));
+      const view = await editor.change(edit.createBridge(name, config), applyOptions(request, context));
       return applied(reply.code(201).header('location', `/v1/bridges/${encodeURIComponent(name)}`), view);
     },
   );
@@ -193,7 +193,7 @@ export function bridgeRoutes(api: Api, context: ApiContext): void {
     },
     async (request, reply) => {
       const change = edit.changeBridge(request.params.name, request.body);
-      return applied(reply, await configurator.edit(change, applyOptions(request, context)));
+      return applied(reply, await editor.change(change, applyOptions(request, context)));
     },
   );
 
@@ -210,7 +210,7 @@ export function bridgeRoutes(api: Api, context: ApiContext): void {
     async (request, reply) => {
       const { name } = request.params;
       const needed = `bridge ${name} is still needed by other parts of the configuration`;
-      return applied(reply, await configurator.edit(edit.deleteBridge(name), applyOptions(request, context), needed));
+      return applied(reply, await editor.change(edit.deleteBridge(name), applyOptions(request, context), needed));
     },
   );
 
@@ -227,10 +227,10 @@ export function bridgeRoutes(api: Api, context: ApiContext): void {
   );
 }
 
-function interfaceDetail({ network, configurator }: ApiContext, name: string): InterfaceDetail {
+function interfaceDetail({ network, editor }: ApiContext, name: string): InterfaceDetail {
   const ofName = <T extends { readonly name: string }>(all: readonly T[]): T | undefined =>
     all.find((each) => each.name === name);
-  const config = edit.portIn(configurator.documentWithoutLists(), name);
+  const config = edit.portIn(editor.documentWithoutLists(), name);
   const present = ofName(network.interfaces());
   if (config === undefined && present === undefined) {
     throw new ApiError(404, 'interface-unknown', `there is no interface ${name}`);

@@ -7,7 +7,7 @@ import { ApiError, type ProblemDocument, problemDocument } from './api-error.ts'
 /** Failures of the code's ending, where something is asked for by name. */
 const STATUSES: readonly (readonly [RegExp, number])[] = [
   [/-(unknown|missing)$/, 404],
-  [/-(invalid|wrong|syntax|none)$/, 422],
+  [/-(invalid|wrong|too-long)$/, 422],
   [/-(denied)$/, 403],
 ];
 
@@ -60,6 +60,7 @@ const FRAMEWORK: Readonly<Record<string, readonly [string, string]>> = {
 function statusOf(code: string, what: 'change' | 'ask'): number {
   if (code === 'revision-conflict') return 412;
   if (code === 'config-invalid') return 422;
+  if (code === 'engine-closed') return 503;
   const known = what === 'ask' ? STATUSES.find(([ending]) => ending.test(code)) : undefined;
   return known?.[1] ?? 409;
 }

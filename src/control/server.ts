@@ -11,7 +11,7 @@ import { failure, type Result, success } from '../base/result.ts';
 import type { RunningNetwork } from '../network/running-network.ts';
 import type { ApiContext } from './api.ts';
 import { buildApi, type Log } from './build-api.ts';
-import { Configurator } from './configurator.ts';
+import { ConfigEditor } from './config-editor.ts';
 import { EventHub, type HubTimes } from './event-hub.ts';
 import { bearerGuard, TOKEN_CHARACTERS_MIN } from './guard.ts';
 import { Metrics } from './metrics.ts';
@@ -52,7 +52,7 @@ export async function startServer(network: RunningNetwork, options: ServerOption
   const events = new EventHub(network, options.eventTimes);
   const context: ApiContext = {
     network,
-    configurator: new Configurator(network),
+    editor: new ConfigEditor(network),
     events,
     metrics: new Metrics(network),
     onStop: once(options.onStop),

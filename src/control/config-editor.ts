@@ -17,7 +17,7 @@ import { refused } from './refusal.ts';
 
 const TRIES_MAX = 4;
 
-export class Configurator {
+export class ConfigEditor {
   readonly #network: RunningNetwork;
   #last: Promise<unknown>;
 
@@ -43,7 +43,7 @@ export class Configurator {
   }
 
   /** `needed`: what to say where the document is wrong without what was taken away. */
-  edit(edit: Edit, options: ApplyOptions, needed?: string): Promise<ApplyView> {
+  change(edit: Edit, options: ApplyOptions, needed?: string): Promise<ApplyView> {
     return this.#inTurn(async () => {
       for (let tries = 1; ; tries++) {
         const { document, revision } = this.document();
