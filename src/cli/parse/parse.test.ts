@@ -132,6 +132,7 @@ describe('parsePublish', () => {
       ['127.0.0.1', /port is missing behind/],
       ['127.0.1:80', /"127.0.1" is not an address/],
       ['224.0.0.1:80', /multicast/],
+      ['8080:10.0.0.2:80', /leads to 10\.0\.0\.2/],
     ]);
   });
 

@@ -13,7 +13,8 @@ import { parseDnsAddress, parseGateway, parseHostLoopback, parseInterfaceAddress
 import { parseInterfaceName } from '#tapster/cli/parse/interface-name.js';
 import { parseMac } from '#tapster/cli/parse/mac.js';
 import { parseMaxFlows, parseMtu } from '#tapster/cli/parse/number.js';
-import { PUBLISHED_PORTS_MAX, parsePublish } from '#tapster/cli/parse/publish.js';
+import { parsePublish } from '#tapster/cli/parse/publish.js';
+import { PUBLISHED_PORTS_MAX } from '#tapster/config/publish.js';
 import { NameTable } from '#tapster/flow/names.js';
 import { readPcap } from '#tapster/packet/pcap.js';
 import { readPcapng } from '#tapster/packet/pcapng-read.js';
