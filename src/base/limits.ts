@@ -141,7 +141,7 @@ export const FILTER_TEXT_MAX: number = 4096;
 export const DHCP_LEASES_MAX: number = 4096;
 
 /** Captures that run at one time; beyond it starting one fails. */
-export const CAPTURES_MAX: number = 16;
+export const CAPTURES_MAX: number = 8;
 
 /** Captures that have ended and are listed still; beyond it the oldest is forgotten. */
 export const CAPTURES_ENDED_MAX: number = 16;

@@ -266,6 +266,8 @@ export interface CaptureView {
   readonly bytes: number;
   /** Packets that the filter refused. */
   readonly filtered: number;
+  /** Packets that are missing in the file, because the disk was too slow. Left out: none. */
+  readonly dropped?: number;
   readonly active: boolean;
   /** Why it has ended: a limit, a failure. */
   readonly ended?: string;

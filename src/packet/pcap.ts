@@ -44,13 +44,13 @@ export interface PcapFile {
 }
 
 /** Appends the file header of a file with nanoseconds. */
-export function writeFileHeader(chunk: PcapChunk): void {
+export function writeFileHeader(chunk: PcapChunk, bytesPerPacketMax: number = SNAPSHOT_BYTES): void {
   chunk.uint32(MAGIC_NANOSECONDS);
   chunk.uint16(VERSION_MAJOR);
   chunk.uint16(VERSION_MINOR);
   chunk.uint32(0);
   chunk.uint32(0);
-  chunk.uint32(SNAPSHOT_BYTES);
+  chunk.uint32(bytesPerPacketMax);
   chunk.uint32(LINKTYPE_ETHERNET);
 }
 

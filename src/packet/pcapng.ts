@@ -64,6 +64,8 @@ export interface CaptureInterface {
   readonly name: string;
   readonly description?: string;
   readonly comment?: string;
+  /** Left out: whole packets. */
+  readonly bytesPerPacketMax?: number;
 }
 
 /** An address and what it is called, the best name last: Wireshark shows the last one that it reads. */
@@ -92,7 +94,7 @@ export function writeInterface(chunk: PcapChunk, captureInterface: CaptureInterf
   const start = openBlock(chunk, BLOCK_INTERFACE);
   chunk.uint16(LINKTYPE_ETHERNET);
   chunk.uint16(0);
-  chunk.uint32(SNAPSHOT_BYTES);
+  chunk.uint32(captureInterface.bytesPerPacketMax ?? SNAPSHOT_BYTES);
   writeTextOption(chunk, OPTION_NAME, captureInterface.name);
   writeTextOption(chunk, OPTION_DESCRIPTION, captureInterface.description);
   chunk.uint16(OPTION_TIME_RESOLUTION);
