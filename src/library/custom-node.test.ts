@@ -4,7 +4,7 @@ import { Graph, type NodeCounters } from '../graph/graph.ts';
 import { insertNodes } from '../graph/insert-nodes.ts';
 import { ARC_DONE, ARC_NEXT, FRAME_PACKETS_MAX, type GraphNode } from '../graph/node.ts';
 import { Packets } from '../packet/packets.ts';
-import { asInsertion, type CustomNode, DROP } from './custom-node.ts';
+import { asInsertion, type CustomNode, checkCustomNodes, DROP } from './custom-node.ts';
 
 const PACKETS = 4;
 
@@ -16,9 +16,11 @@ function station(name: string, ...next: string[]): GraphNode {
 /** What the nodes counted when packets went by the custom one twice, and what it failed with. */
 function run(process: CustomNode['process']): { readonly counters: NodeCounters[]; readonly errors: string[] } {
   const errors: string[] = [];
-  const custom: CustomNode = { name: 'mine', before: 'lookup', process };
+  const custom: CustomNode = { name: 'mine', before: 'ip4-lookup', process };
   const insertion = asInsertion(custom, (error) => errors.push(String(error)));
-  const plan = insertNodes({ nodes: [station('input', 'lookup'), station('lookup')], features: [] }, [insertion]);
+  const plan = insertNodes({ nodes: [station('input', 'ip4-lookup'), station('ip4-lookup')], features: [] }, [
+    insertion,
+  ]);
   assert.ok(plan.ok);
   const graph = new Graph(plan.value.nodes, plan.value.features);
   const packets = new Packets(65_536, FRAME_PACKETS_MAX);
@@ -40,8 +42,8 @@ describe('a custom node', () => {
     assert.deepEqual(
       counters.map(({ name, packets, drops }) => [name, packets, drops]),
       [
-        ['mine', 8, {}],
-        ['lookup', 8, {}],
+        ['custom-mine', 8, {}],
+        ['ip4-lookup', 8, {}],
       ],
     );
     assert.deepEqual(errors, []);
@@ -64,7 +66,17 @@ describe('a custom node', () => {
     const nonsense = run((_packets, _frame, _count, verdicts) => {
       verdicts[3] = 7;
     });
-    assert.match(nonsense.errors[0] ?? '', /the node mine wrote the verdict 7/);
+    assert.match(nonsense.errors[0] ?? '', /the node custom-mine wrote the verdict 7/);
     assert.equal(nonsense.counters[1]?.packets, 0);
+  });
+
+  it('has a name and a place', () => {
+    const good: CustomNode = { name: 'port-knocker', before: 'ip4-lookup', process: () => {} };
+    assert.ok(checkCustomNodes([good]).ok);
+    const wrong = [{ ...good, name: 'Port Knocker' }, { ...good, before: 'drop' }, { ...good, process: 1 }, good];
+    for (const each of wrong) {
+      const checked = checkCustomNodes([good, each as CustomNode]);
+      assert.equal(checked.ok ? '' : checked.failure.code, 'node-invalid');
+    }
   });
 });

@@ -60,6 +60,9 @@ export * as ipv4 from '../wire/ipv4.ts';
 export * as ipv6 from '../wire/ipv6.ts';
 export * as tcp from '../wire/tcp.ts';
 export * as udp from '../wire/udp.ts';
+export { createEngine } from './create-engine.ts';
+export { CUSTOM_NODE_PLACES, type CustomNode, DROP, PASS, type PacketColumns } from './custom-node.ts';
+export type { CreateEngineOptions, Engine } from './engine.ts';
 export type { FrameHeader, GsoType } from './frame-header.ts';
 export { openTap } from './open-tap.ts';
 export type {

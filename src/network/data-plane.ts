@@ -10,6 +10,7 @@ import type { FlowSink } from '../engine/flow-record.ts';
 import { FlowReporter } from '../engine/flow-reporter.ts';
 import { ResolverWatch } from '../engine/resolver-watch.ts';
 import { NameTable } from '../flow/names.ts';
+import type { Insertion } from '../graph/insert-nodes.ts';
 import { FRAME_PACKETS_MAX } from '../graph/node.ts';
 import { Packets } from '../packet/packets.ts';
 import type { Sys } from '../sys/sys.ts';
@@ -22,6 +23,8 @@ export interface DataPlaneOptions {
   readonly flowsMax?: number;
   readonly onConflict: ForwardingWiringOptions['onConflict'];
   readonly flowSink: FlowSink;
+  /** Further nodes of the graph. */
+  readonly nodes: readonly Insertion[];
 }
 
 export class DataPlane {
@@ -41,7 +44,8 @@ export class DataPlane {
     const { forwarding } = this;
     this.sys = sys;
     this.policy = new UplinkPolicy(forwarding.addresses, NOTHING_ALLOWED, []);
-    this.wiring = new ForwardingWiring({ forwarding, random: randomWord, onConflict: options.onConflict });
+    const { onConflict, nodes } = options;
+    this.wiring = new ForwardingWiring({ forwarding, random: randomWord, onConflict, nodes });
     let reporter: FlowReporter | undefined;
     this.engine = new Engine(sys, {
       ...(options.flowsMax === undefined ? {} : { flowsMax: options.flowsMax }),

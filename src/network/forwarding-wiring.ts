@@ -20,6 +20,7 @@ import type { InterfaceOutput } from '../engine/interface-output.ts';
 import type { Wired, Wiring, WiringBase, WiringParts } from '../engine/wiring.ts';
 import { type GuestNeighbours, NO_NEIGHBOUR } from '../flow/neighbours.ts';
 import type { Feature, Graph } from '../graph/graph.ts';
+import { type Insertion, insertNodes } from '../graph/insert-nodes.ts';
 import type { GraphNode, Output } from '../graph/node.ts';
 import { AddressConflicts } from '../nodes/address-conflicts.ts';
 import { ArpResponder } from '../nodes/arp-responder.ts';
@@ -28,7 +29,7 @@ import { BridgeInput } from '../nodes/bridge-input.ts';
 import { BviOutput } from '../nodes/bvi-output.ts';
 import { ForwardingInput } from '../nodes/forwarding-input.ts';
 import { Ip4Error, Ip6Error, IpErrors } from '../nodes/ip-error.ts';
-import { Ip4Local, Ip6Local } from '../nodes/ip-local.ts';
+import { type IcmpListener, Ip4Local, Ip6Local } from '../nodes/ip-local.ts';
 import { Ip4Input } from '../nodes/ip4-input.ts';
 import { Ip4Lookup } from '../nodes/ip4-lookup.ts';
 import { Ip4Reassembly } from '../nodes/ip4-reassembly.ts';
@@ -51,6 +52,8 @@ export interface ForwardingWiringOptions {
   readonly random: () => number;
   /** Somebody else claims an address of ours. */
   readonly onConflict: (interfaceIndex: number, address: IpAddress, mac: MacAddress) => void;
+  /** Further nodes: their names are no other's, and they stand before nodes that are there. */
+  readonly nodes?: readonly Insertion[];
 }
 
 /** Ways that lead by the look-up: between these and those. */
@@ -74,6 +77,7 @@ interface Begun {
 export class ForwardingWiring implements Wiring {
   readonly #options: ForwardingWiringOptions;
   #begun: Begun | undefined;
+  #locals: { listener: IcmpListener | undefined }[] = [];
 
   constructor(options: ForwardingWiringOptions) {
     this.#options = options;
@@ -82,6 +86,11 @@ export class ForwardingWiring implements Wiring {
   /** Who is on the links. */
   get resolver(): NeighbourResolver {
     return this.#parts.resolver;
+  }
+
+  /** Who hears of ICMP messages for us. */
+  setIcmpListener(listener: IcmpListener): void {
+    for (const local of this.#locals) local.listener = listener;
   }
 
   begin({ packets, clock, interfaceOutput }: WiringBase): { output: Output; neighbours: GuestNeighbours } {
@@ -104,6 +113,9 @@ export class ForwardingWiring implements Wiring {
       onConflict(index, new IpAddress(w0, w1, w2, w3), new MacAddress(high, low));
     });
     const errors = new IpErrors({ interfaces, addresses, clock, output });
+    const ip4Local = new Ip4Local(interfaces, output);
+    const ip6Local = new Ip6Local(interfaces, output, random());
+    this.#locals = [ip4Local, ip6Local];
     const lookup = { adjacencies, addresses, groups, secrets };
     const nodes: GraphNode[] = [
       new ForwardingInput(interfaces, forwarding.vlans),
@@ -118,8 +130,8 @@ export class ForwardingWiring implements Wiring {
       new NoService('dhcpv6-input'),
       new Ip4Lookup({ ...lookup, routes: routes.fib4 }),
       new Ip6Lookup({ ...lookup, routes: routes.fib6 }),
-      new Ip4Local(interfaces, output),
-      new Ip6Local(interfaces, output, random()),
+      ip4Local,
+      ip6Local,
       new Ip4Neighbour(adjacencies, addresses, resolver),
       new Ip6Neighbour(adjacencies, addresses, resolver),
       new Ip4Rewrite({ adjacencies, interfaces }, output),
@@ -130,7 +142,10 @@ export class ForwardingWiring implements Wiring {
       bviOutput,
       interfaceOutput,
     ];
-    return { nodes, features: [bviFeature(nodes), ...lookupFeatures()] };
+    const plan = { nodes, features: [bviFeature(nodes), ...lookupFeatures()] };
+    const inserted = insertNodes(plan, this.#options.nodes ?? []);
+    assert(inserted.ok, 'further nodes have names and places of their own');
+    return inserted.value;
   }
 
   settle(graph: Graph): boolean {

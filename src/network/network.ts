@@ -6,8 +6,9 @@
 import { type Failure, failure, type Result, success } from '../base/result.ts';
 import type { Config, LoggingConfig } from '../config/config.ts';
 import type { Part } from '../config/parts.ts';
-import { EventLoop } from '../engine/event-loop.ts';
+import { EventLoop, strongestMode } from '../engine/event-loop.ts';
 import type { FlowRecord } from '../engine/flow-record.ts';
+import type { Insertion } from '../graph/insert-nodes.ts';
 import { errnoName } from '../sys/errno.ts';
 import { LinuxSys } from '../sys/linux.ts';
 import { ChangeLine } from './change-line.ts';
@@ -16,7 +17,8 @@ import { DataPlane } from './data-plane.ts';
 import { EventLog } from './event-log.ts';
 import { flowView, NetworkViews } from './network-views.ts';
 import { PartBuilder } from './part-builder.ts';
-import type { ApplyOptions, Clearable, FlowQuery, RunningNetwork } from './running-network.ts';
+import { Pinger } from './pinger.ts';
+import type { ApplyOptions, Clearable, FlowQuery, PingOptions, RunningNetwork } from './running-network.ts';
 import { traceViews } from './trace-views.ts';
 import type {
   ApplyView,
@@ -46,6 +48,8 @@ export interface NetworkOptions {
   log(level: LogLevel, message: string): void;
   /** Flows with the host at one time; `FLOWS_MAX_DEFAULT` unless said. Fixed for the engine's life. */
   readonly flowsMax?: number;
+  /** Further nodes of the graph. */
+  readonly nodes?: readonly Insertion[];
 }
 
 /** How often it is looked whether what is unmet can be again. */
@@ -61,6 +65,7 @@ class Network implements RunningNetwork {
   readonly #events: EventLog = new EventLog();
   readonly #plane: DataPlane;
   readonly #views: NetworkViews;
+  readonly #pinger: Pinger;
   readonly #configurator: Configurator;
   readonly #changes: ChangeLine = new ChangeLine();
   readonly #loop: EventLoop;
@@ -73,6 +78,7 @@ class Network implements RunningNetwork {
     const sys = new LinuxSys();
     this.#plane = new DataPlane(sys, {
       ...(options.flowsMax === undefined ? {} : { flowsMax: options.flowsMax }),
+      nodes: options.nodes ?? [],
       onConflict: (index, address, mac) => {
         const name = this.#plane.ports.nameOf(index) ?? String(index);
         const message = `${mac} on ${name} claims our address ${address}`;
@@ -84,6 +90,7 @@ class Network implements RunningNetwork {
       },
     });
     const builder = new PartBuilder(this.#plane, { setLogging: () => success(undefined) });
+    this.#pinger = new Pinger(this.#plane);
     this.#views = new NetworkViews(this.#plane, builder);
     this.#configurator = new Configurator(builder, {
       lost: (parts, why) => this.#partsLost(parts, why),
@@ -110,6 +117,7 @@ class Network implements RunningNetwork {
     return this.#changes.run(async () => {
       if (this.#closed) return failure('engine-closed', 'the engine is ending');
       const applied = await this.#configurator.apply(config, options);
+      this.#loop.mode = strongestMode(this.#plane.ports.taps().map(({ part }) => part.tap.rxMode));
       if (applied.ok && !applied.value.dryRun && applied.value.actions.length > 0) {
         const { revision, actions } = applied.value;
         const message = `revision ${revision}: ${actions.length} ${actions.length === 1 ? 'change' : 'changes'}`;
@@ -195,6 +203,7 @@ class Network implements RunningNetwork {
       case 'interfaces':
         engine.clearInterfaceCounters();
         forwarding.adjacencies.clearCounters();
+        forwarding.interfaces.clearCounters();
         break;
       case 'runtime':
         engine.graph.runtime.clear();
@@ -229,8 +238,8 @@ class Network implements RunningNetwork {
     return [];
   }
 
-  async ping(): Promise<Result<PingView>> {
-    return failure('ping-unavailable', 'ping is not there');
+  ping(options: PingOptions): Promise<Result<PingView>> {
+    return this.#pinger.ping(options);
   }
 
   close(): Promise<void> {
