@@ -20,7 +20,7 @@ import { Graph, type NodeCounters } from '../graph/graph.ts';
 import { FRAME_PACKETS_MAX, type Output } from '../graph/node.ts';
 import type { Link } from '../link/link.ts';
 import { Reassembly } from '../nodes/reassembly.ts';
-import { Packets } from '../packet/packets.ts';
+import { type Packet, Packets } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
 import { POLL, POLL_EVENT_WORDS, POLL_OPERATION, type Sys } from '../sys/sys.ts';
 import { IcmpTranslate } from '../translate/icmp.ts';
@@ -179,6 +179,11 @@ export class Engine {
     this.sys.pollControl(this.poll, POLL_OPERATION.ADD, fd, POLL.IN, token);
   }
 
+  /** There is something to read though no descriptor says so. May be called within a turn. */
+  wake(interfaceIndex: number): void {
+    for (const queue of this.#queues) if (queue.index === interfaceIndex) this.#becomeReadable(queue);
+  }
+
   /** Who is behind an interface, for the flows there; undefined: nobody any more. */
   setGuestLink(interfaceIndex: number, guest: GuestLink | undefined): void {
     this.#guestLinks[interfaceIndex] = guest;
@@ -193,9 +198,13 @@ export class Engine {
   removeInterface(interfaceIndex: number): void {
     this.closeFlows(interfaceIndex);
     this.#output.flush();
-    for (const queue of this.#queues.filter(({ index }) => index === interfaceIndex)) this.#removeQueue(queue);
+    const link = this.#interfaceOutput.remove(interfaceIndex);
+    for (const queue of this.#queues.filter(({ index }) => index === interfaceIndex)) {
+      this.#removeQueue(queue);
+      if (queue.link !== link) queue.link.close();
+    }
     this.#guestLinks[interfaceIndex] = undefined;
-    this.#interfaceOutput.remove(interfaceIndex)?.close();
+    link?.close();
   }
 
   /** Ends the flows of an interface; -1: all. Between turns only. */
@@ -232,8 +241,17 @@ export class Engine {
     if (this.tcp.service()) more = true;
     this.#output.flush();
     if (this.#runTimers()) more = true;
+    if (this.#readable.length > 0) more = true;
     if (!more) this.#armTimer();
     return more;
+  }
+
+  /** Sends a packet of our own, made in the arena since the last turn, through the graph from a node on. Between turns only. */
+  send(packet: Packet, node: string): void {
+    this.#clock.nowUs = this.sys.nowUs();
+    this.#frame[0] = packet;
+    this.graph.run(this.graph.indexOf(node), this.packets, this.#frame, 1);
+    this.#finishFrame();
   }
 
   /** Whether the last turn found nothing ready. */
@@ -269,7 +287,8 @@ export class Engine {
     this.tcpListeners.closeAll();
     this.#output.flush();
     this.#closed = true;
-    for (const link of this.#interfaceOutput.removeAll()) link.close();
+    const links = [...this.#queues.map(({ link }) => link), ...this.#interfaceOutput.removeAll()];
+    for (const link of new Set(links)) link.close();
     this.sys.close(this.#timerFd);
     this.sys.close(this.poll);
   }

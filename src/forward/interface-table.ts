@@ -37,6 +37,11 @@ export class InterfaceTable {
   bridge: Int32Array = new Int32Array(FIRST_CAPACITY).fill(NONE);
   /** Members of a bridge with the same group above 0 do not reach each other (split horizon). */
   splitHorizonGroup: Uint8Array = new Uint8Array(FIRST_CAPACITY);
+  /** What an interface without a device of its own has carried: frames that came in by a sub-interface, or between a bridge and the IP layer. Others' links count. */
+  rxPackets: Float64Array = new Float64Array(FIRST_CAPACITY);
+  rxBytes: Float64Array = new Float64Array(FIRST_CAPACITY);
+  txPackets: Float64Array = new Float64Array(FIRST_CAPACITY);
+  txBytes: Float64Array = new Float64Array(FIRST_CAPACITY);
   #there: Uint8Array = new Uint8Array(FIRST_CAPACITY);
   #nextIndex: number = 0;
 
@@ -62,6 +67,20 @@ export class InterfaceTable {
     this.bridge[index] = NONE;
   }
 
+  countReceived(index: number, frameBytes: number): void {
+    this.rxPackets[index]++;
+    this.rxBytes[index] += frameBytes;
+  }
+
+  countSent(index: number, frameBytes: number): void {
+    this.txPackets[index]++;
+    this.txBytes[index] += frameBytes;
+  }
+
+  clearCounters(): void {
+    for (const counter of [this.rxPackets, this.rxBytes, this.txPackets, this.txBytes]) counter.fill(0);
+  }
+
   has(index: number): boolean {
     return index >= 0 && index < this.#nextIndex && this.#there[index] === 1;
   }
@@ -81,6 +100,10 @@ export class InterfaceTable {
     this.promiscuous = grown(this.promiscuous, new Uint8Array(capacity));
     this.bridge = grown(this.bridge, new Int32Array(capacity).fill(NONE));
     this.splitHorizonGroup = grown(this.splitHorizonGroup, new Uint8Array(capacity));
+    this.rxPackets = grown(this.rxPackets, new Float64Array(capacity));
+    this.rxBytes = grown(this.rxBytes, new Float64Array(capacity));
+    this.txPackets = grown(this.txPackets, new Float64Array(capacity));
+    this.txBytes = grown(this.txBytes, new Float64Array(capacity));
     this.#there = grown(this.#there, new Uint8Array(capacity));
   }
 }

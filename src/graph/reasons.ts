@@ -71,6 +71,8 @@ export const REASON = {
   'service-absent': 66,
   'dhcp-relayed': 67,
   'dhcp-pool-exhausted': 68,
+  'vlan-tag-invalid': 69,
+  'vlan-unknown': 70,
 } as const;
 
 export type ReasonName = keyof typeof REASON;

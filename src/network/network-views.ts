@@ -201,9 +201,18 @@ export class NetworkViews {
   }
 
   #counters(port: Port): InterfaceCountersView {
-    const { engine } = this.#plane;
-    const rxDrops = engine.graph.droppedOf(port.index);
-    return { ...engine.interfaceCounters(port.index), rxDrops };
+    const { engine, forwarding } = this.#plane;
+    const { index } = port;
+    const { rxPackets, rxBytes, txPackets, txBytes } = forwarding.interfaces;
+    const link = engine.interfaceCounters(index);
+    return {
+      rxPackets: link.rxPackets + rxPackets[index]!,
+      rxBytes: link.rxBytes + rxBytes[index]!,
+      txPackets: link.txPackets + txPackets[index]!,
+      txBytes: link.txBytes + txBytes[index]!,
+      txErrors: link.txErrors,
+      rxDrops: engine.graph.droppedOf(index),
+    };
   }
 
   #tap(port: TapPort): TapView {

@@ -3,6 +3,7 @@ import type { Contents, TapPart } from '../config/parts.ts';
 import type { Link } from '../link/link.ts';
 import type { SoftwareOffload } from '../link/software-offload.ts';
 import type { TapLink } from '../link/tap.ts';
+import type { TunLink } from '../link/tun-link.ts';
 import type { LinkOffload } from '../packet/offload.ts';
 import type { TapDevice } from './tap-device.ts';
 
@@ -27,6 +28,8 @@ export interface TapPort extends PortCommon {
   readonly device: TapDevice;
   /** One for each queue. */
   readonly links: readonly TapLink[];
+  /** Around these, where it is a TUN device. */
+  readonly tuns: readonly TunLink[];
   /** What frames for it are given to. */
   readonly link: Link;
   readonly software: SoftwareOffload;

@@ -1,5 +1,6 @@
 /** Parts of a configuration that are taps, and what stands on their kernel's side. */
 
+import { MacAddress } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
 import { failure, type Result, success } from '../base/result.ts';
 import type { DefaultsConfig } from '../config/config.ts';
@@ -7,6 +8,7 @@ import type { Contents, TapPart } from '../config/parts.ts';
 import { sameValue } from '../config/same-value.ts';
 import { SoftwareOffload } from '../link/software-offload.ts';
 import { TapLink } from '../link/tap.ts';
+import { TUN_HEADROOM_BYTES, TunLink } from '../link/tun-link.ts';
 import { type DataPlane, randomMac } from './data-plane.ts';
 import type { TapPort } from './port.ts';
 import { openTapDevice, type TapDevice } from './tap-device.ts';
@@ -92,6 +94,16 @@ export class TapParts {
     return device.lost ? DONE : device.removeGateway(gateway);
   }
 
+  /** A TUN device's packets with Ethernet headers. */
+  #asEthernet(link: TapLink, index: number): TunLink {
+    const { macHigh, macLow } = this.#plane.forwarding.interfaces;
+    return new TunLink(link, {
+      ourMac: new MacAddress(macHigh[index]!, macLow[index]!),
+      peerMac: randomMac(),
+      onAnswer: () => this.#plane.engine.wake(index),
+    });
+  }
+
   /** Default routes that were given to the kernel's side. */
   gatewaysOf(name: string): string[] {
     return [...(this.#gateways.get(name) ?? [])];
@@ -99,6 +111,7 @@ export class TapParts {
 
   #connect(part: TapPart, device: TapDevice, index: number): void {
     const { engine, sys, segments, ports } = this.#plane;
+    const isTun = part.tap.mode === 'tun';
     const links = device.fds.map(
       (fd) =>
         new TapLink(sys, {
@@ -107,14 +120,19 @@ export class TapParts {
           hasVnetHeader: device.tap.hasVnetHeader,
           offload: device.offload,
           arenaMemory: engine.arenaMemory,
+          headroom: isTun ? TUN_HEADROOM_BYTES : 0,
         }),
     );
-    const software = new SoftwareOffload(links[0]!, segments);
+    const tuns = isTun ? links.map((link) => this.#asEthernet(link, index)) : [];
+    const queues = isTun ? tuns : links;
+    const software = new SoftwareOffload(queues[0]!, segments);
     engine.addInterface(index, software);
-    for (const [queue, link] of links.entries()) engine.addQueue(index, queue === 0 ? software : link, link.fd);
+    for (const [queue, link] of links.entries()) {
+      engine.addQueue(index, queue === 0 ? software : queues[queue]!, link.fd);
+    }
     const id = part.tap.id ?? this.#freeId();
     const port: TapPort = {
-      ...{ kind: 'tap', name: part.interface, index, part, id, device, links, link: software, software },
+      ...{ kind: 'tap', name: part.interface, index, part, id, device, links, tuns, link: software, software },
       ...{ up: false, bridge: undefined },
     };
     this.#plane.forwarding.interfaces.promiscuous[index] = part.promiscuous ? 1 : 0;
@@ -138,7 +156,9 @@ export class TapParts {
       return DONE;
     });
     onDifference(from.mac, to.mac, (mac) => {
-      if (mac !== undefined) this.#plane.forwarding.setMac(index, mac);
+      if (mac === undefined) return DONE;
+      this.#plane.forwarding.setMac(index, mac);
+      for (const tun of port.tuns) tun.ourMac = mac;
       return DONE;
     });
     onDifference(from.hostMtu, to.hostMtu, (mtu) => device.change({ mtu }));

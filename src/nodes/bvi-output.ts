@@ -52,6 +52,7 @@ export class BviOutput implements GraphNode, Emitter {
     const from = packets.txInterface[packet];
     if (!this.#bridges.isBvi(from)) return ARC_OUTPUT;
     if (this.#interfaces.up[from] === 0) return drop(packets, packet, REASON['interface-down']);
+    this.#interfaces.countSent(from, packets.length[packet]);
     return this.#forward.send(packets, packet, this.#interfaces.bridge[from], from);
   }
 }

@@ -9,7 +9,7 @@
  * | is in a bridge      | any other                                       | `bridge-input`, tag and all                         |
  * | is routed           | for us, a group, everybody; promiscuous: anyone | `arp-input`, `ip4-input`, `ip6-input` by EtherType  |
  *
- * A frame that a bridge hands up comes again, as its BVI's. Counts, for each interface, what it drops.
+ * A frame that a bridge hands up comes again, as its BVI's.
  */
 import type { InterfaceTable } from '../forward/interface-table.ts';
 import { INTERFACE_MODE } from '../forward/interface-table.ts';
@@ -18,7 +18,7 @@ import { drop } from '../graph/drop.ts';
 import { ARC_NEXT, type GraphNode } from '../graph/node.ts';
 import { REASON } from '../graph/reasons.ts';
 import { type Packet, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
-import { untag } from '../packet/vlan-tag.ts';
+import { TYPE_VLAN, tagOf, untag, VLAN_PRIORITY_ONLY } from '../packet/vlan-tag.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as vnet from '../wire/vnet-header.ts';
 import { describeFrame } from './ethernet-input.ts';
@@ -27,8 +27,6 @@ const ARC_ARP = ARC_NEXT;
 const ARC_IP4 = ARC_NEXT + 1;
 const ARC_IP6 = ARC_NEXT + 2;
 const ARC_BRIDGE = ARC_NEXT + 3;
-
-const TYPE_CUSTOMER_TAG = 0x8100;
 
 export class ForwardingInput implements GraphNode {
   readonly name = 'ethernet-input';
@@ -59,13 +57,14 @@ export class ForwardingInput implements GraphNode {
     }
     const interfaces = this.#interfaces;
     if (interfaces.up[packets.rxInterface[packet]] === 0) return drop(packets, packet, REASON['interface-down']);
-    if (ethernet.type(view, at) === TYPE_CUSTOMER_TAG && this.#vlans.count > 0) {
+    if (ethernet.type(view, at) === TYPE_VLAN) {
       const refused = this.#enterVlan(packets, packet);
       if (refused !== REASON.none) return drop(packets, packet, refused);
       at = packets.start[packet];
     }
     const from = packets.rxInterface[packet];
     if (interfaces.mode[from] === INTERFACE_MODE.BRIDGED) return ARC_BRIDGE;
+    if (interfaces.bridge[from] >= 0) interfaces.countReceived(from, packets.length[packet]);
     if (!ethernet.isMulticast(view, at) && !this.#isOurs(packets, packet, from)) {
       return drop(packets, packet, REASON['not-for-us']);
     }
@@ -83,16 +82,25 @@ export class ForwardingInput implements GraphNode {
     }
   }
 
-  /** Makes a tagged frame the sub-interface's, where there is one: the reason why it is not let in, or none. */
+  /**
+   * Makes a tagged frame the sub-interface's, where there is one, without its tag; without one it is the interface's own as it is, but that a tag which only says the
+   * priority is nothing to the IP layer. Returns the reason why it is not let in, or none.
+   */
   #enterVlan(packets: Packets, packet: Packet): number {
-    const at = packets.start[packet];
-    if (packets.length[packet] < ethernet.HEADER_BYTES + TAG_BYTES) return REASON['frame-too-short'];
-    const vlan = packets.view.getUint16(at + ethernet.HEADER_BYTES) & VLAN_MASK;
-    const sub = this.#vlans.find(packets.rxInterface[packet], vlan);
-    if (sub < 0) return REASON.none;
-    if (this.#interfaces.up[sub] === 0) return REASON['interface-down'];
-    if (untag(packets, packet) < 0) return REASON['vnet-header-invalid'];
+    const interfaces = this.#interfaces;
+    const from = packets.rxInterface[packet];
+    const vlan = tagOf(packets, packet);
+    if (vlan < 0) return REASON['vlan-tag-invalid'];
+    if (vlan === VLAN_PRIORITY_ONLY) {
+      if (interfaces.mode[from] === INTERFACE_MODE.ROUTED) untag(packets, packet);
+      return REASON.none;
+    }
+    const sub = this.#vlans.find(from, vlan);
+    if (sub < 0) return interfaces.mode[from] === INTERFACE_MODE.BRIDGED ? REASON.none : REASON['vlan-unknown'];
+    if (interfaces.up[sub] === 0) return REASON['interface-down'];
+    untag(packets, packet);
     packets.rxInterface[packet] = sub;
+    interfaces.countReceived(sub, packets.length[packet]);
     return REASON.none;
   }
 
@@ -106,6 +114,3 @@ export class ForwardingInput implements GraphNode {
     );
   }
 }
-
-const TAG_BYTES = 4;
-const VLAN_MASK = 0xfff;

@@ -2,7 +2,7 @@
  * Packets for our own addresses: `ip4-local` and `ip6-local`.
  *
  * Answers echo requests (RFC 1122, section 3.2.2.6; RFC 4443, section 4.2) in place, back to who sent the frame, from the address that was asked. Other ICMP messages
- * are not ours to act on: errors about what we sent are counted and forgotten. There are no ports here: what else comes is refused through `ip4-error` and `ip6-error`
+ * go to a listener, who asked; where there is none, or they are not his, they are counted and forgotten. There are no ports here: what else comes is refused through `ip4-error` and `ip6-error`
  * (RFC 1122, section 3.2.2.1), port unreachable for TCP and UDP, else protocol unreachable. Services on our addresses (DHCP, DNS, neighbour discovery) take their
  * packets on the way, as features.
  *
@@ -28,9 +28,16 @@ const ARC_ERROR = ARC_NEXT + 1;
 
 const TIME_TO_LIVE = 64;
 
+/** Who asks others, and so gets answers, and errors about what was asked: ICMP messages for us that are no echo requests. */
+export interface IcmpListener {
+  /** Looks at a message whose checksum is right. False: it is not about anything of the listener's. */
+  received(packets: Packets, packet: Packet): boolean;
+}
+
 export class Ip4Local implements GraphNode {
   readonly name = 'ip4-local';
   readonly next: readonly string[] = ['interface-output', 'ip4-error'];
+  listener: IcmpListener | undefined;
   readonly #interfaces: InterfaceTable;
   readonly #output: Emitter;
 
@@ -54,7 +61,7 @@ export class Ip4Local implements GraphNode {
     if (!isChecksumTrusted(packets, packet) && !icmp.verifyChecksum(view, message, end)) {
       return drop(packets, packet, REASON['icmp-checksum-wrong']);
     }
-    if (icmp.type(view, message) !== icmp.ECHO_REQUEST) return drop(packets, packet, REASON['icmp-type-unsupported']);
+    if (icmp.type(view, message) !== icmp.ECHO_REQUEST) return hear(packets, packet, this.listener);
     if (!turn(packets, packet, this.#interfaces)) return drop(packets, packet, REASON['interface-down']);
     icmp.setType(view, message, icmp.ECHO_REPLY);
     icmp.writeChecksum(view, message, end);
@@ -70,6 +77,7 @@ export class Ip4Local implements GraphNode {
 export class Ip6Local implements GraphNode {
   readonly name = 'ip6-local';
   readonly next: readonly string[] = ['interface-output', 'ip6-error'];
+  listener: IcmpListener | undefined;
   readonly #interfaces: InterfaceTable;
   readonly #output: Emitter;
   #identification: number;
@@ -96,8 +104,9 @@ export class Ip6Local implements GraphNode {
       return drop(packets, packet, REASON['icmp-checksum-wrong']);
     }
     const wanted = icmpv6.type(view, message) === icmpv6.ECHO_REQUEST;
+    if (!wanted) return hear(packets, packet, this.listener);
     // With extension headers in between, a source route among them, an answer would not be the question turned round.
-    if (!wanted || message !== at + ipv6.HEADER_BYTES) return drop(packets, packet, REASON['icmp-type-unsupported']);
+    if (message !== at + ipv6.HEADER_BYTES) return drop(packets, packet, REASON['icmp-type-unsupported']);
     if (!turn(packets, packet, this.#interfaces)) return drop(packets, packet, REASON['interface-down']);
     const w0 = ipv6.destinationWord(view, at, 0);
     const w1 = ipv6.destinationWord(view, at, 1);
@@ -111,6 +120,11 @@ export class Ip6Local implements GraphNode {
     this.#identification = (this.#identification + 1) | 0;
     return send(packets, packet, this.#interfaces, this.#identification, this.#output);
   }
+}
+
+function hear(packets: Packets, packet: Packet, listener: IcmpListener | undefined): number {
+  const isHeard = listener?.received(packets, packet) === true;
+  return isHeard ? ARC_DONE : drop(packets, packet, REASON['icmp-type-unsupported']);
 }
 
 /** To the node for errors, which tells the sender why. TCP and UDP have the same numbers in both families. */
