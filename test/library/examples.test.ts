@@ -41,6 +41,29 @@ describe('the examples', { skip: whyNoInternet() ?? false }, () => {
       /^ARP who-has 10\.78\.0\.9 tell 10\.78\.0\.1\n {2}0000 {2}ff ff ff ff ff ff .* 08 06 00 01\n {2}0010 /m,
     );
   });
+
+  it('packet-counter counts', async () => {
+    const counter = run('packet-counter');
+    await counter.says(/ping 10\.77\.0\.1 from there$/m);
+    await execute(inside('ping', '-c', '3', '-i', '0.2', '10.77.0.1'));
+    await counter.says(/^icmp: 3$/m);
+  });
+
+  it('port-knocker hears who has knocked in the right order', async () => {
+    const knocker = run('port-knocker');
+    await knocker.says(/listens for knocks/);
+    const isHeard = async (): Promise<boolean> =>
+      (await execute(inside('ping', '-c', '1', '-W', '0.3', '10.77.0.1'))).status === 0;
+    const knock = (...ports: number[]) => {
+      const lines = ports.map((port) => `echo > /dev/udp/10.77.0.1/${port}`);
+      return execute(inside('bash', '-c', lines.join('; ')));
+    };
+    assert.equal(await isHeard(), false);
+    await knock(7001, 7003, 7002);
+    assert.equal(await isHeard(), false);
+    await knock(7001, 7002, 7003);
+    assert.equal(await isHeard(), true);
+  });
 });
 
 function run(name: string): Program {
