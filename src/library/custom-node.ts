@@ -39,13 +39,13 @@ export type PacketColumns = Pick<
 /**
  * Where nodes may stand, and what they see there.
  *
- * | before              | sees                                                                          | columns that hold            |
- * | ------------------- | ----------------------------------------------------------------------------- | ---------------------------- |
- * | `ip4-input`         | IPv4 packets that came in for the IP layer, not judged yet                    | `network`                    |
- * | `ip6-input`         | the same of IPv6                                                              | `network`                    |
- * | `ip4-lookup`        | valid IPv4 packets, to be routed or for us; fragments for us as they came     | all                          |
- * | `ip6-lookup`        | the same of IPv6                                                              | all                          |
- * | `tcp-input`, ...    | whole packets that become sockets of the host: the uplink's                   | all                          |
+ * | before           | sees                                                                                 | known     |
+ * | ---------------- | ------------------------------------------------------------------------------------ | --------- |
+ * | `ip4-input`      | IPv4 packets for the IP layer, not judged yet                                        | `network` |
+ * | `ip6-input`      | the same of IPv6                                                                     | `network` |
+ * | `ip4-lookup`     | valid IPv4 packets, to be routed or for us; fragments for us come again when whole    | all       |
+ * | `ip6-lookup`     | the same of IPv6                                                                     | all       |
+ * | `tcp-input`, ... | whole packets that become sockets of the host: the uplink's                          | all       |
  */
 export const CUSTOM_NODE_PLACES = [
   'ip4-input',

@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
-import { type ConfigDocument, type CustomNode, createEngine, DROP, type Engine, type TapsterError } from 'tapster';
+import {
+  type ConfigDocument,
+  CUSTOM_NODE_PLACES,
+  type CustomNode,
+  createEngine,
+  DROP,
+  type Engine,
+  type TapsterError,
+} from 'tapster';
 import { whyNoInternet } from '../support/netns/internet.ts';
 import { execute } from '../support/netns/process.ts';
 
@@ -68,6 +76,18 @@ describe('an engine in a program', { skip: whyNoInternet() ?? false }, () => {
       assert.equal(nodeCalls(engine, 'custom-refuser'), refused);
       const ways = engine.traces().map(({ hops }) => hops.map(({ node }) => node).join(' '));
       assert.deepEqual(ways, ['custom-seen custom-refuser']);
+    } finally {
+      await engine.close();
+    }
+  });
+
+  it('has every place that nodes may stand in, and packets pass them', async () => {
+    const nodes = CUSTOM_NODE_PLACES.map((before) => ({ name: `at-${before}`, before, process: () => {} }));
+    const engine = await createEngine({ interfaces: interfaces('10.76.0.1/24') }, { nodes });
+    try {
+      engine.runtime();
+      assert.ok(await ping('10.76.0.1'));
+      for (const place of ['ip4-input', 'ip4-lookup']) assert.equal(nodeCalls(engine, `custom-at-${place}`), 1);
     } finally {
       await engine.close();
     }
