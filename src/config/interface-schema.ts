@@ -54,7 +54,9 @@ const RA_SCHEMA: z.ZodType<RouterAdvertisementConfig> = z.strictObject({
   lifetime: DURATION_SCHEMA.prefault('30m').describe('How long we are a default router for. `0s`: not at all.'),
   managed: z.boolean().default(false).describe('Addresses are to be had by DHCPv6.'),
   other: z.boolean().default(false).describe('Other settings are to be had by DHCPv6.'),
-  dns: SERVERS_SCHEMA.default([]).describe('DNS servers to tell of (RFC 8106).'),
+  dns: SERVERS_SCHEMA.default([]).describe(
+    'DNS servers to tell of (RFC 8106). None: our address, where `services.dns` is configured.',
+  ),
 });
 
 const DNS_SCHEMA: z.ZodType<DnsConfig> = z.strictObject({

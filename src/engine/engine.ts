@@ -386,6 +386,7 @@ export class Engine {
     this.#housekeepingMs = nowMs + HOUSEKEEPING_MS;
     this.#reassembly.expire(nowMs);
     this.tcpListeners.retry();
+    this.udp.retry();
     this.#wiring.keepHouse(nowMs);
     this.#finishFrame();
   }
