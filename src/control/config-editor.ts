@@ -4,9 +4,10 @@
  *
  * With `ifRevision` a change is of that revision or not at all. Without, somebody else's change in between (a reload, an `apply`) lets it begin again.
  */
-import type { Result } from '../base/result.ts';
+import type { Failure, Result } from '../base/result.ts';
 import type { Config } from '../config/config.ts';
 import { checkConfig, type ParsedConfig } from '../config/parse-config.ts';
+import { formatPath, type Problem } from '../config/problem.ts';
 import { writeConfig } from '../config/schema.ts';
 import type { ApplyOptions, RunningNetwork } from '../network/running-network.ts';
 import type { ApplyView } from '../network/views.ts';
@@ -16,6 +17,8 @@ import type { Edit } from './edit-config.ts';
 import { refused } from './refusal.ts';
 
 const TRIES_MAX = 4;
+/** Named in a sentence; the problem document has them all. */
+const PLACES_MAX = 3;
 
 export class ConfigEditor {
   readonly #network: RunningNetwork;
@@ -80,7 +83,19 @@ function written(config: Config): ConfigDocument {
 
 function judged(parsed: ParsedConfig, needed?: string): Config {
   if (parsed.ok) return parsed.value;
-  if (needed !== undefined)
-    throw new ApiError(409, 'still-needed', `${needed}: ${parsed.failure.message}`, parsed.problems);
-  throw new ApiError(422, parsed.failure.code, parsed.failure.message, parsed.problems);
+  const { failure, problems } = parsed;
+  if (needed !== undefined) {
+    const places = problems.slice(0, PLACES_MAX).map(({ path }) => formatPath(path));
+    const others = problems.length > PLACES_MAX ? ` and ${problems.length - PLACES_MAX} more` : '';
+    throw new ApiError(409, 'still-needed', `${needed} by ${places.join(', ')}${others}`, problems);
+  }
+  throw new ApiError(422, failure.code, whatIsWrong(failure, problems), problems);
+}
+
+/** What was no text has no lines; the first mistake's path says where it is. */
+function whatIsWrong(failure: Failure, problems: readonly Problem[]): string {
+  const [first] = problems;
+  if (first === undefined || first.line > 0 || first.path.length === 0) return failure.message;
+  const others = problems.length > 1 ? `, and ${problems.length - 1} more` : '';
+  return `the configuration is wrong: ${formatPath(first.path)} ${first.message}${others}`;
 }

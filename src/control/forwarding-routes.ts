@@ -184,7 +184,7 @@ function uplinkRoutes(api: Api, context: ApiContext): void {
       },
     },
     async (request, reply) => {
-      const needed = 'the uplink is still needed by other parts of the configuration';
+      const needed = 'the uplink is still needed';
       return applied(reply, await editor.change(edit.deleteUplink(), applyOptions(request, context), needed));
     },
   );

@@ -108,7 +108,7 @@ export function interfaceRoutes(api: Api, context: ApiContext): void {
     },
     async (request, reply) => {
       const { name } = request.params;
-      const needed = `${name} is still needed by other parts of the configuration`;
+      const needed = `${name} is still needed`;
       return applied(reply, await editor.change(edit.deletePort(name), applyOptions(request, context), needed));
     },
   );
@@ -209,7 +209,7 @@ export function bridgeRoutes(api: Api, context: ApiContext): void {
     },
     async (request, reply) => {
       const { name } = request.params;
-      const needed = `bridge ${name} is still needed by other parts of the configuration`;
+      const needed = `bridge ${name} is still needed`;
       return applied(reply, await editor.change(edit.deleteBridge(name), applyOptions(request, context), needed));
     },
   );

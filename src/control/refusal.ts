@@ -66,5 +66,7 @@ function statusOf(code: string, what: 'change' | 'ask'): number {
 }
 
 function sentences({ message, cause }: Failure): string {
-  return cause === undefined ? message : `${message}: ${sentences(cause)}`;
+  // Some sentences have their reason in them already.
+  if (cause === undefined || message.includes(cause.message)) return message;
+  return `${message}: ${sentences(cause)}`;
 }
