@@ -184,6 +184,12 @@ export class Engine {
     for (const queue of this.#queues) if (queue.index === interfaceIndex) this.#becomeReadable(queue);
   }
 
+  /** Looks again at callers of published ports that have been waiting. */
+  retryCallers(): void {
+    this.tcpListeners.retry();
+    this.udp.retry();
+  }
+
   /** Who is behind an interface, for the flows there; undefined: nobody any more. */
   setGuestLink(interfaceIndex: number, guest: GuestLink | undefined): void {
     this.#guestLinks[interfaceIndex] = guest;
@@ -385,8 +391,7 @@ export class Engine {
   #keepHouse(nowMs: number): void {
     this.#housekeepingMs = nowMs + HOUSEKEEPING_MS;
     this.#reassembly.expire(nowMs);
-    this.tcpListeners.retry();
-    this.udp.retry();
+    this.retryCallers();
     this.#wiring.keepHouse(nowMs);
     this.#finishFrame();
   }

@@ -4,6 +4,8 @@
 
 export interface FlowRecord {
   readonly id: number;
+  /** The guest's. */
+  readonly interfaceIndex: number;
   /** Milliseconds since the epoch. */
   readonly openedAt: number;
   readonly protocol: 'tcp' | 'udp' | 'icmp' | 'icmpv6';

@@ -51,6 +51,7 @@ export class FlowReporter implements FlowObserver {
     const mapped = remoteAddress !== targetAddress || targets[target + 4] !== flows.remotePort(flow);
     return {
       id: flows.id[flow]!,
+      interfaceIndex: flows.interfaceIndex(flow),
       openedAt: Date.now() - sinceOpenedMs,
       protocol: PROTOCOL_NAMES.get(flows.protocol(flow)) ?? 'udp',
       direction: flows.origin[flow] === SIDE.GUEST ? 'out' : 'in',

@@ -14,15 +14,18 @@ import type { Insertion } from '../graph/insert-nodes.ts';
 import { FRAME_PACKETS_MAX } from '../graph/node.ts';
 import { Packets } from '../packet/packets.ts';
 import type { Sys } from '../sys/sys.ts';
+import { Captures } from './captures.ts';
 import { Forwarding } from './forwarding.ts';
 import { ForwardingWiring, type ForwardingWiringOptions } from './forwarding-wiring.ts';
 import { carries, offloadOf, type Port, Ports } from './port.ts';
 import { UplinkPolicy, type UplinkSettings } from './uplink-policy.ts';
+import type { CaptureView } from './views.ts';
 
 export interface DataPlaneOptions {
   readonly flowsMax?: number;
   readonly onConflict: ForwardingWiringOptions['onConflict'];
   readonly flowSink: FlowSink;
+  readonly onCaptureEnded: (view: CaptureView) => void;
   /** Further nodes of the graph. */
   readonly nodes: readonly Insertion[];
 }
@@ -33,6 +36,7 @@ export class DataPlane {
   readonly forwarding: Forwarding = new Forwarding(randomWord);
   readonly wiring: ForwardingWiring;
   readonly ports: Ports = new Ports();
+  readonly captures: Captures;
   readonly policy: UplinkPolicy;
   readonly names: NameTable = new NameTable();
   readonly reporter: FlowReporter;
@@ -43,6 +47,7 @@ export class DataPlane {
   constructor(sys: Sys, options: DataPlaneOptions) {
     const { forwarding } = this;
     this.sys = sys;
+    this.captures = new Captures({ application: 'tapster', onEnded: options.onCaptureEnded });
     this.policy = new UplinkPolicy(forwarding.addresses, NOTHING_ALLOWED, []);
     const { onConflict, nodes } = options;
     this.wiring = new ForwardingWiring({ forwarding, random: randomWord, onConflict, nodes });
@@ -61,6 +66,7 @@ export class DataPlane {
       extraBytes: SEGMENT_ARENA_BYTES + TAG_ARENA_BYTES,
     });
     this.reporter = reporter!;
+    this.wiring.onGuestSettled = () => this.engine.retryCallers();
     const { memory } = this.engine;
     this.segments = new Packets(SEGMENT_ARENA_BYTES, FRAME_PACKETS_MAX, memory, ARENA_BYTES);
     this.tagged = new Packets(TAG_ARENA_BYTES, FRAME_PACKETS_MAX, memory, ARENA_BYTES + SEGMENT_ARENA_BYTES);
@@ -95,8 +101,10 @@ export class DataPlane {
   /** Takes a port away, of which nothing depends any more. */
   remove(port: Port): void {
     const { index } = port;
-    this.wiring.resolver.flush(index);
+    this.captures.removeInterface(index);
+    this.wiring.forgetInterface(index);
     this.engine.removeInterface(index);
+    this.policy.setDns(index, undefined);
     this.forwarding.removeInterface(index);
     this.ports.remove(port);
   }

@@ -18,7 +18,7 @@ import { L2_FIB_ENTRIES_MAX } from '../base/limits.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
 import type { InterfaceOutput } from '../engine/interface-output.ts';
 import type { Wired, Wiring, WiringBase, WiringParts } from '../engine/wiring.ts';
-import { type GuestNeighbours, NO_NEIGHBOUR } from '../flow/neighbours.ts';
+import type { GuestNeighbours } from '../flow/neighbours.ts';
 import type { Feature, Graph } from '../graph/graph.ts';
 import { type Insertion, insertNodes } from '../graph/insert-nodes.ts';
 import type { GraphNode, Output } from '../graph/node.ts';
@@ -27,6 +27,7 @@ import { ArpResponder } from '../nodes/arp-responder.ts';
 import { BridgeForward } from '../nodes/bridge-forward.ts';
 import { BridgeInput } from '../nodes/bridge-input.ts';
 import { BviOutput } from '../nodes/bvi-output.ts';
+import { DhcpServer } from '../nodes/dhcp-server.ts';
 import { ForwardingInput } from '../nodes/forwarding-input.ts';
 import { Ip4Error, Ip6Error, IpErrors } from '../nodes/ip-error.ts';
 import { type IcmpListener, Ip4Local, Ip6Local } from '../nodes/ip-local.ts';
@@ -38,12 +39,15 @@ import { Ip6Input } from '../nodes/ip6-input.ts';
 import { Ip6Lookup } from '../nodes/ip6-lookup.ts';
 import { Ip6Reassembly } from '../nodes/ip6-reassembly.ts';
 import { Ip6Rewrite } from '../nodes/ip6-rewrite.ts';
+import { Ip4Services, Ip6Services } from '../nodes/local-services.ts';
 import { NdResponder } from '../nodes/nd-responder.ts';
 import { Ip4Neighbour, Ip6Neighbour } from '../nodes/neighbour-queue.ts';
 import { NeighbourResolver } from '../nodes/neighbour-resolver.ts';
 import { NoService } from '../nodes/no-service.ts';
+import { RouterAdvertiser } from '../nodes/router-advertiser.ts';
 import type { Packet, Packets } from '../packet/packets.ts';
 import type { Forwarding } from './forwarding.ts';
+import { ForwardingNeighbours } from './forwarding-neighbours.ts';
 import { ReleasedFrames } from './released-frames.ts';
 
 export interface ForwardingWiringOptions {
@@ -61,6 +65,11 @@ const LOOKUPS = [
   { node: 'ip4-lookup', from: ['ip4-input', 'ip4-reassembly'] },
   { node: 'ip6-lookup', from: ['ip6-input', 'ip6-reassembly'] },
 ] as const;
+/** In front of what answers for ourselves. */
+const SERVICE_FEATURES: readonly Feature[] = [
+  { before: 'ip4-local', node: 'ip4-services' },
+  { before: 'ip6-local', node: 'ip6-services' },
+];
 const BEHIND_LOOKUPS = ['tcp-input', 'udp-input', 'icmp-input', 'icmp6-input', 'ip4-reassembly', 'ip6-reassembly'];
 
 /** What is made first, and again needed when the nodes are. */
@@ -72,12 +81,18 @@ interface Begun {
   readonly output: Output;
   readonly resolver: NeighbourResolver;
   readonly released: ReleasedFrames;
+  readonly advertiser: RouterAdvertiser;
+  readonly dhcp: DhcpServer;
+  readonly neighbours: ForwardingNeighbours;
 }
 
 export class ForwardingWiring implements Wiring {
+  /** A guest that callers wait for has been found, or has not: they are to be looked at again. */
+  onGuestSettled: () => void = () => {};
   readonly #options: ForwardingWiringOptions;
   #begun: Begun | undefined;
   #locals: { listener: IcmpListener | undefined }[] = [];
+  readonly #services: readonly [Ip4Services, Ip6Services] = [new Ip4Services(), new Ip6Services()];
 
   constructor(options: ForwardingWiringOptions) {
     this.#options = options;
@@ -88,21 +103,54 @@ export class ForwardingWiring implements Wiring {
     return this.#parts.resolver;
   }
 
+  /** Gives addresses. */
+  get dhcp(): DhcpServer {
+    return this.#parts.dhcp;
+  }
+
+  /** Says that we are a router. */
+  get advertiser(): RouterAdvertiser {
+    return this.#parts.advertiser;
+  }
+
+  /** With an uplink, TCP and UDP for our own addresses are the translators' too: their policy says what becomes of them. */
+  setUplink(present: boolean): void {
+    for (const node of this.#services) node.enabled = present;
+  }
+
+  /** The interface goes: what waits for somebody there, and what was served. */
+  forgetInterface(index: number): void {
+    this.resolver.flush(index);
+    this.dhcp.configure(index, undefined);
+    this.advertiser.forget(index);
+  }
+
+  /** All interfaces go: routers say so. Between turns. */
+  withdraw(): void {
+    this.advertiser.withdrawAll();
+    this.#parts.output.flush();
+  }
+
   /** Who hears of ICMP messages for us. */
   setIcmpListener(listener: IcmpListener): void {
     for (const local of this.#locals) local.listener = listener;
   }
 
   begin({ packets, clock, interfaceOutput }: WiringBase): { output: Output; neighbours: GuestNeighbours } {
-    const { forwarding } = this.#options;
+    const { forwarding, random } = this.#options;
     const { interfaces, addresses, adjacencies, bridges, l2fib } = forwarding;
     const bridgeForward = new BridgeForward(interfaces, bridges, l2fib, interfaceOutput);
     const bviOutput = new BviOutput(packets, interfaces, bridges, bridgeForward, interfaceOutput);
     const output = new RoutedOutput(bviOutput, interfaceOutput);
     const resolver = new NeighbourResolver({ packets, interfaces, addresses, adjacencies, output, clock });
     const released = new ReleasedFrames(packets);
-    this.#begun = { packets, clock, bridgeForward, bviOutput, output, resolver, released };
-    return { output, neighbours: NO_NEIGHBOURS };
+    const fraction = (): number => random() / 2 ** 32;
+    const advertiser = new RouterAdvertiser({ packets, interfaces, addresses, output, random: fraction });
+    const dhcp = new DhcpServer({ interfaces, addresses, output, clock });
+    const neighbours = new ForwardingNeighbours(addresses, resolver, (...towards) => forwarding.nextHopOn(...towards));
+    const begun = { packets, clock, bridgeForward, bviOutput, output, resolver, released };
+    this.#begun = { ...begun, advertiser, dhcp, neighbours };
+    return { output, neighbours };
   }
 
   wire({ reassembly, translators, interfaceOutput }: WiringParts): Wired {
@@ -125,11 +173,12 @@ export class ForwardingWiring implements Wiring {
       new Ip6Input('ip6-lookup'),
       new Ip4Reassembly(reassembly),
       new Ip6Reassembly(reassembly),
-      new NdResponder(interfaces, addresses, resolver, conflicts, output),
-      new NoService('dhcp-input'),
+      new NdResponder(interfaces, addresses, resolver, conflicts, output, this.advertiser),
+      this.dhcp,
       new NoService('dhcpv6-input'),
       new Ip4Lookup({ ...lookup, routes: routes.fib4 }),
       new Ip6Lookup({ ...lookup, routes: routes.fib6 }),
+      ...this.#services,
       ip4Local,
       ip6Local,
       new Ip4Neighbour(adjacencies, addresses, resolver),
@@ -142,22 +191,24 @@ export class ForwardingWiring implements Wiring {
       bviOutput,
       interfaceOutput,
     ];
-    const plan = { nodes, features: [bviFeature(nodes), ...lookupFeatures()] };
+    const plan = { nodes, features: [bviFeature(nodes), ...lookupFeatures(), ...SERVICE_FEATURES] };
     const inserted = insertNodes(plan, this.#options.nodes ?? []);
     assert(inserted.ok, 'further nodes have names and places of their own');
     return inserted.value;
   }
 
   settle(graph: Graph): boolean {
-    const { resolver, released } = this.#parts;
+    const { resolver, released, neighbours } = this.#parts;
+    if (neighbours.isSettled()) this.onGuestSettled();
     const more = resolver.deliver(released);
     released.run(graph);
     return more;
   }
 
-  keepHouse(): void {
+  keepHouse(nowMs: number): void {
     const { clock, resolver } = this.#parts;
     resolver.tick();
+    this.advertiser.advertise(nowMs);
     this.#options.forwarding.bridges.age(clock.nowUs, AGEING_PLACES_PER_SECOND);
   }
 
@@ -169,8 +220,6 @@ export class ForwardingWiring implements Wiring {
 
 /** A full table is looked through in 16 seconds. */
 const AGEING_PLACES_PER_SECOND = L2_FIB_ENTRIES_MAX / 8;
-
-const NO_NEIGHBOURS: GuestNeighbours = { find: () => NO_NEIGHBOUR, macHigh: () => 0, macLow: () => 0 };
 
 /** What flows and services emit into: into bridges what leaves by a BVI. */
 class RoutedOutput implements Output {

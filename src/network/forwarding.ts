@@ -19,7 +19,7 @@ import {
 import { assert } from '../base/assert.ts';
 import { L2_FIB_ENTRIES_MAX } from '../base/limits.ts';
 import { failure, type Result, success } from '../base/result.ts';
-import { ADJACENCY, AdjacencyTable, NO_ADJACENCY } from '../forward/adjacency.ts';
+import { ADJACENCY, ADJACENCY_ADDRESS_WORDS, AdjacencyTable, NO_ADJACENCY } from '../forward/adjacency.ts';
 import { BridgeTable } from '../forward/bridge-table.ts';
 import { flowSecrets, isGroup, type NextHop, NextHopGroups } from '../forward/ecmp.ts';
 import { InterfaceAddresses } from '../forward/interface-addresses.ts';
@@ -173,6 +173,19 @@ export class Forwarding {
       }
     }
     return best;
+  }
+
+  /** The router that packets for an address go to, by this interface, into `out`: four words. False: no route leads there by a router on it. */
+  nextHopOn(interfaceIndex: number, w0: number, w1: number, w2: number, w3: number, out: Int32Array): boolean {
+    const value = this.routes.lookup(new IpAddress(w0, w1, w2, w3));
+    if (value < 0) return false;
+    const { kind, address, interfaceIndex: on } = this.adjacencies;
+    for (const { adjacency } of this.nextHops(value)) {
+      if (kind[adjacency] !== ADJACENCY.NEIGHBOUR || on[adjacency] !== interfaceIndex) continue;
+      for (let i = 0; i < 4; i++) out[i] = address[adjacency * ADJACENCY_ADDRESS_WORDS + i]!;
+      return true;
+    }
+    return false;
   }
 
   #acquireHops(to: IpPrefix, hops: readonly ForwardingHop[]): Result<number> {

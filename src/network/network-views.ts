@@ -177,8 +177,8 @@ export class NetworkViews {
   }
 
   flow(flow: number): FlowView {
-    const name = this.#nameOf(this.#plane.engine.flows.interfaceIndex(flow)) ?? '';
-    return flowView(this.#plane.reporter.record(flow), name);
+    const record = this.#plane.reporter.record(flow);
+    return flowView(record, this.#nameOf(record.interfaceIndex) ?? '');
   }
 
   #interface(port: Port): InterfaceView {
@@ -235,7 +235,7 @@ export class NetworkViews {
         mac: link?.mac === undefined ? '' : formatMacAddress(link.mac),
         mtu: link?.mtu ?? part.hostMtu,
         addresses: inspected.ok ? inspected.value.addresses : [],
-        gateways: this.#builder.taps.gatewaysOf(port.name),
+        gateways: port.hostGateways.map(String),
         up: link?.up ?? false,
         carrier: port.up,
       },

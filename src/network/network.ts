@@ -5,10 +5,13 @@
  */
 import { type Failure, failure, type Result, success } from '../base/result.ts';
 import type { Config, LoggingConfig } from '../config/config.ts';
+import { EMPTY_CONFIG } from '../config/empty-config.ts';
 import type { Part } from '../config/parts.ts';
 import { EventLoop, strongestMode } from '../engine/event-loop.ts';
+import { type FlowLog, openFlowLog } from '../engine/flow-log.ts';
 import type { FlowRecord } from '../engine/flow-record.ts';
 import type { Insertion } from '../graph/insert-nodes.ts';
+import { compileFilter } from '../packet/filter/compile.ts';
 import { errnoName } from '../sys/errno.ts';
 import { LinuxSys } from '../sys/linux.ts';
 import { ChangeLine } from './change-line.ts';
@@ -18,8 +21,16 @@ import { EventLog } from './event-log.ts';
 import { flowView, NetworkViews } from './network-views.ts';
 import { PartBuilder } from './part-builder.ts';
 import { Pinger } from './pinger.ts';
-import type { ApplyOptions, Clearable, FlowQuery, PingOptions, RunningNetwork } from './running-network.ts';
+import type {
+  ApplyOptions,
+  CaptureOptions,
+  Clearable,
+  FlowQuery,
+  PingOptions,
+  RunningNetwork,
+} from './running-network.ts';
 import { traceViews } from './trace-views.ts';
+import { followHostResolvers } from './uplink-resolvers.ts';
 import type {
   ApplyView,
   BridgeView,
@@ -52,6 +63,8 @@ export interface NetworkOptions {
   readonly nodes?: readonly Insertion[];
 }
 
+const LEVELS: readonly LogLevel[] = ['error', 'warning', 'info', 'debug'];
+
 /** How often it is looked whether what is unmet can be again. */
 const REPAIR_MS = 1000;
 
@@ -70,7 +83,10 @@ class Network implements RunningNetwork {
   readonly #changes: ChangeLine = new ChangeLine();
   readonly #loop: EventLoop;
   readonly #repairs: NodeJS.Timeout;
+  readonly #resolvers: { close(): void };
   readonly #startedMs: number = performance.now();
+  #logging: LoggingConfig = EMPTY_CONFIG.logging;
+  #flowLog: FlowLog | undefined;
   #closed: boolean = false;
 
   constructor(options: NetworkOptions) {
@@ -88,14 +104,19 @@ class Network implements RunningNetwork {
         opened: (record) => this.#flowEvent('flow-opened', record),
         closed: (record) => this.#flowEvent('flow-closed', record),
       },
+      onCaptureEnded: (view) => {
+        const message = `capture ${view.name} of ${view.interface} has ended (${view.ended}): ${view.packets} packets`;
+        this.#tell('info', 'capture', 'capture-ended', message, { ...view });
+      },
     });
-    const builder = new PartBuilder(this.#plane, { setLogging: () => success(undefined) });
+    const builder = new PartBuilder(this.#plane, (logging) => this.#setLogging(logging));
     this.#pinger = new Pinger(this.#plane);
     this.#views = new NetworkViews(this.#plane, builder);
     this.#configurator = new Configurator(builder, {
       lost: (parts, why) => this.#partsLost(parts, why),
       met: (part) => this.#tell('info', 'configuration', 'part-met', `${part.key} is there again`, { part: part.key }),
     });
+    this.#resolvers = followHostResolvers(this.#plane.policy);
     this.#plane.engine.onLinkLost = (index, errno) => this.#linkLost(index, errno);
     this.#loop = new EventLoop(sys, this.#plane.engine, (error) => this.#broken(error));
     this.#repairs = setInterval(() => void this.#changes.run(() => this.#configurator.repair()), REPAIR_MS);
@@ -185,8 +206,11 @@ class Network implements RunningNetwork {
     return this.#events.subscribe(listener);
   }
 
-  addTrace(node: string, count: number, _filter?: string): Result<{ node: string; count: number }> {
-    return this.#plane.engine.graph.trace.add(node, count);
+  addTrace(node: string, count: number, filter?: string): Result<{ node: string; count: number }> {
+    const { trace } = this.#plane.engine.graph;
+    if (filter === undefined) return trace.add(node, count);
+    const compiled = compileFilter(filter);
+    return compiled.ok ? trace.add(node, count, compiled.value) : compiled;
   }
 
   traces(): TraceView[] {
@@ -226,16 +250,16 @@ class Network implements RunningNetwork {
     }
   }
 
-  startCapture(): Result<CaptureView> {
-    return failure('capture-unavailable', 'captures are not there');
+  startCapture(options: CaptureOptions): Result<CaptureView> {
+    return this.#plane.captures.start(options);
   }
 
-  async stopCapture(name: string): Promise<Result<CaptureView>> {
-    return failure('capture-missing', `there is no capture ${name}`);
+  stopCapture(name: string): Promise<Result<CaptureView>> {
+    return this.#plane.captures.stop(name);
   }
 
   captures(): CaptureView[] {
-    return [];
+    return this.#plane.captures.list();
   }
 
   ping(options: PingOptions): Promise<Result<PingView>> {
@@ -247,8 +271,12 @@ class Network implements RunningNetwork {
     return this.#changes.run(async () => {
       if (this.#closed) return;
       this.#closed = true;
+      this.#plane.wiring.withdraw();
       this.#loop.stop();
       this.#plane.engine.close();
+      this.#resolvers.close();
+      await this.#plane.captures.close();
+      await this.#flowLog?.close();
     });
   }
 
@@ -267,17 +295,32 @@ class Network implements RunningNetwork {
     this.#tell('warning', 'interface', 'interface-lost', why.message, { part: first, lost });
   }
 
-  #flowEvent(event: string, record: FlowRecord): void {
+  #setLogging(logging: LoggingConfig): Result<void> {
+    if (logging.flows !== this.#logging.flows) {
+      const opened = logging.flows === undefined ? undefined : openFlowLog(logging.flows, this.#warn);
+      if (opened?.ok === false) return opened;
+      void this.#flowLog?.close();
+      this.#flowLog = opened?.value;
+    }
+    this.#logging = logging;
+    return success(undefined);
+  }
+
+  #flowEvent(event: 'flow-opened' | 'flow-closed', record: FlowRecord): void {
+    if (event === 'flow-opened') this.#flowLog?.opened(record);
+    else this.#flowLog?.closed(record);
     if (!this.#events.isHeard) return;
-    const view = flowView(record, '');
+    const view = flowView(record, this.#plane.ports.nameOf(record.interfaceIndex) ?? '');
     const message = `${view.protocol} ${view.guest} ${view.direction === 'out' ? '->' : '<-'} ${view.remote}`;
     this.#events.pass('flow', event, message, { ...view });
   }
 
   #tell(level: LogLevel, type: EventView['type'], event: string, message: string, data?: EventView['data']): void {
-    this.#options.log(level, message);
+    if (LEVELS.indexOf(level) <= LEVELS.indexOf(this.#logging.level)) this.#options.log(level, message);
     this.#events.add(type, event, message, data);
   }
+
+  readonly #warn = (message: string): void => this.#tell('warning', 'error', 'log-failed', message);
 
   #broken(error: unknown): void {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);

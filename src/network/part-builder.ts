@@ -1,9 +1,10 @@
 /** Makes, takes away and changes single parts of a configuration, whatever their kind. */
 import { type Result, success } from '../base/result.ts';
+import type { LoggingConfig } from '../config/config.ts';
 import type { Contents } from '../config/parts.ts';
 import type { DataPlane } from './data-plane.ts';
 import { ForwardingParts } from './forwarding-parts.ts';
-import { type ServiceHooks, ServiceParts } from './service-parts.ts';
+import { ServiceParts } from './service-parts.ts';
 import { TapParts } from './tap-parts.ts';
 
 const DONE: Result<void> = success(undefined);
@@ -12,11 +13,14 @@ export class PartBuilder {
   readonly taps: TapParts;
   readonly forwarding: ForwardingParts;
   readonly services: ServiceParts;
+  readonly #onLogging: (logging: LoggingConfig) => Result<void>;
 
-  constructor(plane: DataPlane, hooks: ServiceHooks) {
+  /** `onLogging` hears of what is to be logged, and where. */
+  constructor(plane: DataPlane, onLogging: (logging: LoggingConfig) => Result<void>) {
     this.taps = new TapParts(plane);
     this.forwarding = new ForwardingParts(plane);
-    this.services = new ServiceParts(plane, hooks);
+    this.services = new ServiceParts(plane);
+    this.#onLogging = onLogging;
   }
 
   /** After a failure nothing of the part is there. */
@@ -27,7 +31,7 @@ export class PartBuilder {
         taps.defaults = part;
         return DONE;
       case 'logging':
-        return services.setLogging(part);
+        return this.#onLogging(part);
       case 'bridge':
         return forwarding.addBridge(part);
       case 'tap':
@@ -41,7 +45,7 @@ export class PartBuilder {
       case 'host-gateway':
         return taps.addHostGateway(part);
       case 'address':
-        return services.addressed(forwarding.addAddress(part));
+        return this.#followed(part.interface, forwarding.addAddress(part));
       case 'member':
         return forwarding.addMember(part);
       case 'uplink':
@@ -84,7 +88,8 @@ export class PartBuilder {
         return taps.removeHostGateway(part);
       case 'address':
         forwarding.removeAddress(part);
-        return services.addressed(DONE);
+        services.refresh(part.interface);
+        break;
       case 'member':
         forwarding.removeMember(part);
         break;
@@ -116,10 +121,10 @@ export class PartBuilder {
       case 'bridge':
         return forwarding.changeBridge(to);
       case 'tap':
-        return taps.change(to);
+        return this.#followed(to.interface, taps.change(to));
       case 'vlan':
       case 'bvi':
-        return forwarding.changePort(to);
+        return this.#followed(to.interface, forwarding.changePort(to));
       case 'member':
         return forwarding.changeMember(to);
       case 'route':
@@ -135,5 +140,11 @@ export class PartBuilder {
         return removed.ok ? this.add(to) : removed;
       }
     }
+  }
+
+  /** Services tell of addresses and MTU. */
+  #followed(interfaceName: string, changed: Result<void>): Result<void> {
+    if (changed.ok) this.services.refresh(interfaceName);
+    return changed;
   }
 }

@@ -1,4 +1,5 @@
 /** An interface of a running network: what it was made of, and what it has become. */
+import type { IpAddress, IpPrefix } from '../base/address.ts';
 import type { Contents, TapPart } from '../config/parts.ts';
 import type { Link } from '../link/link.ts';
 import type { SoftwareOffload } from '../link/software-offload.ts';
@@ -33,6 +34,10 @@ export interface TapPort extends PortCommon {
   /** What frames for it are given to. */
   readonly link: Link;
   readonly software: SoftwareOffload;
+  /** Addresses that the kernel's side was given. */
+  readonly hostAddresses: IpPrefix[];
+  /** Default routes that it was given. */
+  readonly hostGateways: IpAddress[];
 }
 
 export interface VlanPort extends PortCommon {

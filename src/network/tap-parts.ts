@@ -1,11 +1,12 @@
 /** Parts of a configuration that are taps, and what stands on their kernel's side. */
 
-import { MacAddress } from '../base/address.ts';
+import { equalAddress, MacAddress } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
 import { failure, type Result, success } from '../base/result.ts';
 import type { DefaultsConfig } from '../config/config.ts';
 import type { Contents, TapPart } from '../config/parts.ts';
 import { sameValue } from '../config/same-value.ts';
+import { CapturePoint } from '../link/capture-point.ts';
 import { SoftwareOffload } from '../link/software-offload.ts';
 import { TapLink } from '../link/tap.ts';
 import { TUN_HEADROOM_BYTES, TunLink } from '../link/tun-link.ts';
@@ -22,7 +23,6 @@ type Step = readonly [does: () => Result<void>, undoes: () => Result<void>];
 
 export class TapParts {
   readonly #plane: DataPlane;
-  readonly #gateways: Map<string, Set<string>> = new Map();
   /** What holds for all taps. */
   defaults: Pick<DefaultsConfig, 'taps'> = { taps: 'enabled' };
 
@@ -74,24 +74,31 @@ export class TapParts {
   }
 
   addHostAddress({ interface: name, address }: Of<'host-address'>): Result<void> {
-    return this.#port(name).device.addAddress(address);
+    const { device, hostAddresses } = this.#port(name);
+    const added = device.addAddress(address);
+    if (added.ok) hostAddresses.push(address);
+    return added;
   }
 
   removeHostAddress({ interface: name, address }: Of<'host-address'>): Result<void> {
-    const { device } = this.#port(name);
-    return device.lost ? DONE : device.removeAddress(address);
+    const { device, hostAddresses } = this.#port(name);
+    const removed = device.lost ? DONE : device.removeAddress(address);
+    if (removed.ok) takeOut(hostAddresses, (each) => equalAddress(each.address, address.address));
+    return removed;
   }
 
   addHostGateway({ interface: name, gateway }: Of<'host-gateway'>): Result<void> {
-    const added = this.#port(name).device.addGateway(gateway);
-    if (added.ok) this.#gateways.set(name, new Set([...this.gatewaysOf(name), `${gateway}`]));
+    const { device, hostGateways } = this.#port(name);
+    const added = device.addGateway(gateway);
+    if (added.ok) hostGateways.push(gateway);
     return added;
   }
 
   removeHostGateway({ interface: name, gateway }: Of<'host-gateway'>): Result<void> {
-    const { device } = this.#port(name);
-    this.#gateways.get(name)?.delete(`${gateway}`);
-    return device.lost ? DONE : device.removeGateway(gateway);
+    const { device, hostGateways } = this.#port(name);
+    const removed = device.lost ? DONE : device.removeGateway(gateway);
+    if (removed.ok) takeOut(hostGateways, (each) => equalAddress(each, gateway));
+    return removed;
   }
 
   /** A TUN device's packets with Ethernet headers. */
@@ -102,11 +109,6 @@ export class TapParts {
       peerMac: randomMac(),
       onAnswer: () => this.#plane.engine.wake(index),
     });
-  }
-
-  /** Default routes that were given to the kernel's side. */
-  gatewaysOf(name: string): string[] {
-    return [...(this.#gateways.get(name) ?? [])];
   }
 
   #connect(part: TapPart, device: TapDevice, index: number): void {
@@ -126,14 +128,17 @@ export class TapParts {
     const tuns = isTun ? links.map((link) => this.#asEthernet(link, index)) : [];
     const queues = isTun ? tuns : links;
     const software = new SoftwareOffload(queues[0]!, segments);
-    engine.addInterface(index, software);
-    for (const [queue, link] of links.entries()) {
-      engine.addQueue(index, queue === 0 ? software : queues[queue]!, link.fd);
+    const link = new CapturePoint(software);
+    engine.addInterface(index, link);
+    for (const [queue, { fd }] of links.entries()) {
+      const point = queue === 0 ? link : new CapturePoint(queues[queue]!);
+      engine.addQueue(index, point, fd);
+      this.#plane.captures.addInterface(index, part.interface, point);
     }
     const id = part.tap.id ?? this.#freeId();
     const port: TapPort = {
-      ...{ kind: 'tap', name: part.interface, index, part, id, device, links, tuns, link: software, software },
-      ...{ up: false, bridge: undefined },
+      ...{ kind: 'tap', name: part.interface, index, part, id, device, links, tuns, link, software },
+      ...{ up: false, bridge: undefined, hostAddresses: [], hostGateways: [] },
     };
     this.#plane.forwarding.interfaces.promiscuous[index] = part.promiscuous ? 1 : 0;
     ports.add(port);
@@ -185,4 +190,9 @@ export class TapParts {
     while (taken.has(id)) id++;
     return id;
   }
+}
+
+function takeOut<T>(list: T[], matches: (value: T) => boolean): void {
+  const at = list.findIndex(matches);
+  if (at >= 0) list.splice(at, 1);
 }
