@@ -34,7 +34,18 @@ function bashOffers(...words: string[]): string[] {
 
 describe('completion for bash', { skip: without('bash') }, () => {
   it('offers commands, options and shells', () => {
-    assert.deepEqual(bashOffers('tapster', ''), ['run', 'doctor', 'completion', 'help', '--help', '--version']);
+    assert.deepEqual(bashOffers('tapster', ''), [
+      'run',
+      'up',
+      'ctl',
+      'apply',
+      'down',
+      'doctor',
+      'completion',
+      'help',
+      '--help',
+      '--version',
+    ]);
     assert.deepEqual(bashOffers('tapster', 'ru'), ['run']);
     assert.deepEqual(bashOffers('tapster', 'completion', 'z'), ['zsh']);
     assert.deepEqual(bashOffers('tapster', 'run', '--no-d'), ['--no-dns']);
@@ -46,6 +57,17 @@ describe('completion for bash', { skip: without('bash') }, () => {
     assert.deepEqual(bashOffers('tapster', 'run', '--pcap', 'tapster.b'), ['tapster.bash']);
     assert.deepEqual(bashOffers('tapster', 'run', '--pcap', '=', 'tapster.b'), ['tapster.bash']);
     assert.deepEqual(bashOffers('tapster', 'run', '--mtu', ''), []);
+  });
+
+  it('knows the commands of engines', () => {
+    assert.deepEqual(bashOffers('tapster', 'up', '--det'), ['--detach']);
+    assert.deepEqual(bashOffers('tapster', 'up', '--log-level', 'w'), ['warning']);
+    assert.deepEqual(bashOffers('tapster', 'up', '--name', 'tapster.b'), []);
+    assert.deepEqual(bashOffers('tapster', 'up', '-d', 'tapster.b'), ['tapster.bash']);
+    assert.deepEqual(bashOffers('tapster', 'apply', '--dry'), ['--dry-run']);
+    assert.deepEqual(bashOffers('tapster', 'down', '--socket', 'tapster.b'), ['tapster.bash']);
+    assert.deepEqual(bashOffers('tapster', 'ctl', 'sh'), ['show']);
+    assert.deepEqual(bashOffers('tapster', 'ctl', '--name', 'x', 'un'), ['unpublish']);
   });
 
   it('leaves what stands behind the options to the command', () => {
@@ -75,11 +97,19 @@ describe('completion for fish', { skip: without('fish') }, () => {
   };
 
   it('offers commands, options and shells', () => {
-    assert.deepEqual(offers('tapster do'), ['doctor', '']);
+    assert.deepEqual(offers('tapster doc'), ['doctor', '']);
     assert.deepEqual(offers('tapster completion z'), ['zsh', '']);
     assert.deepEqual(offers('tapster run --no-d'), ['--no-dns', '']);
     assert.deepEqual(offers('tapster run --mtu 1500 -v --fl'), ['--flows', '']);
     assert.ok(offers('tapster run --pcap tapster.f').includes('tapster.fish'));
+  });
+
+  it('knows the commands of engines', () => {
+    assert.deepEqual(offers('tapster up --det'), ['--detach', '']);
+    assert.deepEqual(offers('tapster up --log-level w'), ['warning', '']);
+    assert.ok(offers('tapster apply tapster.f').includes('tapster.fish'));
+    assert.deepEqual(offers('tapster ctl unp'), ['unpublish', '']);
+    assert.deepEqual(offers('tapster down --so'), ['--socket', '']);
   });
 
   it('leaves what stands behind the options to the command', () => {

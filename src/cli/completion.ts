@@ -3,6 +3,7 @@
  * `run` the shell completes the command as it would alone.
  */
 import type { Command, Option } from 'commander';
+import { GRAMMAR } from './ctl/grammar.ts';
 import { RepeatableOption } from './option.ts';
 
 export function completionScript(shell: string, program: Command): string {
@@ -49,6 +50,7 @@ _tapster() {
     run) ;;
     completion) COMPREPLY=($(compgen -W "${SHELLS}" -- "$current")); return ;;
     doctor) COMPREPLY=($(compgen -W "--json --help" -- "$current")); return ;;
+${commands.filter(isOfEngine).map(bashOfEngine).join('\n')}
     help) COMPREPLY=($(compgen -W "${commands.map((command) => command.name()).join(' ')}" -- "$current")); return ;;
     *) return ;;
   esac
@@ -98,6 +100,44 @@ complete -F _tapster tapster
 `;
 }
 
+/** `up`, `ctl`, `apply` and `down` take options, then files; words of `ctl` are completed by `ctl` itself. */
+const ENGINE_COMMANDS: readonly string[] = ['up', 'ctl', 'apply', 'down'];
+
+function isOfEngine(command: Command): boolean {
+  return ENGINE_COMMANDS.includes(command.name());
+}
+
+function takesFiles(command: Command): boolean {
+  return command.registeredArguments.some((argument) => argument.name() === 'file');
+}
+
+function bashOfEngine(command: Command): string {
+  const options = optionsOf(command);
+  const names = (list: readonly Option[]): string => list.flatMap(namesOf).join('|');
+  const files = names(options.filter(takesFile));
+  const others = options.filter((option) => option.required && !takesFile(option));
+  const choices = others.filter((option) => option.argChoices !== undefined);
+  const plain = others.filter((option) => option.argChoices === undefined);
+  const words = command.name() === 'ctl' ? `COMPREPLY=($(compgen -W "${ctlWords()}" -- "$current"))` : ':';
+  return `    ${command.name()})
+      [[ $previous == = ]] && previous=\${COMP_WORDS[COMP_CWORD-2]}
+      case $previous in
+        ${files}) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$current")); return ;;
+${choices.map((option) => `        ${names([option])}) COMPREPLY=($(compgen -W "${option.argChoices?.join(' ')}" -- "$current")); return ;;\n`).join('')}        ${names(plain)}) return ;;
+      esac
+      if [[ $current == -* ]]; then
+        COMPREPLY=($(compgen -W "${options.flatMap(namesOf).join(' ')}" -- "$current"))
+      else
+        ${takesFiles(command) ? 'compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$current"))' : words}
+      fi
+      return ;;`;
+}
+
+/** The words that commands of `ctl` begin with. */
+function ctlWords(): string {
+  return [...new Set(GRAMMAR.patterns.map(({ path }) => path.split(' ')[0]))].join(' ');
+}
+
 function zsh(commands: readonly Command[]): string {
   const run = commands.find((command) => command.name() === 'run') as Command;
   const described = commands.map((command) => `    ${quote(`${command.name()}:${command.summary()}`)}`).join('\n');
@@ -125,6 +165,7 @@ ${specs.join('\n')}
       ;;
     completion) _values 'shell' ${SHELLS} ;;
     doctor) _arguments '--json[print JSON]' '--help[show help]' ;;
+${commands.filter(isOfEngine).map(zshOfEngine).join('\n')}
     help) _describe -t commands 'tapster command' subcommands ;;
   esac
 }
@@ -136,11 +177,24 @@ fi
 `;
 }
 
+function zshOfEngine(command: Command): string {
+  const specs = optionsOf(command).map((option) => `        ${zshSpec(option)} \\`);
+  const rest = takesFiles(command) ? `'::file:_files'` : command.name() === 'ctl' ? `'*:word:(${ctlWords()})'` : `'::'`;
+  return `    ${command.name()})
+      shift words
+      (( CURRENT-- ))
+      _arguments -S \\
+${specs.join('\n')}
+        ${command.name() === 'down' ? '' : rest}
+      ;;`;
+}
+
 /** \`'(-v --verbose)'{-v,--verbose}'[log each flow]'\`; see _arguments in zshcompsys(1). */
 function zshSpec(option: Option): string {
   const names = namesOf(option);
   const text = option.description.replace(/[[\]:]/g, '\\$&');
-  const action = takesFile(option) ? '_files' : ' ';
+  const choices = option.argChoices === undefined ? ' ' : `(${option.argChoices.join(' ')})`;
+  const action = takesFile(option) ? '_files' : choices;
   const value = option.required ? `:${valueName(option)}:${action}` : '';
   const assigned = (name: string): string => (option.required && name.startsWith('--') ? `${name}=` : name);
   const repeats = option instanceof RepeatableOption;
@@ -197,16 +251,30 @@ function __tapster_complete_inner
   set -l inner (__tapster_inner)
   complete --do-complete=(string join ' ' -- (string escape -- $inner) (commandline -ct))
 end
-${optionsOf(run).map(fishLine).join('\n')}
+${optionsOf(run)
+  .map((option) => fishLine(option, '__tapster_in_options'))
+  .join('\n')}
+${commands.filter(isOfEngine).flatMap(fishOfEngine).join('\n')}
 complete -c tapster -n '__fish_seen_subcommand_from run' -a '(__tapster_complete_inner)'
 `;
 }
 
-function fishLine(option: Option): string {
-  const words = ['complete -c tapster -n __tapster_in_options'];
+function fishOfEngine(command: Command): string[] {
+  const condition = quote(
+    `__fish_seen_subcommand_from ${command.name()}; and test (commandline -opc)[2] = ${command.name()}`,
+  );
+  const lines = optionsOf(command).map((option) => fishLine(option, condition));
+  if (takesFiles(command)) lines.push(`complete -c tapster -n ${condition} -F`);
+  if (command.name() === 'ctl') lines.push(`complete -c tapster -n ${condition} -a ${quote(ctlWords())}`);
+  return lines;
+}
+
+function fishLine(option: Option, condition: string): string {
+  const words = [`complete -c tapster -n ${condition}`];
   if (option.short !== undefined) words.push(`-s ${option.short.slice(1)}`);
   if (option.long !== undefined) words.push(`-l ${option.long.slice(2)}`);
   if (option.required) words.push(takesFile(option) ? '-r -F' : '-x');
+  if (option.argChoices !== undefined) words.push(`-a ${quote(option.argChoices.join(' '))}`);
   words.push(`-d ${quote(option.description)}`);
   return words.join(' ');
 }

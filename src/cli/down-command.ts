@@ -1,4 +1,5 @@
 /** What `tapster down` does: asks an engine to end, and waits until everything is undone. */
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiError } from '../control/api-error.ts';
 import { connect } from '../control/client.ts';
@@ -33,12 +34,13 @@ export async function downCommand(flags: EngineFlags, output: Output): Promise<n
   }
 }
 
+/** A process that has ended and whose parent does not care (a zombie, proc_pid_stat(5)) has undone everything. */
 function isThere(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
+  } catch {
+    return false;
   }
 }
 

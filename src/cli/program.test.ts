@@ -181,6 +181,22 @@ describe('tapster', () => {
       [['run', '-4', '-6'], 'tapster: -4 with -6 leaves no family\nLeave both out to have both families.\n'],
       [['rnu'], "tapster: unknown command 'rnu'\nDid you mean run?\n"],
       [[], 'tapster: a command is missing\nTry "tapster --help".\n'],
+      [['apply'], 'tapster: missing required argument \'file\'\nTry "tapster apply --help".\n'],
+      [
+        ['up', '--listen', '192.0.2.1:80'],
+        'tapster: --listen 192.0.2.1:80: not a loopback address: whoever reaches the port could try\nUse a loopback address',
+      ],
+      [
+        ['up', '--listen', '127.0.0.1:80'],
+        'tapster: --listen and --token-file go together\nA port is for whoever has the token',
+      ],
+      [['up', '--name', '../x'], 'tapster: --name ../x: not the name of an engine\nUse 1 to 32 letters'],
+      [['down', '--name', 'a', '--socket', 'b'], 'tapster: --name with --socket names two engines\nLeave one out.\n'],
+      [
+        ['ctl', '--url', 'http://127.0.0.1:80', 'show'],
+        'tapster: --url and --token-file go together\nA port is guarded',
+      ],
+      [['ctl', 'shwo'], 'tapster: column 1: "shwo" does not fit here: did you mean "show"?\nExpected '],
       [['run', '--ifname', 'a\u001bb'], `tapster: --ifname a\\x1bb: "\\u001b" can't be part of an interface's name\n`],
     ];
     for (const [args, text] of samples) {
@@ -193,7 +209,8 @@ describe('tapster', () => {
   });
 
   it('has help that fits 80 columns', async () => {
-    for (const args of [['--help'], ['run', '--help'], ['doctor', '--help'], ['completion', '-h'], ['help', 'run']]) {
+    const commands = ['run', 'up', 'ctl', 'apply', 'down', 'doctor', 'completion'];
+    for (const args of [['--help'], ['help', 'run'], ...commands.map((command) => [command, '--help'])]) {
       const { status, out } = await tell(...args);
       assert.equal(status, 0, args.join(' '));
       assert.match(out, /^Usage: tapster/);
@@ -211,6 +228,9 @@ describe('tapster', () => {
     assert.equal(trace.status, 0);
     assert.match(trace.stdout, /^tapster /);
     assert.match(trace.stderr, /dist\/cli\/program\.js/, 'the trace names modules');
-    assert.doesNotMatch(trace.stderr, /dist\/(sys|translate|nodes)\/|tapster\.node/);
+    assert.doesNotMatch(
+      trace.stderr,
+      /dist\/(sys|translate|nodes|network)\/|config\/schema|control\/client|cli\/ctl\/|tapster\.node/,
+    );
   });
 });
