@@ -3,6 +3,7 @@
  *
  * All changes stand in one line: `apply`, losses and their repair. Between two of their actions the engine has its turns.
  */
+import { formatIpWords, formatMacAddress, MacAddress } from '../base/address.ts';
 import { type Failure, failure, type Result, success } from '../base/result.ts';
 import type { Config, LoggingConfig } from '../config/config.ts';
 import { EMPTY_CONFIG } from '../config/empty-config.ts';
@@ -13,6 +14,7 @@ import type { FlowRecord } from '../engine/flow-record.ts';
 import type { Insertion } from '../graph/insert-nodes.ts';
 import { compileFilter } from '../packet/filter/compile.ts';
 import { errnoName } from '../sys/errno.ts';
+import { readHostNetwork } from '../sys/host-network.ts';
 import { LinuxSys } from '../sys/linux.ts';
 import { ChangeLine } from './change-line.ts';
 import { Configurator } from './configurator.ts';
@@ -117,6 +119,12 @@ class Network implements RunningNetwork {
       met: (part) => this.#tell('info', 'configuration', 'part-met', `${part.key} is there again`, { part: part.key }),
     });
     this.#resolvers = followHostResolvers(this.#plane.policy);
+    const host = readHostNetwork();
+    if (host.ok) this.#plane.policy.setScopeId(host.value.ipv6?.interfaceIndex ?? host.value.ipv4?.interfaceIndex ?? 0);
+    this.#plane.wiring.resolver.listener = {
+      found: (neighbour) => this.#neighbourEvent('neighbour-found', neighbour),
+      lost: (neighbour) => this.#neighbourEvent('neighbour-lost', neighbour),
+    };
     this.#plane.engine.onLinkLost = (index, errno) => this.#linkLost(index, errno);
     this.#loop = new EventLoop(sys, this.#plane.engine, (error) => this.#broken(error));
     this.#repairs = setInterval(() => void this.#changes.run(() => this.#configurator.repair()), REPAIR_MS);
@@ -304,6 +312,16 @@ class Network implements RunningNetwork {
     }
     this.#logging = logging;
     return success(undefined);
+  }
+
+  #neighbourEvent(event: 'neighbour-found' | 'neighbour-lost', neighbour: number): void {
+    const { table } = this.#plane.wiring.resolver;
+    const word = (i: number): number => table.word(neighbour, i);
+    const address = formatIpWords(word(0), word(1), word(2), word(3));
+    const name = this.#plane.ports.nameOf(table.interfaceIndex(neighbour)) ?? '';
+    const mac = formatMacAddress(new MacAddress(table.macHigh[neighbour]!, table.macLow[neighbour]!));
+    const what = event === 'neighbour-found' ? `is at ${mac}` : 'does not answer any more';
+    this.#tell('debug', 'neighbour', event, `${address} on ${name} ${what}`, { interface: name, address, mac });
   }
 
   #flowEvent(event: 'flow-opened' | 'flow-closed', record: FlowRecord): void {

@@ -3,11 +3,12 @@
  *
  * What a service says depends on the interface's addresses and MTU, and on the other services there, so all settings of an interface are made anew when any of these changes.
  */
-import { isIpv4, isLinkLocal } from '../base/address.ts';
+import { type IpAddress, type IpPrefix, isIpv4, isLinkLocal } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
 import { failure, type Result, success } from '../base/result.ts';
 import type { ServicesConfig } from '../config/config.ts';
 import type { Contents } from '../config/parts.ts';
+import { sameValue } from '../config/same-value.ts';
 import type { DataPlane } from './data-plane.ts';
 import { dhcpSettings, routerSettings } from './interface-services.ts';
 import type { Port } from './port.ts';
@@ -16,6 +17,13 @@ import { type Guests, PublishedPorts } from './published.ts';
 type Of<Kind extends Contents['kind']> = Extract<Contents, { kind: Kind }>;
 type Services = { -readonly [Key in keyof ServicesConfig]: ServicesConfig[Key] };
 
+interface Settings {
+  readonly dhcp: ReturnType<typeof dhcpSettings>;
+  readonly router: ReturnType<typeof routerSettings>;
+  readonly advertised: { readonly addresses: readonly IpPrefix[]; readonly mtu: number } | undefined;
+  readonly dns: readonly IpAddress[] | undefined;
+}
+
 const DONE: Result<void> = success(undefined);
 
 export class ServiceParts {
@@ -23,6 +31,8 @@ export class ServiceParts {
   readonly #published: PublishedPorts;
   /** By the interface's name. */
   readonly #services: Map<string, Services> = new Map();
+  /** What its services were told last, by the interface's index. */
+  readonly #settings: Map<number, Settings> = new Map();
 
   constructor(plane: DataPlane) {
     this.#plane = plane;
@@ -55,7 +65,9 @@ export class ServiceParts {
     delete services[service];
     this.#services.set(name, services);
     this.refresh(name);
-    if (Object.keys(services).length === 0) this.#services.delete(name);
+    if (Object.keys(services).length > 0) return;
+    this.#services.delete(name);
+    this.#settings.delete(this.#port(name).index);
   }
 
   publish({ interface: name, rule }: Of<'publish'>): Result<void> {
@@ -78,9 +90,21 @@ export class ServiceParts {
     const { forwarding, policy, wiring } = this.#plane;
     const { index } = this.#port(interfaceName);
     const addresses = forwarding.addresses.list(index);
-    wiring.dhcp.configure(index, dhcpSettings(services, addresses, forwarding.interfaces.mtu[index]!));
-    wiring.advertiser.configure(index, routerSettings(services, addresses));
-    policy.setDns(index, services.dns?.servers);
+    const mtu = forwarding.interfaces.mtu[index]!;
+    const before = this.#settings.get(index);
+    const now: Settings = {
+      dhcp: dhcpSettings(services, addresses, mtu),
+      // What is advertised is read from the interface: it begins anew when that has changed.
+      router: routerSettings(services, addresses),
+      advertised: services.ra === undefined ? undefined : { addresses, mtu },
+      dns: services.dns?.servers,
+    };
+    this.#settings.set(index, now);
+    if (!sameValue(before?.dhcp, now.dhcp)) wiring.dhcp.configure(index, now.dhcp);
+    if (!sameValue([before?.router, before?.advertised], [now.router, now.advertised])) {
+      wiring.advertiser.configure(index, now.router);
+    }
+    if (!sameValue(before?.dns, now.dns)) policy.setDns(index, now.dns);
   }
 
   /** The guest of a rule that names none: whoever the tap's namespace holds. */

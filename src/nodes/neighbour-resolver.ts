@@ -44,9 +44,18 @@ export interface NeighbourDeps {
   readonly clock: TurnClock;
 }
 
+/** Who is told of neighbours that come and go: not of each question and answer. */
+export interface NeighbourListener {
+  /** It has answered, or has spoken to us, and was not known before. */
+  found(neighbour: number): void;
+  /** It was known, and does not answer any more. */
+  lost(neighbour: number): void;
+}
+
 export class NeighbourResolver implements NeighbourEvents {
   readonly table: NeighbourTable;
   readonly store: PacketStore;
+  listener: NeighbourListener | undefined;
   /** Questions sent. */
   solicitations: number = 0;
   readonly #deps: NeighbourDeps;
@@ -55,6 +64,8 @@ export class NeighbourResolver implements NeighbourEvents {
   /** Neighbours whose packets wait no longer, as a list; `#isDue`: in it. */
   #nextDue: Int32Array = new Int32Array(16);
   #isDue: Uint8Array = new Uint8Array(16);
+  /** Whether it was found, and not lost since. */
+  #isFound: Uint8Array = new Uint8Array(16);
   #firstDue: number = NO_ROW;
   #lastDue: number = NO_ROW;
   readonly #source: Int32Array = new Int32Array(4);
@@ -139,6 +150,9 @@ export class NeighbourResolver implements NeighbourEvents {
       adjacencies.setComplete(adjacency, table.macHigh[neighbour], table.macLow[neighbour]);
     }
     this.#becomeDue(neighbour);
+    if (this.#isFound[neighbour] === 1) return;
+    this.#isFound[neighbour] = 1;
+    this.listener?.found(neighbour);
   }
 
   unusable(neighbour: number): void {
@@ -148,11 +162,15 @@ export class NeighbourResolver implements NeighbourEvents {
 
   failed(neighbour: number): void {
     this.#becomeDue(neighbour);
+    if (this.#isFound[neighbour] !== 1) return;
+    this.#isFound[neighbour] = 0;
+    this.listener?.lost(neighbour);
   }
 
   removed(neighbour: number): void {
     this.store.drop(neighbour);
     if (neighbour >= this.#adjacency.length) return;
+    this.#isFound[neighbour] = 0;
     this.#removeDue(neighbour);
     const adjacency = this.#adjacency[neighbour];
     if (adjacency === NO_ADJACENCY) return;
@@ -245,5 +263,6 @@ export class NeighbourResolver implements NeighbourEvents {
     this.#adjacency = grown(this.#adjacency, new Int32Array(capacity).fill(NO_ADJACENCY));
     this.#nextDue = grown(this.#nextDue, new Int32Array(capacity));
     this.#isDue = grown(this.#isDue, new Uint8Array(capacity));
+    this.#isFound = grown(this.#isFound, new Uint8Array(capacity));
   }
 }
