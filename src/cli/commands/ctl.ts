@@ -16,8 +16,8 @@ Examples:
   tapster ctl trace add ip4-lookup 10
   tapster ctl help                    all commands
 
-The exit status is 0, 1 when the engine refused or is not there, or 2 when the
-command is wrong.`;
+The exit status is 0, 1 when the engine refused or is not there, 2 when the
+command is wrong, or 130 when it was interrupted.`;
 
 export function makeCtlCommand(finish: (status: number) => void, output: Output): Command {
   const command = new Command('ctl')

@@ -339,11 +339,14 @@ describe('show', () => {
     shows(eventLines([{ id: 1, at: 0, type: 'interface', event: 'interface-up', message: 'tap0' }], PLAIN), [
       '1970-01-01 00:00:00.000Z interface-up tap0',
     ]);
-    const written = configurationText(
-      { bridges: {}, interfaces: { tap0: { address: [], services: { dns: { servers: [] } } } } },
-      JSON.stringify,
-    );
-    assert.equal(written, '{"interfaces":{"tap0":{"services":{"dns":{}}}}}');
+    const tap0 = { address: [], mtu: 1400, services: { dns: { servers: [] } } };
+    shows(configurationText({ bridges: {}, interfaces: { tap0 } }), [
+      'interfaces:',
+      '  tap0:',
+      '    mtu: 1400',
+      '    services:',
+      '      dns: {}',
+    ]);
   });
 
   it('says where there is nothing', () => {

@@ -41,6 +41,7 @@ export function runShell(
     let busy: Promise<void> = Promise.resolve();
     let running = false;
     let closed = false;
+    let quit = false;
     lines.on('line', (text) => {
       typed.push(text);
       // Lines that are pasted come faster than they are done.
@@ -48,8 +49,10 @@ export function runShell(
         running = true;
         const outcome = await session.run(readLine(text));
         running = false;
-        if (outcome === 'quit') lines.close();
-        else if (!closed) lines.prompt();
+        if (outcome === 'quit') {
+          quit = true;
+          lines.close();
+        } else if (!closed) lines.prompt();
       });
     });
     lines.on('SIGINT', () => {
@@ -58,6 +61,8 @@ export function runShell(
     });
     lines.on('close', () => {
       closed = true;
+      // What comes next does not belong behind the prompt.
+      if (!quit) output.write('\n');
       session.interrupt();
       history.append(typed);
       void busy.then(ended);

@@ -3,7 +3,6 @@ import { didYouMean } from '../../../base/spelling.ts';
 
 import { type Command, CommandError, command } from '../command.ts';
 import { captureTable } from '../render/captures.ts';
-import { configurationText } from '../render/configuration.ts';
 import { engineText } from '../render/engine.ts';
 import { eventLines } from '../render/events.ts';
 import { bridgeTable, flowTable, neighbourTable, routeTable, stationTable } from '../render/forwarding.ts';
@@ -159,10 +158,11 @@ export const SHOW_COMMANDS: readonly Command[] = [
     path: 'show configuration',
     help: 'what the engine was told to be, as a file for apply',
     run: async (client) => {
-      const { stringify } = await import('yaml');
-      return { ...(await client.configuration()), stringify };
+      const { configurationText } = await import('../render/configuration.ts');
+      const { document } = await client.configuration();
+      return { document, text: configurationText(document) };
     },
-    render: ({ document, stringify }) => configurationText(document, stringify),
+    render: ({ text }) => text,
     toJson: ({ document }) => document,
   }),
 ];

@@ -1,8 +1,9 @@
-/** `show configuration`: YAML, which `tapster apply` reads again. */
+/** `show configuration`: YAML, which `tapster apply` reads again. Loads yaml: import it where it is asked for. */
+import { stringify } from 'yaml';
 import { harmless } from '../../../engine/text.ts';
 
 /** What terminals obey is made harmless. */
-export function configurationText(document: unknown, stringify: (value: unknown) => string): string {
+export function configurationText(document: unknown): string {
   return stringify(withoutEmpty(document)).split('\n').map(harmless).join('\n');
 }
 
