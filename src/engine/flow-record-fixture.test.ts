@@ -4,6 +4,7 @@ import type { FlowRecord } from './flow-record.ts';
 export function flowRecord(changes: Partial<FlowRecord> = {}): FlowRecord {
   return {
     id: 7,
+    interfaceIndex: 0,
     openedAt: Date.UTC(2026, 0, 2, 3, 4, 5, 678),
     protocol: 'tcp',
     direction: 'out',

@@ -9,7 +9,7 @@ import { VlanLink } from '../link/vlan.ts';
 import type { DataPlane } from './data-plane.ts';
 import { randomMac } from './data-plane.ts';
 import type { ForwardingHop } from './forwarding.ts';
-import type { BviPart, Port, TapPort, VlanPart } from './port.ts';
+import { type BviPart, carries, type Port, type TapPort, type VlanPart } from './port.ts';
 
 type Of<Kind extends Contents['kind']> = Extract<Contents, { kind: Kind }>;
 
@@ -129,7 +129,10 @@ export class ForwardingParts {
   }
 
   addAddress({ interface: name, address }: Of<'address'>): Result<void> {
-    return this.#plane.forwarding.addAddress(this.#port(name).index, address);
+    const port = this.#port(name);
+    const added = this.#plane.forwarding.addAddress(port.index, address);
+    if (added.ok && carries(port)) this.#plane.wiring.announce(port.index);
+    return added;
   }
 
   removeAddress({ interface: name, address }: Of<'address'>): void {
@@ -167,6 +170,7 @@ export class ForwardingParts {
     }
     port.up = up;
     this.#plane.refresh(port);
+    if (carries(port)) this.#plane.wiring.announce(port.index);
     return DONE;
   }
 

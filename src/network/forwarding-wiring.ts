@@ -12,7 +12,7 @@
  * and the same for IPv6. The look-ups stand before the translators and before reassembly, on the ways from the input nodes: what they send there themselves goes by. What
  * leaves by a bridge's own leg goes through `bvi-output`, whoever sends it.
  */
-import { IpAddress, MacAddress } from '../base/address.ts';
+import { IpAddress, isIpv4, MacAddress } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
 import { L2_FIB_ENTRIES_MAX } from '../base/limits.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
@@ -45,7 +45,9 @@ import { Ip4Neighbour, Ip6Neighbour } from '../nodes/neighbour-queue.ts';
 import { NeighbourResolver } from '../nodes/neighbour-resolver.ts';
 import { NoService } from '../nodes/no-service.ts';
 import { RouterAdvertiser } from '../nodes/router-advertiser.ts';
-import type { Packet, Packets } from '../packet/packets.ts';
+import { arpRequest } from '../nodes/solicitation.ts';
+import { NO_PACKET, type Packet, type Packets } from '../packet/packets.ts';
+import * as ethernet from '../wire/ethernet.ts';
 import type { Forwarding } from './forwarding.ts';
 import { ForwardingNeighbours } from './forwarding-neighbours.ts';
 import { ReleasedFrames } from './released-frames.ts';
@@ -116,6 +118,22 @@ export class ForwardingWiring implements Wiring {
   /** With an uplink, TCP and UDP for our own addresses are the translators' too: their policy says what becomes of them. */
   setUplink(present: boolean): void {
     for (const node of this.#services) node.enabled = present;
+  }
+
+  /** Tells everybody on the link where our IPv4 addresses are: an ARP announcement for each (RFC 5227, section 3). Between turns. */
+  announce(index: number): void {
+    const { interfaces, addresses } = this.#options.forwarding;
+    const { packets, output } = this.#parts;
+    const mac = new MacAddress(interfaces.macHigh[index]!, interfaces.macLow[index]!);
+    for (const { address } of addresses.list(index)) {
+      if (!isIpv4(address)) continue;
+      const { BROADCAST_HIGH, BROADCAST_LOW } = ethernet;
+      const packet = arpRequest(packets, index, mac, address.w3, address.w3, BROADCAST_HIGH, BROADCAST_LOW);
+      if (packet === NO_PACKET) break;
+      packets.rxInterface[packet] = -1;
+      output.emit(packet);
+    }
+    output.flush();
   }
 
   /** The interface goes: what waits for somebody there, and what was served. */

@@ -34,6 +34,7 @@ import type {
 import { traceViews } from './trace-views.ts';
 import { followHostResolvers } from './uplink-resolvers.ts';
 import type {
+  ActionView,
   ApplyView,
   BridgeView,
   CaptureView,
@@ -151,6 +152,7 @@ class Network implements RunningNetwork {
         const { revision, actions } = applied.value;
         const message = `revision ${revision}: ${actions.length} ${actions.length === 1 ? 'change' : 'changes'}`;
         this.#tell('info', 'configuration', 'configuration-applied', message, { revision, actions });
+        for (const action of actions) this.#interfaceEvent(action);
       }
       return applied;
     });
@@ -312,6 +314,15 @@ class Network implements RunningNetwork {
     }
     this.#logging = logging;
     return success(undefined);
+  }
+
+  /** Interfaces that came, went, and changed their state. */
+  #interfaceEvent({ action, part }: ActionView): void {
+    const [kind, name] = part.split(' ');
+    const events = { interface: ['interface-created', 'interface-removed'], up: ['interface-up', 'interface-down'] };
+    const event = kind === 'interface' || kind === 'up' ? events[kind][action === 'add' ? 0 : 1] : undefined;
+    if (event === undefined || name === undefined || action === 'change') return;
+    this.#tell('debug', 'interface', event, `${name}: ${event.replace('interface-', '')}`, { interface: name });
   }
 
   #neighbourEvent(event: 'neighbour-found' | 'neighbour-lost', neighbour: number): void {
