@@ -41,6 +41,7 @@ describe('the record of a flow', () => {
       { ...record, openedAt: 0 },
       {
         id: 1,
+        interfaceIndex: 0,
         openedAt: 0,
         protocol: 'tcp',
         direction: 'out',

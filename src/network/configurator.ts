@@ -150,7 +150,7 @@ export class Configurator {
 
 function actionFailure(action: Action, cause: Failure, left: readonly string[]): Result<never> {
   const rest = left.length === 0 ? 'everything is as it was' : `and could not all be undone: ${left.join('; ')}`;
-  return failure(cause.code, `${describeAction(action)}: ${cause.message}; ${rest}`, cause);
+  return failure(cause.code, `${describeAction(action)}: ${cause.message}; ${rest}`);
 }
 
 function viewOf(action: Action): ActionView {

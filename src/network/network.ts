@@ -59,14 +59,13 @@ export type LogLevel = LoggingConfig['level'];
 export interface NetworkOptions {
   readonly name: string;
   readonly version: string;
+  /** Hears of everything; what is worth a line is for the caller to say, and for `logging.level` of the configuration. */
   log(level: LogLevel, message: string): void;
   /** Flows with the host at one time; `FLOWS_MAX_DEFAULT` unless said. Fixed for the engine's life. */
   readonly flowsMax?: number;
   /** Further nodes of the graph. */
   readonly nodes?: readonly Insertion[];
 }
-
-const LEVELS: readonly LogLevel[] = ['error', 'warning', 'info', 'debug'];
 
 /** How often it is looked whether what is unmet can be again. */
 const REPAIR_MS = 1000;
@@ -345,7 +344,7 @@ class Network implements RunningNetwork {
   }
 
   #tell(level: LogLevel, type: EventView['type'], event: string, message: string, data?: EventView['data']): void {
-    if (LEVELS.indexOf(level) <= LEVELS.indexOf(this.#logging.level)) this.#options.log(level, message);
+    this.#options.log(level, message);
     this.#events.add(type, event, message, data);
   }
 
