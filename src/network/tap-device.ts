@@ -96,8 +96,9 @@ export class TapDevice {
     });
   }
 
+  /** It may have been taken away by others already. */
   removeAddress(prefix: IpPrefix): Result<void> {
-    return this.#inside(({ netlink, link }) => deleteAddress(netlink, link.index, prefix));
+    return unlessGone(this.#inside(({ netlink, link }) => deleteAddress(netlink, link.index, prefix)));
   }
 
   /** The default route there. */
@@ -105,8 +106,9 @@ export class TapDevice {
     return this.#inside(({ netlink, link }) => addRoute(netlink, gatewayRoute(gateway, link.index), true));
   }
 
+  /** It may have gone already: the kernel drops routes of a link that goes down, or whose address goes. */
   removeGateway(gateway: IpAddress): Result<void> {
-    return this.#inside(({ netlink, link }) => deleteRoute(netlink, gatewayRoute(gateway, link.index)));
+    return unlessGone(this.#inside(({ netlink, link }) => deleteRoute(netlink, gatewayRoute(gateway, link.index))));
   }
 
   /** The interface as the kernel has it, and its addresses. */
@@ -205,6 +207,13 @@ function openNetlink(namespaceFd: number): Result<Netlink> {
   ours.value.close();
   const opened = openInside(namespaceFd);
   return opened.ok ? success(new Netlink(opened.value.netlinkFd)) : opened;
+}
+
+/** What is to go and is not there has gone. */
+const GONE: readonly string[] = ['netlink-esrch', 'netlink-eaddrnotavail', 'tap-lost'];
+
+function unlessGone(removed: Result<void>): Result<void> {
+  return !removed.ok && GONE.includes(removed.failure.code) ? success(undefined) : removed;
 }
 
 function gatewayRoute(gateway: IpAddress, interfaceIndex: number): NewRoute {
