@@ -79,6 +79,7 @@ class Network implements RunningNetwork {
   readonly #options: NetworkOptions;
   readonly #events: EventLog = new EventLog();
   readonly #plane: DataPlane;
+  readonly #builder: PartBuilder;
   readonly #views: NetworkViews;
   readonly #pinger: Pinger;
   readonly #configurator: Configurator;
@@ -111,10 +112,10 @@ class Network implements RunningNetwork {
         this.#tell('info', 'capture', 'capture-ended', message, { ...view });
       },
     });
-    const builder = new PartBuilder(this.#plane, (logging) => this.#setLogging(logging));
+    this.#builder = new PartBuilder(this.#plane, (logging) => this.#setLogging(logging));
     this.#pinger = new Pinger(this.#plane);
-    this.#views = new NetworkViews(this.#plane, builder);
-    this.#configurator = new Configurator(builder, {
+    this.#views = new NetworkViews(this.#plane, this.#builder);
+    this.#configurator = new Configurator(this.#builder, {
       lost: (parts, why) => this.#partsLost(parts, why),
       met: (part) => this.#tell('info', 'configuration', 'part-met', `${part.key} is there again`, { part: part.key }),
     });
@@ -281,6 +282,7 @@ class Network implements RunningNetwork {
       if (this.#closed) return;
       this.#closed = true;
       this.#plane.wiring.withdraw();
+      this.#builder.taps.release();
       this.#loop.stop();
       this.#plane.engine.close();
       this.#resolvers.close();

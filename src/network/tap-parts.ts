@@ -73,6 +73,15 @@ export class TapParts {
     return DONE;
   }
 
+  /** The engine ends: taps that were there before it are given back without what it gave them; those that are to persist stay as they are. */
+  release(): void {
+    for (const { device, hostAddresses, hostGateways } of this.#plane.ports.taps()) {
+      if (!device.tap.attached || device.lost) continue;
+      for (const gateway of hostGateways) device.removeGateway(gateway);
+      for (const address of hostAddresses) device.removeAddress(address);
+    }
+  }
+
   addHostAddress({ interface: name, address }: Of<'host-address'>): Result<void> {
     const { device, hostAddresses } = this.#port(name);
     const added = device.addAddress(address);
