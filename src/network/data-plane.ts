@@ -28,12 +28,14 @@ export interface DataPlaneOptions {
   readonly onCaptureEnded: (view: CaptureView) => void;
   /** Further nodes of the graph. */
   readonly nodes: readonly Insertion[];
+  /** 32 bits that nobody can guess; the system's unless said. */
+  readonly random?: () => number;
 }
 
 export class DataPlane {
   readonly sys: Sys;
   readonly engine: Engine;
-  readonly forwarding: Forwarding = new Forwarding(randomWord);
+  readonly forwarding: Forwarding;
   readonly wiring: ForwardingWiring;
   readonly ports: Ports = new Ports();
   readonly captures: Captures;
@@ -45,12 +47,13 @@ export class DataPlane {
   readonly tagged: Packets;
 
   constructor(sys: Sys, options: DataPlaneOptions) {
-    const { forwarding } = this;
+    const { onConflict, nodes, random = randomWord } = options;
+    const forwarding = new Forwarding(random);
     this.sys = sys;
+    this.forwarding = forwarding;
     this.captures = new Captures({ application: 'tapster', onEnded: options.onCaptureEnded });
     this.policy = new UplinkPolicy(forwarding.addresses, NOTHING_ALLOWED, []);
-    const { onConflict, nodes } = options;
-    this.wiring = new ForwardingWiring({ forwarding, random: randomWord, onConflict, nodes });
+    this.wiring = new ForwardingWiring({ forwarding, random, onConflict, nodes });
     let reporter: FlowReporter | undefined;
     this.engine = new Engine(sys, {
       ...(options.flowsMax === undefined ? {} : { flowsMax: options.flowsMax }),
@@ -62,7 +65,7 @@ export class DataPlane {
         reporter = new FlowReporter(flows, this.names, [options.flowSink], () => sys.nowUs());
         return new ResolverWatch(flows, this.policy, reporter);
       },
-      random: randomWord,
+      random,
       extraBytes: SEGMENT_ARENA_BYTES + TAG_ARENA_BYTES,
     });
     this.reporter = reporter!;

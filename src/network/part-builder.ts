@@ -5,7 +5,7 @@ import type { Contents } from '../config/parts.ts';
 import type { DataPlane } from './data-plane.ts';
 import { ForwardingParts } from './forwarding-parts.ts';
 import { ServiceParts } from './service-parts.ts';
-import { TapParts } from './tap-parts.ts';
+import { type OpenTap, TapParts } from './tap-parts.ts';
 
 const DONE: Result<void> = success(undefined);
 
@@ -15,9 +15,9 @@ export class PartBuilder {
   readonly services: ServiceParts;
   readonly #onLogging: (logging: LoggingConfig) => Result<void>;
 
-  /** `onLogging` hears of what is to be logged, and where. */
-  constructor(plane: DataPlane, onLogging: (logging: LoggingConfig) => Result<void>) {
-    this.taps = new TapParts(plane);
+  /** `onLogging` hears of what is to be logged, and where; `openTap` makes the kernel's side of taps, where it is not the kernel that has it. */
+  constructor(plane: DataPlane, onLogging: (logging: LoggingConfig) => Result<void>, openTap?: OpenTap) {
+    this.taps = new TapParts(plane, openTap);
     this.forwarding = new ForwardingParts(plane);
     this.services = new ServiceParts(plane);
     this.#onLogging = onLogging;

@@ -18,23 +18,28 @@ type Of<Kind extends Contents['kind']> = Extract<Contents, { kind: Kind }>;
 
 const DONE: Result<void> = success(undefined);
 
+export type OpenTap = (part: TapPart) => Result<TapDevice>;
+
 /** A change with the one that undoes it. */
 type Step = readonly [does: () => Result<void>, undoes: () => Result<void>];
 
 export class TapParts {
   readonly #plane: DataPlane;
+  readonly #open: OpenTap;
   /** What holds for all taps. */
   defaults: Pick<DefaultsConfig, 'taps'> = { taps: 'enabled' };
 
-  constructor(plane: DataPlane) {
+  /** `open` makes the kernel's side. */
+  constructor(plane: DataPlane, open: OpenTap = openTapDevice) {
     this.#plane = plane;
+    this.#open = open;
   }
 
   add(part: TapPart): Result<void> {
     if (this.defaults.taps === 'disabled') {
       return failure('taps-disabled', `${part.interface} can not be made: taps are switched off (defaults.taps)`);
     }
-    const device = openTapDevice(part);
+    const device = this.#open(part);
     if (!device.ok) return device;
     const mac = part.mac ?? randomMac();
     const index = this.#plane.forwarding.addInterface(mac, part.mtu);
