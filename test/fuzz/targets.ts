@@ -4,12 +4,14 @@ import { fileTargets } from './targets/files.ts';
 import { reassemblyTarget } from './targets/reassembly.ts';
 import { servicesTarget } from './targets/services.ts';
 import { tcpFlowTarget } from './targets/tcp-flow.ts';
+import { textTargets } from './targets/texts.ts';
 import { wireTargets } from './targets/wire.ts';
 
 /** All targets but the canary, the cheap ones first. */
 export const TARGETS: readonly FuzzTarget[] = [
   ...wireTargets,
   ...fileTargets,
+  ...textTargets,
   reassemblyTarget,
   servicesTarget,
   tcpFlowTarget,
