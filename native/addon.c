@@ -27,6 +27,7 @@ NAPI_MODULE_INIT() {
   }
   memory_register(env, exports);
   tap_register(env, exports);
+  vhost_register(env, exports);
   socket_register(env, exports);
   stream_register(env, exports);
   datagram_register(env, exports);

@@ -38,6 +38,7 @@ struct addon {
 /* The families, in the order in which addon.c registers them. */
 void memory_register(napi_env env, napi_value exports);
 void tap_register(napi_env env, napi_value exports);
+void vhost_register(napi_env env, napi_value exports);
 void socket_register(napi_env env, napi_value exports);
 void stream_register(napi_env env, napi_value exports);
 void datagram_register(napi_env env, napi_value exports);

@@ -6,6 +6,7 @@
         "addon.c",
         "memory.c",
         "tap.c",
+        "vhost.c",
         "socket.c",
         "stream.c",
         "datagram.c",

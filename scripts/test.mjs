@@ -15,6 +15,7 @@ import { spec } from 'node:test/reporters';
 import { root, setup } from './setup.mjs';
 
 const KERNEL_FOLDERS = ['netns', 'network', 'faults', 'library', 'soak', 'guest'].map((name) => join(root, 'test', name) + sep);
+const INSIDE_GUEST = join(root, 'test', 'guest', 'inside');
 /** A test file that takes longer hangs. */
 const UNIT_TIMEOUT_MS = 120_000;
 const KERNEL_TIMEOUT_MS = 600_000;
@@ -45,11 +46,12 @@ function lint() {
     : 'lint: biome found something (see above); "npm run format" repairs most of it';
 }
 
-/** Files named `...-fixture.test.ts` are what tests share, and no tests. */
+/** Files named `...-fixture.test.ts` are what tests share, and no tests. Those of `test/guest/inside` run in the guest that `test/guest` boots. */
 function* testSources(folder) {
   if (!existsSync(folder)) return;
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
+    if (path === INSIDE_GUEST) continue;
     if (entry.isDirectory()) yield* testSources(path);
     else if (/(?<!-fixtures?)\.test\.ts$/.test(entry.name)) yield path;
   }

@@ -172,3 +172,6 @@ export const API_YAML_BYTES_MAX: number = 256 * 1024;
 
 /** Entries of a list of the API: routes, flows, events. A larger `limit` is refused. */
 export const API_LIST_MAX: number = 10_000;
+
+/** Bytes of frames that the kernel has yet to read from one vhost-net queue; beyond it further frames are refused and counted. */
+export const VHOST_TRANSMIT_BYTES: number = 2 * 1024 * 1024;

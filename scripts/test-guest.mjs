@@ -1,0 +1,108 @@
+/**
+ * `npm run test:guest`: boots a guest with Debian's kernel in QEMU, which has what this machine's kernel may lack, and runs `test/guest/inside/*.test.ts` in there.
+ *
+ * The guest is emulated (TCG): a stock kernel hangs under the KVM of some machines, and all of it takes less than two minutes. What the guest prints on its serial
+ * console is shown; the exit status is that of the tests inside, or 77 when no guest can be booted here (unless TAPSTER_REQUIRE_KERNEL_TESTS=1). `--keep` leaves the
+ * initramfs, `--verbose` shows what the kernel says.
+ */
+import { spawn } from 'node:child_process';
+import { buildGuest, Unavailable } from './guest-image.mjs';
+import { setup } from './setup.mjs';
+
+const SKIPPED = 77;
+const TOTAL_TIMEOUT_MS = 240_000;
+/** A guest that prints nothing for so long hangs. */
+const SILENCE_TIMEOUT_MS = 90_000;
+const MEMORY = '1536M';
+
+const verbose = process.argv.includes('--verbose');
+if (!process.argv.includes('--no-setup')) setup('all');
+process.exitCode = await main();
+
+async function main() {
+  let guest;
+  try {
+    guest = buildGuest();
+  } catch (error) {
+    if (!(error instanceof Unavailable)) throw error;
+    console.error(`test:guest: no guest can be booted here: ${error.message}`);
+    return process.env.TAPSTER_REQUIRE_KERNEL_TESTS === '1' ? 1 : SKIPPED;
+  }
+  const startedMs = Date.now();
+  try {
+    const { status, problem } = await boot(guest);
+    console.log(`test:guest: ${problem ?? `the tests inside ended with ${status}`} (${seconds(startedMs)} s)`);
+    return problem === undefined ? status : 1;
+  } finally {
+    if (!process.argv.includes('--keep')) guest.remove();
+  }
+}
+
+/** Runs the guest to its end: the exit status of the tests, and what was wrong when there is none. */
+function boot({ kernel, initramfs }) {
+  const says = verbose ? 'earlyprintk=ttyS0 ignore_loglevel' : 'quiet loglevel=3';
+  const qemu = spawn(
+    'qemu-system-x86_64',
+    [
+      ...['-machine', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', MEMORY],
+      ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
+      ...['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'],
+      ...['-kernel', kernel, '-initrd', initramfs, '-append', `console=ttyS0 panic=-1 ${says}`],
+    ],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  return new Promise((resolve) => {
+    const seen = { up: false, status: undefined, problem: undefined, complaint: '' };
+    const giveUp = (problem) => {
+      seen.problem = problem;
+      qemu.kill('SIGKILL');
+    };
+    const total = setTimeout(
+      () => giveUp(`the guest was not done after ${TOTAL_TIMEOUT_MS / 1000} s`),
+      TOTAL_TIMEOUT_MS,
+    );
+    let silence;
+    const listen = () => {
+      clearTimeout(silence);
+      const where = seen.up ? 'while the tests ran' : 'before it was up';
+      silence = setTimeout(
+        () => giveUp(`the guest hangs: silent for ${SILENCE_TIMEOUT_MS / 1000} s ${where}`),
+        SILENCE_TIMEOUT_MS,
+      );
+    };
+    listen();
+    onLines(qemu.stdout, (line) => {
+      listen();
+      if (line === '@guest-up') seen.up = true;
+      else if (line.startsWith('@guest-exit ')) seen.status = Number(line.slice('@guest-exit '.length));
+      else console.log(line);
+    });
+    qemu.stderr.on('data', (chunk) => {
+      seen.complaint += chunk;
+    });
+    qemu.on('error', (error) => giveUp(`QEMU can not be started: ${error.message}`));
+    qemu.on('close', (code) => {
+      clearTimeout(total);
+      clearTimeout(silence);
+      const ended = seen.up ? 'before the tests were done' : 'before it was up';
+      if (seen.status === undefined)
+        seen.problem ??= `the guest ended ${ended} (QEMU: ${code} ${seen.complaint.trim()})`;
+      resolve(seen);
+    });
+  });
+}
+
+/** Calls back with each line, without what ends it. */
+function onLines(stream, onLine) {
+  let rest = '';
+  stream.setEncoding('utf8');
+  stream.on('data', (chunk) => {
+    const lines = (rest + chunk).split(/\r*\n/);
+    rest = lines.pop();
+    for (const line of lines) onLine(line);
+  });
+}
+
+function seconds(sinceMs) {
+  return ((Date.now() - sinceMs) / 1000).toFixed(1);
+}
