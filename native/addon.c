@@ -36,6 +36,7 @@ NAPI_MODULE_INIT() {
   namespace_register(env, exports);
   sandbox_register(env, exports);
   raw_socket_register(env, exports);
+  unix_socket_register(env, exports);
   return exports;
 }
 

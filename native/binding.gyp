@@ -9,6 +9,7 @@
         "vhost.c",
         "socket.c",
         "stream.c",
+        "unix-socket.c",
         "datagram.c",
         "poll.c",
         "signal.c",
