@@ -108,7 +108,7 @@ const WRONG: readonly (readonly [string, ...string[]])[] = [
   ],
   [
     'interfaces: { a: { address: [10.0.0.1] } }',
-    '1:30 value-wrong interfaces.a.address[0]: the prefix length is missi',
+    '1:30 value-wrong interfaces.a.address[0]: the prefix length is missing: 10.0.0.1/24?',
   ],
   [
     'interfaces: { a: { address: [10.0.0.0/24] } }',

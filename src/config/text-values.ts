@@ -129,7 +129,7 @@ function readInterfaceAddress(written: string): IpPrefix | Wrong {
     const length = parseIpAddress(written);
     if (length === undefined)
       return wrong('must be an address and its prefix length, such as 10.0.0.1/24 or fd00::1/64');
-    return wrong(`the prefix length is missing: ${written}${isIpv4(length) ? wrong('/24') : '/64'}?`);
+    return wrong(`the prefix length is missing: ${written}${isIpv4(length) ? '/24' : '/64'}?`);
   }
   if (isUnspecified(prefix.address) || isMulticast(prefix.address))
     return wrong('must be the address of one interface');

@@ -12,9 +12,22 @@ export function traceViews(
       number,
       ...(name === undefined ? {} : { interface: name }),
       frameBytes,
-      hops: hops.map(({ node, atUs, text, decision }) => ({ node, atUs, text, decision: decisionText(decision) })),
+      hops: hops.map(({ node, atUs, text, decision }) => ({
+        node,
+        atUs,
+        text: withNames(text, nameOf),
+        decision: decisionText(decision),
+      })),
       hopsLeftOut,
     };
+  });
+}
+
+/** Nodes know interfaces by their number. */
+function withNames(text: string, nameOf: (interfaceIndex: number) => string | undefined): string {
+  return text.replace(/\bon interface (\d+)\b/g, (number, index: string) => {
+    const name = nameOf(Number(index));
+    return name === undefined ? number : `on ${name}`;
   });
 }
 

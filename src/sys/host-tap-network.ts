@@ -175,8 +175,13 @@ function moveBack(
 function rename(work: Work, { name }: HostTapNetwork): Result<void> {
   if (name === undefined || name === work.link.name) return DONE;
   const renamed = change(work, 'the new name', { name }, { name: work.link.name });
-  if (renamed.ok) work.link = { ...work.link, name };
+  if (!renamed.ok) return findLink(work.netlink, name).ok ? nameTaken(name) : renamed;
+  work.link = { ...work.link, name };
   return renamed;
+}
+
+function nameTaken(name: string): Result<never> {
+  return failure('tap-exists', `there is an interface ${name} already (EEXIST): take another name, or delete it`);
 }
 
 function changeMac(work: Work, { mac }: HostTapNetwork): Result<void> {

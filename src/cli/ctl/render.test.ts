@@ -272,6 +272,11 @@ describe('show', () => {
       'NODE        WORKER  CALLS  VECTORS  PKTS  PKTS/VECTOR  MAX  NS/PKT',
       'ip4-lookup       0      2        2   512       256.00  256    12.3',
     ]);
+    const untimed = [node];
+    assert.match(
+      runtimeTable(untimed, PLAIN),
+      /256\.00 +256\nNodes are timed from now on: ask again for ns per packet\.\n$/,
+    );
     shows(errorTable([{ node: 'ip4-input', reason: 'bad checksum', packets: 4 }], PLAIN), [
       'PKTS  NODE       REASON',
       '   4  ip4-input  bad checksum',

@@ -4,6 +4,9 @@ import { harmless } from '../../../engine/text.ts';
 import type { ErrorView, NodeView, ThreadView, TraceView } from '../../../network/views.ts';
 import { type Column, paint, table } from './table.ts';
 
+/** Reading the clock around each node costs more than some nodes do, so nobody pays for it who did not ask. */
+const TIMED_FROM_NOW = 'Nodes are timed from now on: ask again for ns per packet.\n';
+
 export function runtimeTable(nodes: readonly NodeView[], layout: TableLayout): string {
   const columns: Column<NodeView>[] = [
     { title: 'NODE', cell: ({ node }) => node, colour: () => 'cyan' },
@@ -17,7 +20,8 @@ export function runtimeTable(nodes: readonly NodeView[], layout: TableLayout): s
   ];
   // Those that never ran say nothing but their names, which show node names has.
   const ran = nodes.filter(({ calls }) => calls > 0);
-  return table(ran, columns, layout, 'no node has run');
+  const untimed = ran.length > 0 && ran.every(({ nsPerPacket }) => nsPerPacket === undefined);
+  return table(ran, columns, layout, 'no node has run') + (untimed ? TIMED_FROM_NOW : '');
 }
 
 export function errorTable(errors: readonly ErrorView[], layout: TableLayout): string {
