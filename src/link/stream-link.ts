@@ -1,0 +1,235 @@
+/**
+ * Frames over a connected stream, as QEMU's `-netdev stream` and `-netdev socket`, and passt, carry them: each frame behind its length, 32 bits, in network order.
+ *
+ * | bytes | what                                                                                          |
+ * | ----- | --------------------------------------------------------------------------------------------- |
+ * | 4     | the frame's length, 14 to 65,535                                                              |
+ * | n     | an Ethernet frame, without a virtio-net header                                                |
+ *
+ * The socket joins and cuts at any byte. What was read and is not a whole frame yet waits at the beginning of the link's part of the memory (`StreamMemory`), and so does what
+ * the socket did not take, in the other part: of a frame of which a piece was sent, the rest goes before anything else. A length that can't be a frame's is skipped
+ * with as many bytes, however many these are: the stream stays in step.
+ *
+ * While something waits to be sent the link is `blocked`: who sends by it should wait for `drain` to have sent it all. What is given to it nevertheless is queued as long as there
+ * is room, and refused beyond that.
+ *
+ * No offloads: `software-offload.ts` belongs around it. The length is written over the last bytes of the virtio-net header in front of a frame while it is sent, and
+ * these are put back, since other links may have the same frame to send.
+ */
+import { assert } from '../base/assert.ts';
+import { FRAME_PACKETS_MAX } from '../graph/node.ts';
+import { type LinkOffload, NO_OFFLOAD } from '../packet/offload.ts';
+import { NO_PACKET, type Packets } from '../packet/packets.ts';
+import { ERRNO } from '../sys/errno.ts';
+import type { Sys } from '../sys/sys.ts';
+import type { Link } from './link.ts';
+
+export const STREAM_FRAME_BYTES_MIN = 14;
+export const STREAM_FRAME_BYTES_MAX = 65_535;
+const LENGTH_BYTES = 4;
+
+/** A part of the memory that packets lie in, for what waits: places are counted from where that memory begins. */
+export interface StreamMemory {
+  readonly bytes: Uint8Array;
+  /** The id under which it is registered. */
+  readonly id: number;
+  readonly at: number;
+  /** Half of it is for each direction: room for a frame of the largest size, at least. */
+  readonly length: number;
+}
+
+export interface StreamOptions {
+  readonly name: string;
+  /** Connected, non-blocking. The link closes it. */
+  readonly fd: number;
+  readonly memory: StreamMemory;
+}
+
+export class StreamLink implements Link {
+  readonly name: string;
+  readonly offload: LinkOffload = NO_OFFLOAD;
+  readonly fd: number;
+  /** Lengths that no frame has, and frames for which the queue had no room. */
+  skipped: number = 0;
+  refused: number = 0;
+  readonly #sys: Sys;
+  readonly #memory: StreamMemory;
+  readonly #view: DataView;
+  readonly #vector: Int32Array = new Int32Array(FRAME_PACKETS_MAX * 2);
+  readonly #vectorMemory: number;
+  /** What stood where the lengths were written. */
+  readonly #covered: Int32Array = new Int32Array(FRAME_PACKETS_MAX);
+  /** What was read lies from the memory's start to here, and is used up to there. */
+  #received: number = 0;
+  #used: number = 0;
+  /** Bytes to come that belong to no frame. */
+  #skip: number = 0;
+  /** What waits to be sent: from its first byte to behind its last, counted from the second half's start. */
+  #queueStart: number = 0;
+  #queueEnd: number = 0;
+
+  constructor(sys: Sys, { name, fd, memory }: StreamOptions) {
+    assert(memory.length / 2 >= LENGTH_BYTES + STREAM_FRAME_BYTES_MAX, 'a stream has room for the largest frame');
+    this.name = name;
+    this.fd = fd;
+    this.#sys = sys;
+    this.#memory = memory;
+    this.#view = new DataView(memory.bytes.buffer, memory.bytes.byteOffset);
+    this.#vectorMemory = sys.register(this.#vector);
+  }
+
+  /** Whether something waits for the socket to take more. */
+  get blocked(): boolean {
+    return this.#queueEnd > this.#queueStart;
+  }
+
+  /** The end of the stream is -EPIPE. */
+  receive(packets: Packets, frame: Int32Array, framesMax: number): number {
+    let count = this.#take(packets, frame, 0, framesMax);
+    while (count < framesMax && packets.hasRoom(STREAM_FRAME_BYTES_MAX)) {
+      const got = this.#read();
+      if (got <= 0) return count > 0 || got === -ERRNO.EAGAIN ? count : got;
+      count = this.#take(packets, frame, count, framesMax);
+    }
+    return count;
+  }
+
+  transmit(packets: Packets, frame: Int32Array, count: number): number {
+    if (this.blocked) return this.#enqueue(packets, frame, 0, count, 0);
+    const { view } = packets;
+    const vector = this.#vector;
+    let bytes = 0;
+    for (let i = 0; i < count; i++) {
+      const at = packets.start[frame[i]] - LENGTH_BYTES;
+      const length = packets.length[frame[i]];
+      this.#covered[i] = view.getInt32(at);
+      view.setInt32(at, length);
+      vector[2 * i] = at;
+      vector[2 * i + 1] = LENGTH_BYTES + length;
+      bytes += LENGTH_BYTES + length;
+    }
+    const sent = this.#sys.sendVector(this.fd, this.#memory.id, this.#vectorMemory, 0, count, false);
+    const taken = sent === bytes ? count : this.#keepRest(packets, frame, count, Math.max(sent, 0), sent);
+    for (let i = count - 1; i >= 0; i--) view.setInt32(vector[2 * i], this.#covered[i]);
+    return taken;
+  }
+
+  /** Sends what waits, as far as the socket takes it. Returns whether nothing is left. */
+  drain(): boolean {
+    while (this.blocked) {
+      this.#vector[0] = this.#queueAt + this.#queueStart;
+      this.#vector[1] = this.#queueEnd - this.#queueStart;
+      const sent = this.#sys.sendVector(this.fd, this.#memory.id, this.#vectorMemory, 0, 1, false);
+      if (sent === -ERRNO.EINTR) continue;
+      // One that fails for good is found out by who reads it.
+      if (sent <= 0) return false;
+      this.#queueStart += sent;
+    }
+    this.#queueStart = 0;
+    this.#queueEnd = 0;
+    return true;
+  }
+
+  close(): void {
+    this.#sys.close(this.fd);
+    this.#sys.unregister(this.#vectorMemory);
+  }
+
+  get #half(): number {
+    return this.#memory.length / 2;
+  }
+
+  get #queueAt(): number {
+    return this.#memory.at + this.#half;
+  }
+
+  /** Reads what there is behind what was read. */
+  #read(): number {
+    if (this.#used > 0) this.#compact();
+    const room = this.#half - this.#received;
+    const got = this.#sys.receive(this.fd, this.#memory.id, this.#memory.at + this.#received, room);
+    if (got === 0) return -ERRNO.EPIPE;
+    if (got > 0) this.#received += got;
+    return got;
+  }
+
+  /** What is left of what was read moves to the beginning. */
+  #compact(): void {
+    const { at, bytes } = this.#memory;
+    bytes.copyWithin(at, at + this.#used, at + this.#received);
+    this.#received -= this.#used;
+    this.#used = 0;
+  }
+
+  /** Makes packets of the whole frames that were read. */
+  #take(packets: Packets, frame: Int32Array, first: number, framesMax: number): number {
+    let count = first;
+    while (count < framesMax && this.#skipWrong()) {
+      const at = this.#memory.at + this.#used;
+      const length = this.#view.getUint32(at);
+      if (this.#received - this.#used < LENGTH_BYTES + length) break;
+      const packet = packets.allocate(length);
+      if (packet === NO_PACKET) break;
+      const from = at + LENGTH_BYTES;
+      this.#memory.bytes.copyWithin(packets.start[packet], from, from + length);
+      this.#used += LENGTH_BYTES + length;
+      frame[count++] = packet;
+    }
+    return count;
+  }
+
+  /** Passes over what is no frame. Returns whether a frame's length stands there now. */
+  #skipWrong(): boolean {
+    for (;;) {
+      const skipped = Math.min(this.#skip, this.#received - this.#used);
+      this.#used += skipped;
+      this.#skip -= skipped;
+      if (this.#skip > 0 || this.#received - this.#used < LENGTH_BYTES) return false;
+      const length = this.#view.getUint32(this.#memory.at + this.#used);
+      if (length >= STREAM_FRAME_BYTES_MIN && length <= STREAM_FRAME_BYTES_MAX) return true;
+      this.skipped++;
+      this.#skip = LENGTH_BYTES + length;
+    }
+  }
+
+  /** The socket took so many bytes: what it did not take is queued. Returns how many frames are sent or queued. */
+  #keepRest(packets: Packets, frame: Int32Array, count: number, sent: number, result: number): number {
+    // A connection that is gone takes nothing any more.
+    if (result < 0 && result !== -ERRNO.EAGAIN && result !== -ERRNO.EINTR && result !== -ERRNO.ENOBUFS) return 0;
+    let first = 0;
+    let left = sent;
+    while (left >= this.#vector[2 * first + 1]) left -= this.#vector[2 * first++ + 1];
+    return this.#enqueue(packets, frame, first, count, left);
+  }
+
+  /** Queues frames from `first` on, of which `sent` bytes of the first, with its length, have gone. Returns how many frames are sent or queued. */
+  #enqueue(packets: Packets, frame: Int32Array, first: number, count: number, sent: number): number {
+    let done = sent;
+    for (let i = first; i < count; i++) {
+      const start = packets.start[frame[i]];
+      const length = packets.length[frame[i]];
+      const at = this.#roomFor(LENGTH_BYTES + length);
+      if (at < 0) {
+        this.refused += count - i;
+        return i;
+      }
+      this.#view.setInt32(at, length);
+      this.#memory.bytes.copyWithin(at + LENGTH_BYTES, start, start + length);
+      // Of a frame that is partly sent, the rest.
+      this.#memory.bytes.copyWithin(at, at + done, at + LENGTH_BYTES + length);
+      this.#queueEnd += LENGTH_BYTES + length - done;
+      done = 0;
+    }
+    return count;
+  }
+
+  /** Where in the memory there is room for so many bytes at the queue's end; -1: nowhere. */
+  #roomFor(bytes: number): number {
+    if (this.#queueEnd + bytes > this.#half && this.#queueStart > 0) {
+      this.#memory.bytes.copyWithin(this.#queueAt, this.#queueAt + this.#queueStart, this.#queueAt + this.#queueEnd);
+      this.#queueEnd -= this.#queueStart;
+      this.#queueStart = 0;
+    }
+    return this.#queueEnd + bytes > this.#half ? -1 : this.#queueAt + this.#queueEnd;
+  }
+}
