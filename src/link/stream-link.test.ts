@@ -37,11 +37,11 @@ class Socket {
     const bytes: number[] = [];
     const words = this.memories.get(vector)!;
     for (let i = at; i < at + 2 * count; i += 2) {
-      bytes.push(...(this.memories.get(memory) as Uint8Array).subarray(words[i], words[i] + words[i + 1]));
+      for (const byte of this.memories.get(memory)!.subarray(words[i], words[i] + words[i + 1])) bytes.push(byte);
     }
     const taken = this.pieces.length === 0 ? bytes.length : Math.min(bytes.length, this.pieces.shift()!);
     if (taken === 0) return -ERRNO.EAGAIN;
-    this.sent.push(...bytes.slice(0, taken));
+    for (const byte of bytes.slice(0, taken)) this.sent.push(byte);
     return taken;
   }
 
