@@ -141,7 +141,7 @@ ip link set lo up
 hostname guest
 cd /tapster
 echo "@guest-up"
-TAPSTER_GUEST=1 NO_COLOR=1 node --test --test-reporter=spec $(find dist/test/guest/inside -name '*.test.js' | sort)
+TAPSTER_GUEST=1 NO_COLOR=1 node --test --test-concurrency=1 --test-reporter=spec $(find dist/test/guest/inside -name '*.test.js' | sort)
 echo "@guest-exit $?"
 poweroff -f
 `;

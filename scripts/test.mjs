@@ -14,7 +14,9 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { root, setup } from './setup.mjs';
 
-const KERNEL_FOLDERS = ['netns', 'network', 'faults', 'library', 'soak', 'guest'].map((name) => join(root, 'test', name) + sep);
+const KERNEL_FOLDERS = ['netns', 'network', 'faults', 'library', 'soak', 'guest'].map(
+  (name) => join(root, 'test', name) + sep,
+);
 const INSIDE_GUEST = join(root, 'test', 'guest', 'inside');
 /** A test file that takes longer hangs. */
 const UNIT_TIMEOUT_MS = 120_000;
