@@ -128,6 +128,12 @@ export const VLANS_MAX: number = 16_384;
 /** Bytes of the arena in which frames get their VLAN tags. Beyond it those that there are are sent first. */
 export const TAG_ARENA_BYTES: number = 256 * 1024;
 
+/** Streams of one vector whose segments are being joined in front of a tap; beyond it the one that was begun first gets no more. */
+export const JOINS_OPEN_MAX: number = 8;
+
+/** Bytes of the arena in which segments are joined. Beyond it those frames that there are are sent first. They should be in the processor's cache still. */
+export const JOIN_ARENA_BYTES: number = 256 * 1024;
+
 /** Answers that a TUN link owes to those who ask for a MAC address behind it. Beyond it a question is dropped and counted; it is asked again. */
 export const TUN_ANSWERS_MAX: number = 64;
 

@@ -19,6 +19,8 @@
  *     const segments = new Packets(SEGMENT_ARENA_BYTES, FRAME_PACKETS_MAX, memory, ARENA_BYTES);
  *     const arenaMemory = sys.register(memory);
  *
+ * Other arenas that frames for this link may lie in (`vlan.ts`, `coalesce.ts`) stand in front of it: what is copied must lie within its `bytes`, which end where it does.
+ *
  * The inner link is given segments in batches, as many as there is room for, of several frames one behind another; order is kept. A wrapper that looks at packets
  * (capture) belongs around this one: inside, it would see packets of two arenas.
  *
@@ -90,6 +92,14 @@ export class SoftwareOffload implements Link {
 
   turnEnded(packets: Packets): void {
     this.#inner.turnEnded?.(packets);
+  }
+
+  get blocked(): boolean {
+    return this.#inner.blocked === true;
+  }
+
+  drain(): boolean {
+    return this.#inner.drain?.() ?? true;
   }
 
   close(): void {

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { closeSync } from 'node:fs';
 import type { TestContext } from 'node:test';
-import { ARENA_BYTES, PACKETS_MAX, SEGMENT_ARENA_BYTES, TAG_ARENA_BYTES } from '../base/limits.ts';
+import { ARENA_BYTES, JOIN_ARENA_BYTES, PACKETS_MAX, SEGMENT_ARENA_BYTES, TAG_ARENA_BYTES } from '../base/limits.ts';
 import { FRAME_PACKETS_MAX } from '../graph/node.ts';
 import { type LinkOffload, NO_OFFLOAD } from '../packet/offload.ts';
 import { type Packet, Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
@@ -41,8 +41,9 @@ const CLIENT = `
 export class Network {
   readonly sys: LinuxSys = new LinuxSys();
   readonly packets: Packets;
-  readonly segments: Packets;
   readonly tagged: Packets;
+  readonly joined: Packets;
+  readonly segments: Packets;
   readonly arenaMemory: number;
   /** Frames that were received with more than one segment in them. */
   large: number = 0;
@@ -53,10 +54,12 @@ export class Network {
 
   constructor(t: TestContext) {
     this.#t = t;
-    const memory = new Uint8Array(ARENA_BYTES + SEGMENT_ARENA_BYTES + TAG_ARENA_BYTES);
+    const joined = ARENA_BYTES + TAG_ARENA_BYTES;
+    const memory = new Uint8Array(joined + JOIN_ARENA_BYTES + SEGMENT_ARENA_BYTES);
     this.packets = new Packets(ARENA_BYTES, PACKETS_MAX, memory);
-    this.segments = new Packets(SEGMENT_ARENA_BYTES, FRAME_PACKETS_MAX, memory, ARENA_BYTES);
-    this.tagged = new Packets(TAG_ARENA_BYTES, FRAME_PACKETS_MAX, memory, ARENA_BYTES + SEGMENT_ARENA_BYTES);
+    this.tagged = new Packets(TAG_ARENA_BYTES, FRAME_PACKETS_MAX, memory, ARENA_BYTES);
+    this.joined = new Packets(JOIN_ARENA_BYTES, FRAME_PACKETS_MAX, memory, joined);
+    this.segments = new Packets(SEGMENT_ARENA_BYTES, FRAME_PACKETS_MAX, memory, joined + JOIN_ARENA_BYTES);
     this.arenaMemory = this.sys.register(memory);
   }
 

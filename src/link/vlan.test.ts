@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { FRAME_PACKETS_MAX } from '../graph/node.ts';
+import { ORDINARY, putLargeFrame, readFrame } from '../packet/large-frame-fixture.test.ts';
 import { type LinkOffload, NO_OFFLOAD } from '../packet/offload.ts';
 import { type Packet, Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import * as vnet from '../wire/vnet-header.ts';
 import type { Link } from './link.ts';
+import { SoftwareOffload } from './software-offload.ts';
 import { VlanLink } from './vlan.ts';
 
 const ARENA_BYTES = 256 * 1024;
@@ -41,12 +43,14 @@ class Bench {
   readonly parent: Parent = new Parent();
   readonly packets: Packets;
   readonly tagged: Packets;
+  readonly segments: Packets;
   readonly link: VlanLink;
 
   constructor() {
-    const memory = new Uint8Array(ARENA_BYTES + TAGGED_BYTES);
+    const memory = new Uint8Array(ARENA_BYTES + 2 * TAGGED_BYTES);
     this.packets = new Packets(ARENA_BYTES, 300, memory);
     this.tagged = new Packets(TAGGED_BYTES, 300, memory, ARENA_BYTES);
+    this.segments = new Packets(TAGGED_BYTES, 300, memory, ARENA_BYTES + TAGGED_BYTES);
     this.link = new VlanLink('eth0.100', this.parent, 100, this.tagged);
   }
 
@@ -113,6 +117,19 @@ describe('a VLAN sub-interface', () => {
       bench.parent.got.map((frame) => frame.at(-1)),
       [1, 3],
     );
+  });
+
+  it('has frames cut behind their tags where its parent can not', () => {
+    const { parent, segments, tagged, packets } = new Bench();
+    const link = new VlanLink('eth0.100', new SoftwareOffload(parent, segments), 100, tagged);
+    const packet = putLargeFrame(packets, ORDINARY);
+    assert.equal(link.transmit(packets, Int32Array.of(packet), 1), 1);
+    const got = parent.got.map((frame) => readFrame(frame.subarray(VNET_HEADER_BYTES)));
+    assert.deepEqual(
+      got.map(({ isValid, headers }) => [isValid, headers[12], headers[15]]),
+      [1, 2, 3].map(() => [true, 0x81, 100]),
+    );
+    assert.deepEqual(Buffer.concat(got.map(({ payload }) => payload)), Buffer.from(ORDINARY.payload));
   });
 
   it('has the offloads that its parent has now, receives nothing, and leaves its parent open', () => {

@@ -5,12 +5,12 @@
  *
  * The tag is put into a copy, since a frame that a bridge sends to many shares its bytes with the others. Copies lie in an arena of their own, `tagged`, which all
  * sub-interfaces of an engine share, because it is empty again when `transmit` returns. It is a part of the memory of the turn's arena and no other's part, for the reasons
- * that `software-offload.ts` gives for `segments`: with all three,
+ * that `software-offload.ts` gives for `segments`. It lies in front of the arenas of the links within, whose copies come from it (an arena's `bytes` end where it does):
  *
- *     const memory = new Uint8Array(ARENA_BYTES + SEGMENT_ARENA_BYTES + TAG_ARENA_BYTES);
+ *     const memory = new Uint8Array(ARENA_BYTES + TAG_ARENA_BYTES + SEGMENT_ARENA_BYTES);
  *     const packets = new Packets(ARENA_BYTES, PACKETS_MAX, memory);
- *     const segments = new Packets(SEGMENT_ARENA_BYTES, FRAME_PACKETS_MAX, memory, ARENA_BYTES);
- *     const tagged = new Packets(TAG_ARENA_BYTES, FRAME_PACKETS_MAX, memory, ARENA_BYTES + SEGMENT_ARENA_BYTES);
+ *     const tagged = new Packets(TAG_ARENA_BYTES, FRAME_PACKETS_MAX, memory, ARENA_BYTES);
+ *     const segments = new Packets(SEGMENT_ARENA_BYTES, FRAME_PACKETS_MAX, memory, ARENA_BYTES + TAG_ARENA_BYTES);
  *
  * The parent gets copies in batches, as many as there is room for; order is kept.
  *

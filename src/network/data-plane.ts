@@ -4,7 +4,7 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { MacAddress } from '../base/address.ts';
-import { ARENA_BYTES, SEGMENT_ARENA_BYTES, TAG_ARENA_BYTES } from '../base/limits.ts';
+import { ARENA_BYTES, JOIN_ARENA_BYTES, SEGMENT_ARENA_BYTES, TAG_ARENA_BYTES } from '../base/limits.ts';
 import { Engine } from '../engine/engine.ts';
 import type { FlowSink } from '../engine/flow-record.ts';
 import { FlowReporter } from '../engine/flow-reporter.ts';
@@ -42,9 +42,10 @@ export class DataPlane {
   readonly policy: UplinkPolicy;
   readonly names: NameTable = new NameTable();
   readonly reporter: FlowReporter;
-  /** Arenas that links share, in the engine's memory: see `link/software-offload.ts` and `link/vlan.ts`. */
-  readonly segments: Packets;
+  /** Arenas that links share, in the engine's memory, in the order in which a frame goes through them: see `link/vlan.ts`, `coalesce.ts` and `software-offload.ts`. */
   readonly tagged: Packets;
+  readonly joined: Packets;
+  readonly segments: Packets;
 
   constructor(sys: Sys, options: DataPlaneOptions) {
     const { onConflict, nodes, random = randomWord } = options;
@@ -66,13 +67,15 @@ export class DataPlane {
         return new ResolverWatch(flows, this.policy, reporter);
       },
       random,
-      extraBytes: SEGMENT_ARENA_BYTES + TAG_ARENA_BYTES,
+      extraBytes: TAG_ARENA_BYTES + JOIN_ARENA_BYTES + SEGMENT_ARENA_BYTES,
     });
     this.reporter = reporter!;
     this.wiring.onGuestSettled = () => this.engine.retryCallers();
     const { memory } = this.engine;
-    this.segments = new Packets(SEGMENT_ARENA_BYTES, FRAME_PACKETS_MAX, memory, ARENA_BYTES);
-    this.tagged = new Packets(TAG_ARENA_BYTES, FRAME_PACKETS_MAX, memory, ARENA_BYTES + SEGMENT_ARENA_BYTES);
+    const joined = ARENA_BYTES + TAG_ARENA_BYTES;
+    this.tagged = new Packets(TAG_ARENA_BYTES, FRAME_PACKETS_MAX, memory, ARENA_BYTES);
+    this.joined = new Packets(JOIN_ARENA_BYTES, FRAME_PACKETS_MAX, memory, joined);
+    this.segments = new Packets(SEGMENT_ARENA_BYTES, FRAME_PACKETS_MAX, memory, joined + JOIN_ARENA_BYTES);
   }
 
   get nowMs(): number {

@@ -24,6 +24,7 @@
  * The guest wrote all of it: `begin` refuses what does not fit the frame's bytes, and what would make more than `SEGMENTS_PER_FRAME_MAX`. The source is only read: other
  * rows of the table may stand for the same bytes. Nothing is allocated.
  */
+import { assert } from '../base/assert.ts';
 import { SEGMENTS_PER_FRAME_MAX } from '../base/limits.ts';
 import * as internet from '../wire/checksum.ts';
 import * as ethernet from '../wire/ethernet.ts';
@@ -71,7 +72,7 @@ export class Segmenter {
   #pseudo: number = 0;
   readonly #walk: Int32Array = new Int32Array(ipv6.WALK_WORDS);
 
-  /** Segments are made in `into`, whose memory must be that of the frames (see the constructor of `Packets`). */
+  /** Segments are made in `into`, which must lie behind the frames' arena in the same memory (see the constructor of `Packets`). */
   constructor(into: Packets) {
     this.#into = into;
     this.#source = into;
@@ -84,6 +85,7 @@ export class Segmenter {
 
   /** Reads the frame's headers, and returns how many segments it will make, or `REFUSED`. */
   begin(source: Packets, packet: Packet): number {
+    assert(source.bytes.length <= this.#into.bytes.length, 'the arena for segments lies behind that of the frame');
     this.#source = source;
     this.#packet = packet;
     this.#start = source.start[packet];
@@ -148,12 +150,8 @@ export class Segmenter {
 
   /** Sets where the network header starts, and returns its type, -1: there is none. */
   #readEthernet(view: DataView, end: number): number {
-    let at = this.#start;
-    if (ethernet.check(view, at, end) < 0) return -1;
-    for (let tags = 0; tags < VLAN_TAGS_MAX && isVlanTag(ethernet.type(view, at)); tags++) {
-      at += VLAN_TAG_BYTES;
-      if (ethernet.check(view, at, end) < 0) return -1;
-    }
+    const at = behindTags(view, this.#start, end);
+    if (at < 0) return -1;
     this.#network = at + ethernet.HEADER_BYTES;
     return ethernet.type(view, at);
   }
@@ -241,6 +239,19 @@ export class Segmenter {
     tcp.setFlags(view, at, flags);
     tcp.setSequence(view, at, (tcp.sequence(view, at) + this.#position - this.#payload) | 0);
   }
+}
+
+/**
+ * Where an Ethernet header would start whose type is that behind up to two VLAN tags: where the frame at `start` does, if it has none. -1: the frame ends within them.
+ */
+export function behindTags(view: DataView, start: number, end: number): number {
+  let at = start;
+  if (ethernet.check(view, at, end) < 0) return -1;
+  for (let tags = 0; tags < VLAN_TAGS_MAX && isVlanTag(ethernet.type(view, at)); tags++) {
+    at += VLAN_TAG_BYTES;
+    if (ethernet.check(view, at, end) < 0) return -1;
+  }
+  return at;
 }
 
 function isVlanTag(type: number): boolean {
