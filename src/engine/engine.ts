@@ -11,6 +11,7 @@
 import { ARENA_BYTES, FLOWS_MAX_DEFAULT, FRAME_BYTES_MAX, PACKETS_MAX, TURN_EVENTS_MAX } from '../base/limits.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
 import type { CallerMap } from '../flow/caller-map.ts';
+import { Congestion } from '../flow/congestion.ts';
 import { FlowTable } from '../flow/flow-table.ts';
 import type { GuestLink } from '../flow/guest-link.ts';
 import type { NameTable } from '../flow/names.ts';
@@ -98,6 +99,7 @@ export class Engine {
   readonly #readable: Queue[] = [];
   readonly #guestLinks: (GuestLink | undefined)[] = [];
   readonly #reassembly: Reassembly = new Reassembly();
+  readonly #congestion: Congestion = new Congestion();
   #housekeepingMs: number;
   #armedMs: number = Number.POSITIVE_INFINITY;
   /** Events of the last turn. */
@@ -116,7 +118,7 @@ export class Engine {
     this.flows = new FlowTable(options.flowsMax ?? FLOWS_MAX_DEFAULT, options.random() | 0);
     this.#timers = new TimerWheel(this.flows.max, nowMs);
     this.#timerFd = this.#openTimer();
-    this.#interfaceOutput = new InterfaceOutput(this.packets);
+    this.#interfaceOutput = new InterfaceOutput(this.packets, (index) => this.#block(index));
     this.#wiring = options.wiring;
     const base = {
       packets: this.packets,
@@ -141,6 +143,7 @@ export class Engine {
       observer: options.observer(this.flows),
       output,
       tokens: this.#tokens,
+      congestion: this.#congestion,
       names: options.names,
       random: options.random,
       ...(options.heldBytesMax === undefined ? {} : { heldBytesMax: options.heldBytesMax }),
@@ -171,7 +174,7 @@ export class Engine {
   /** One more descriptor that frames of an interface come by. */
   addQueue(interfaceIndex: number, link: Link, fd: number): void {
     const counters = this.#interfaceOutput.counters(interfaceIndex);
-    const handler: PollHandler = { ready: () => this.#becomeReadable(queue) };
+    const handler: PollHandler = { ready: (events) => this.#queueReady(queue, events) };
     const token = this.#tokens.allocate(handler);
     const queue: Queue = { index: interfaceIndex, link, fd, token, counters, readable: false, ready: handler.ready };
     this.#queues.push(queue);
@@ -299,6 +302,26 @@ export class Engine {
     this.sys.close(this.poll);
   }
 
+  #queueReady(queue: Queue, events: number): void {
+    if ((events & POLL.OUT) !== 0 && (queue.link.drain?.() ?? true)) this.#unblock(queue);
+    if ((events & ~POLL.OUT) !== 0) this.#becomeReadable(queue);
+  }
+
+  /** The interface's other side takes no more for now: its flows wait until its descriptor is writable. */
+  #block(interfaceIndex: number): void {
+    if (this.#congestion.isCongested(interfaceIndex)) return;
+    const queue = this.#queues.find(({ index }) => index === interfaceIndex);
+    if (queue === undefined) return;
+    this.#congestion.set(interfaceIndex, true);
+    this.sys.pollControl(this.poll, POLL_OPERATION.MODIFY, queue.fd, POLL.IN | POLL.OUT, queue.token);
+  }
+
+  #unblock(queue: Queue): void {
+    this.#congestion.set(queue.index, false);
+    this.sys.pollControl(this.poll, POLL_OPERATION.MODIFY, queue.fd, POLL.IN, queue.token);
+    this.tcp.resume(queue.index);
+  }
+
   #becomeReadable(queue: Queue): void {
     if (queue.readable) return;
     queue.readable = true;
@@ -357,6 +380,7 @@ export class Engine {
     this.sys.pollControl(this.poll, POLL_OPERATION.REMOVE, queue.fd, 0, 0);
     this.#tokens.release(queue.token);
     this.#queues.splice(this.#queues.indexOf(queue), 1);
+    this.#congestion.set(queue.index, false);
     if (queue.readable) this.#readable.splice(this.#readable.indexOf(queue), 1);
   }
 

@@ -23,6 +23,7 @@ export interface InterfaceCounters {
 }
 
 interface Port {
+  readonly index: number;
   readonly link: Link;
   up: boolean;
   /** Whether it is in the list of those that had packets in this turn. */
@@ -36,19 +37,22 @@ export class InterfaceOutput implements GraphNode, Output {
   readonly name = 'interface-output';
   readonly next: readonly string[] = [];
   readonly #packets: Packets;
+  readonly #onBlocked: (interfaceIndex: number) => void;
   readonly #ports: (Port | undefined)[] = [];
   /** Those that had packets since the last `flush`. */
   readonly #touched: Port[] = [];
 
-  constructor(packets: Packets) {
+  /** `onBlocked` hears of an interface whose link has frames that wait for its other side. */
+  constructor(packets: Packets, onBlocked: (interfaceIndex: number) => void = () => {}) {
     this.#packets = packets;
+    this.#onBlocked = onBlocked;
   }
 
   /** Adds the link of an interface and returns what counts its frames. */
   add(interfaceIndex: number, link: Link): InterfaceCounters {
     const counters = newCounters();
     const frame = new Int32Array(FRAME_PACKETS_MAX);
-    this.#ports[interfaceIndex] = { link, up: true, touched: false, frame, count: 0, counters };
+    this.#ports[interfaceIndex] = { index: interfaceIndex, link, up: true, touched: false, frame, count: 0, counters };
     return counters;
   }
 
@@ -131,6 +135,7 @@ export class InterfaceOutput implements GraphNode, Output {
     const taken = port.link.transmit(this.#packets, frame, count);
     counters.txPackets += taken;
     counters.txErrors += count - taken;
+    if (port.link.blocked === true) this.#onBlocked(port.index);
   }
 }
 

@@ -57,6 +57,14 @@ export class CapturePoint implements Link {
     for (let i = 0; i < sinks.length; i++) sinks[i].turnEnded(packets);
   }
 
+  get blocked(): boolean {
+    return this.#inner.blocked === true;
+  }
+
+  drain(): boolean {
+    return this.#inner.drain?.() ?? true;
+  }
+
   close(): void {
     this.#sinks = [];
     this.#inner.close();

@@ -50,6 +50,14 @@ export class CaptureLink implements Link {
     this.#sink.turnEnded(packets);
   }
 
+  get blocked(): boolean {
+    return this.#inner.blocked === true;
+  }
+
+  drain(): boolean {
+    return this.#inner.drain?.() ?? true;
+  }
+
   close(): void {
     this.#inner.close();
   }

@@ -17,6 +17,10 @@ export interface Link {
   receive(packets: Packets, frame: Int32Array, framesMax: number): number;
   /** Sends `count` packets of `frame` in order. Returns how many were taken; the others are lost and the caller counts them. */
   transmit(packets: Packets, frame: Int32Array, count: number): number;
+  /** Frames wait for the other side to take more. Whoever sends should wait until `drain` says that they are gone; what is sent nevertheless may be lost. */
+  readonly blocked?: boolean;
+  /** The descriptor is writable: sends what waits. Returns whether all is gone. */
+  drain?(): boolean;
   /** The packets of this turn are about to be forgotten; everything is known of them now. For wrappers that look at packets. */
   turnEnded?(packets: Packets): void;
   close(): void;

@@ -1,6 +1,7 @@
 /** What the parts of TCP translation work with. Each part's constructor names those that it uses. */
 import type { TimerWheel } from '../base/timer-wheel.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
+import type { Congestion } from '../flow/congestion.ts';
 import type { FlowTable } from '../flow/flow-table.ts';
 import type { GuestLinks } from '../flow/guest-link.ts';
 import type { FlowObserver, Policy } from '../flow/policy.ts';
@@ -26,6 +27,7 @@ export interface TcpDeps {
   readonly output: Output;
   readonly tokens: TokenSpace;
   readonly errors: IcmpErrors;
+  readonly congestion: Congestion;
   /** 32 random bits: for initial sequence numbers. */
   readonly random: () => number;
   /** Bytes held for hosts, all flows together; `TCP_HELD_BYTES_TOTAL_MAX` unless said. */

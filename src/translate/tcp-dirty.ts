@@ -3,8 +3,11 @@
  *
  * A flow stands in the list once. One that ends keeps its place, owing nothing, and its number, taken again, does not get a second: so the list is never longer
  * than there are flows. While one list is served, flows that come to owe something new go into another.
+ *
+ * A flow whose guest can't be sent anything now is *parked*: what it owes is kept for when it can, and what it comes to owe meanwhile goes the usual way.
  */
 import { assert } from '../base/assert.ts';
+import type { FlowTable } from '../flow/flow-table.ts';
 import { DIRTY, type TcpColumns } from './tcp-columns.ts';
 
 export class DirtyFlows {
@@ -13,11 +16,17 @@ export class DirtyFlows {
   count: number = 0;
   #other: Int32Array;
   readonly #dirty: Uint8Array;
+  /** What parked flows owe; and the flows, among which may be some that have ended. */
+  readonly #parkedOwed: Uint8Array;
+  readonly #parked: Int32Array;
+  #parkedCount: number = 0;
 
   constructor(columns: TcpColumns) {
     this.#dirty = columns.dirty;
     this.list = new Int32Array(columns.dirty.length);
     this.#other = new Int32Array(columns.dirty.length);
+    this.#parkedOwed = new Uint8Array(columns.dirty.length);
+    this.#parked = new Int32Array(columns.dirty.length);
   }
 
   /** Queues a flow, if it is not yet, and notes what it owes: `DIRTY` bits. */
@@ -32,6 +41,46 @@ export class DirtyFlows {
   /** A flow has ended: it owes nothing any more. */
   clear(flow: number): void {
     this.#dirty[flow] &= DIRTY.QUEUED;
+    this.#parkedOwed[flow] = 0;
+  }
+
+  /** Keeps what a flow owes until `resume`. It is in no list now. */
+  park(flow: number, owed: number): void {
+    if (this.#parkedOwed[flow] === 0) {
+      if (this.#parkedCount === this.#parked.length) this.#forgetEnded();
+      this.#parked[this.#parkedCount++] = flow;
+    }
+    this.#parkedOwed[flow] |= owed & ~DIRTY.QUEUED;
+  }
+
+  /** Marks the parked flows of an interface with what they owe. */
+  resume(interfaceIndex: number, flows: FlowTable): void {
+    const count = this.#parkedCount;
+    this.#parkedCount = 0;
+    for (let i = 0; i < count; i++) {
+      const flow = this.#parked[i];
+      const owed = this.#parkedOwed[flow];
+      if (owed === 0) continue;
+      if (flows.interfaceIndex(flow) !== interfaceIndex) {
+        this.#parked[this.#parkedCount++] = flow;
+        continue;
+      }
+      this.#parkedOwed[flow] = 0;
+      this.mark(flow, owed);
+    }
+  }
+
+  /** A flow that ended while it was parked has left its place behind, and so has one that was parked again as another: one place for each is kept. */
+  #forgetEnded(): void {
+    const seen = new Set<number>();
+    const count = this.#parkedCount;
+    this.#parkedCount = 0;
+    for (let i = 0; i < count; i++) {
+      const flow = this.#parked[i];
+      if (this.#parkedOwed[flow] === 0 || seen.has(flow)) continue;
+      seen.add(flow);
+      this.#parked[this.#parkedCount++] = flow;
+    }
   }
 
   /** Begins a new list and returns the old one, which is valid until the next call. `count` must be read before. */

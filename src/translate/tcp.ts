@@ -31,6 +31,7 @@
 import { UNSENT_BYTES_MAX } from '../base/limits.ts';
 import { distance } from '../base/sequence.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
+import type { Congestion } from '../flow/congestion.ts';
 import { type FlowTable, OUTCOME } from '../flow/flow-table.ts';
 import type { FlowObserver } from '../flow/policy.ts';
 import { drop } from '../graph/drop.ts';
@@ -74,6 +75,7 @@ export class TcpTranslate implements GraphNode {
   readonly #timers: TcpTimers;
   readonly #opener: TcpOpener;
   readonly #dirty: DirtyFlows;
+  readonly #congestion: Congestion;
   readonly #clock: TurnClock;
   readonly #info: Int32Array = new Int32Array(TCP_INFO_WORDS);
 
@@ -93,6 +95,7 @@ export class TcpTranslate implements GraphNode {
     this.#timers = new TcpTimers(flows, this.columns, this.#sender, deps.timers);
     this.#opener = new TcpOpener(deps, this.columns, this.#segments, this.#sender);
     this.#dirty = new DirtyFlows(this.columns);
+    this.#congestion = deps.congestion;
   }
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
@@ -139,10 +142,16 @@ export class TcpTranslate implements GraphNode {
       const flow = served[i];
       const owed = this.columns.dirty[flow];
       this.columns.dirty[flow] = 0;
-      this.#serve(flow, owed);
+      if (this.#congestion.isCongested(this.#flows.interfaceIndex(flow))) this.#dirty.park(flow, owed);
+      else this.#serve(flow, owed);
       if (this.#packets.used > UNSENT_BYTES_MAX) this.#output.flush();
     }
     return this.#dirty.count > 0;
+  }
+
+  /** Frames go to the guests of an interface again. */
+  resume(interfaceIndex: number): void {
+    this.#dirty.resume(interfaceIndex, this.#flows);
   }
 
   /** The wheel says that the flow's timer may be due. */
