@@ -294,10 +294,10 @@ export class NeighbourTable {
     }
   }
 
-  /** All neighbours, or those of one interface: by interface, by state, the oldest first. */
+  /** All neighbours, or those of one interface (an index that there is not has none): by interface, by state, the oldest first. */
   list(nowMs: number, interfaceIndex?: number): NeighbourEntry[] {
     const entries: NeighbourEntry[] = [];
-    const first = interfaceIndex ?? 0;
+    const first = Math.max(interfaceIndex ?? 0, 0);
     const end = interfaceIndex === undefined ? this.#countOn.length : interfaceIndex + 1;
     for (let list = first * STATES; list < Math.min(end * STATES, this.#oldest.length); list++) {
       for (let at = this.#oldest[list]; at !== NO_NEIGHBOUR; at = this.#newer[at]) entries.push(this.#entry(at, nowMs));

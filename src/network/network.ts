@@ -297,7 +297,11 @@ class Network implements RunningNetwork {
     if (port?.kind !== 'tap' || port.device.lost) return;
     port.device.lost = true;
     const message = `the kernel's side of ${port.name} has gone (${errnoName(errno)})`;
-    void this.#changes.run(async () => this.#configurator.lose(port.name, { code: 'interface-lost', message }));
+    void this.#changes.run(async () => {
+      // A change that was in line before may have taken it away, or made another of its name.
+      if (this.#plane.ports.at(index) !== port) return;
+      this.#configurator.lose(port.name, { code: 'interface-lost', message });
+    });
   }
 
   #partsLost(parts: readonly Part[], why: Failure): void {

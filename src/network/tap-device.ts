@@ -64,8 +64,11 @@ export class TapDevice {
     return typeof name === 'string' ? name : this.tap.name;
   }
 
+  /** One that was deleted has none, whether or not we have noticed. */
   setCarrier(carrier: boolean): Result<void> {
-    return this.lost ? success(undefined) : setTapCarrier(this.tap, carrier);
+    if (this.lost) return success(undefined);
+    const set = setTapCarrier(this.tap, carrier);
+    return set.ok || carrier || !this.#isGone() ? set : success(undefined);
   }
 
   /** From now on the kernel hands us what the setting allows. */
@@ -129,6 +132,10 @@ export class TapDevice {
   /** Closes the descriptors, where no link has them: the kernel's side goes with them unless it persists. */
   close(): void {
     for (const fd of this.tap.fds) closeSync(fd);
+  }
+
+  #isGone(): boolean {
+    return typeof tunInterfaceName(this.tap.fds[0]!) !== 'string';
   }
 
   #inside<T>(work: (inside: Inside) => Result<T>): Result<T> {

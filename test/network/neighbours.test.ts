@@ -43,6 +43,12 @@ describe('neighbours', () => {
     for (const address of ['10.1.0.2', 'fd00:b::2']) assert.equal(neighbour(address)?.mac, MAC);
   });
 
+  it('of an interface that there is not are none', () => {
+    assert.deepEqual(lab.network.neighbours({ interface: 'tap9' }), []);
+    assert.deepEqual(lab.network.flows({ interface: 'tap9' }), []);
+    assert.deepEqual(lab.network.stations('none'), []);
+  });
+
   it('that do not answer make their packets unreachable', async () => {
     const [four, six] = await Promise.all([
       red.ping('10.1.0.77', { waitSeconds: 8 }),
