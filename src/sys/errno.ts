@@ -23,6 +23,7 @@ export const ERRNO = {
   ENOSPC: 28,
   EPIPE: 32,
   ERANGE: 34,
+  ENAMETOOLONG: 36,
   ENOSYS: 38,
   EBADFD: 77,
   EPROTO: 71,
