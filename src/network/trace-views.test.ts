@@ -9,7 +9,13 @@ const RECORD = {
   frameBytes: 98,
   hops: [
     { node: 'ip4-rewrite', atUs: 1, text: 'adjacency 9 to 10.0.1.2 on interface 1', decision: { kind: 'done' } },
-    { node: 'ip4-rewrite', atUs: 2, text: 'adjacency 9 to 10.0.1.2 on interface 7', decision: { kind: 'done' } },
+    {
+      node: 'bridge-input',
+      atUs: 2,
+      text: 'bridge 0 interface 0: a > b, behind interface 1',
+      decision: { kind: 'done' },
+    },
+    { node: 'ip4-rewrite', atUs: 3, text: 'adjacency 9 to 10.0.1.2 on interface 7', decision: { kind: 'done' } },
   ],
   hopsLeftOut: 0,
 } as unknown as TraceRecord;
@@ -20,7 +26,11 @@ describe('a traced packet as it is told', () => {
     assert.equal(view?.interface, 'tap0');
     assert.deepEqual(
       view?.hops.map(({ text }) => text),
-      ['adjacency 9 to 10.0.1.2 on tap1', 'adjacency 9 to 10.0.1.2 on interface 7'],
+      [
+        'adjacency 9 to 10.0.1.2 on tap1',
+        'bridge 0 tap0: a > b, behind tap1',
+        'adjacency 9 to 10.0.1.2 on interface 7',
+      ],
     );
   });
 

@@ -25,10 +25,7 @@ export function traceViews(
 
 /** Nodes know interfaces by their number. */
 function withNames(text: string, nameOf: (interfaceIndex: number) => string | undefined): string {
-  return text.replace(/\bon interface (\d+)\b/g, (number, index: string) => {
-    const name = nameOf(Number(index));
-    return name === undefined ? number : `on ${name}`;
-  });
+  return text.replace(/\binterface (\d+)\b/g, (number, index: string) => nameOf(Number(index)) ?? number);
 }
 
 function decisionText(decision: TraceDecision): string {

@@ -66,6 +66,8 @@ describe('show', () => {
       'tap0        0  up     up    1500                 10.0.0.1/24 +1       12   1.23 kB        3     300 B      3',
       'tap1.100   12  down   down  1500  lan (group 3)                       12   1.23 kB        3     300 B      0',
     ]);
+    const byLink = { ...TAP0, addresses: ['fe80::1/64', '10.0.0.1/24'] };
+    assert.match(interfaceTable([byLink], PLAIN), / 10\.0\.0\.1\/24 \+1 /);
     shows(interfaceText({ name: 'tap1.100', interface: MEMBER }, PLAIN), [
       'tap1.100',
       '  index     12',

@@ -148,7 +148,8 @@ function memberText(view: InterfaceView | undefined): string {
   return view?.bridge === undefined ? 'none' : `in bridge ${view.bridge}`;
 }
 
+/** One of them, rather not a link-local one: every interface has that. */
 function someOf(addresses: readonly string[]): string {
-  const [first = '', ...others] = addresses;
-  return others.length === 0 ? first : `${first} +${others.length}`;
+  const shown = addresses.find((address) => !address.startsWith('fe80:')) ?? addresses[0] ?? '';
+  return addresses.length < 2 ? shown : `${shown} +${addresses.length - 1}`;
 }
