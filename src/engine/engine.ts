@@ -193,6 +193,22 @@ export class Engine {
     this.udp.retry();
   }
 
+  /** One descriptor less that frames of an interface come by; its link is the caller's to close. Between turns, or from `onLinkLost`. */
+  removeQueue(interfaceIndex: number, fd: number): void {
+    const queue = this.#queues.find((each) => each.index === interfaceIndex && each.fd === fd);
+    if (queue !== undefined) this.#removeQueue(queue);
+  }
+
+  /** Calls `ready` with the events of a descriptor, within a turn, until the returned function is called. Errors and hang-ups are among them, asked for or not. */
+  watch(fd: number, events: number, ready: (events: number) => void): () => void {
+    const token = this.#tokens.allocate({ ready });
+    this.sys.pollControl(this.poll, POLL_OPERATION.ADD, fd, events, token);
+    return () => {
+      this.sys.pollControl(this.poll, POLL_OPERATION.REMOVE, fd, 0, 0);
+      this.#tokens.release(token);
+    };
+  }
+
   /** Who is behind an interface, for the flows there; undefined: nobody any more. */
   setGuestLink(interfaceIndex: number, guest: GuestLink | undefined): void {
     this.#guestLinks[interfaceIndex] = guest;
@@ -381,7 +397,8 @@ export class Engine {
     this.#tokens.release(queue.token);
     this.#queues.splice(this.#queues.indexOf(queue), 1);
     this.#congestion.set(queue.index, false);
-    if (queue.readable) this.#readable.splice(this.#readable.indexOf(queue), 1);
+    // Its place in the list, which may be gone through just now, is given up there.
+    queue.readable = false;
   }
 
   #hostReady(flow: number, events: number): void {
