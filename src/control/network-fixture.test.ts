@@ -135,7 +135,7 @@ export class FakeNetwork implements RunningNetwork {
         linkUp: true,
         queues: [{ queue: 0, worker: 0, mode: 'interrupt' }],
         offloads: [],
-        software: { segmented: 0, segments: 0, checksummed: 0, dropped: 0 },
+        software: { segmented: 0, segments: 0, checksummed: 0, dropped: 0, joined: 0, joinedFrames: 0 },
       },
     ];
   }

@@ -97,8 +97,17 @@ export const HARDWARE_VIEW: z.ZodType<HardwareView> = named(
     ),
     offloads: names,
     software: z
-      .strictObject({ segmented: count, segments: count, checksummed: count, dropped: count })
-      .describe('Work that was done for a link that lacks it.'),
+      .strictObject({
+        segmented: count,
+        segments: count,
+        checksummed: count,
+        dropped: count,
+        joined: count,
+        joinedFrames: count,
+      })
+      .describe(
+        'Frames cut into segments and checksums completed for a link that does not do it, and frames joined into large ones for one that takes these.',
+      ),
   }),
 );
 

@@ -58,6 +58,7 @@ export class NetworkViews {
   hardware(): HardwareView[] {
     return this.#plane.ports.taps().map((port) => {
       const { segmented, segments, checksummed, dropped } = port.software;
+      const { joined, joinedFrames } = port.coalesce;
       return {
         name: port.name,
         index: port.index,
@@ -66,7 +67,7 @@ export class NetworkViews {
         linkUp: isLinkUp(port),
         queues: queuesOf(port),
         offloads: offloadNames(port),
-        software: { segmented, segments, checksummed, dropped },
+        software: { segmented, segments, checksummed, dropped, joined, joinedFrames },
       };
     });
   }

@@ -1,6 +1,7 @@
 /** An interface of a running network: what it was made of, and what it has become. */
 import type { IpAddress, IpPrefix } from '../base/address.ts';
 import type { Contents, TapPart } from '../config/parts.ts';
+import type { Coalesce } from '../link/coalesce.ts';
 import type { Link } from '../link/link.ts';
 import type { SoftwareOffload } from '../link/software-offload.ts';
 import type { TapLink } from '../link/tap.ts';
@@ -34,6 +35,7 @@ export interface TapPort extends PortCommon {
   /** What frames for it are given to. */
   readonly link: Link;
   readonly software: SoftwareOffload;
+  readonly coalesce: Coalesce;
   /** Addresses that the kernel's side was given. */
   readonly hostAddresses: IpPrefix[];
   /** Default routes that it was given. */

@@ -7,6 +7,7 @@ import type { DefaultsConfig } from '../config/config.ts';
 import type { Contents, TapPart } from '../config/parts.ts';
 import { sameValue } from '../config/same-value.ts';
 import { CapturePoint } from '../link/capture-point.ts';
+import { Coalesce } from '../link/coalesce.ts';
 import { SoftwareOffload } from '../link/software-offload.ts';
 import { TapLink } from '../link/tap.ts';
 import { TUN_HEADROOM_BYTES, TunLink } from '../link/tun-link.ts';
@@ -126,7 +127,7 @@ export class TapParts {
   }
 
   #connect(part: TapPart, device: TapDevice, index: number): void {
-    const { engine, sys, segments, ports } = this.#plane;
+    const { engine, sys, joined, segments, ports } = this.#plane;
     const isTun = part.tap.mode === 'tun';
     const links = device.fds.map(
       (fd) =>
@@ -142,7 +143,8 @@ export class TapParts {
     const tuns = isTun ? links.map((link) => this.#asEthernet(link, index)) : [];
     const queues = isTun ? tuns : links;
     const software = new SoftwareOffload(queues[0]!, segments);
-    const link = new CapturePoint(software);
+    const coalesce = new Coalesce(software, joined, part.tap.groCoalesce);
+    const link = new CapturePoint(coalesce);
     engine.addInterface(index, link);
     for (const [queue, { fd }] of links.entries()) {
       const point = queue === 0 ? link : new CapturePoint(queues[queue]!);
@@ -151,7 +153,7 @@ export class TapParts {
     }
     const id = part.tap.id ?? this.#freeId();
     const port: TapPort = {
-      ...{ kind: 'tap', name: part.interface, index, part, id, device, links, tuns, link, software },
+      ...{ kind: 'tap', name: part.interface, index, part, id, device, links, tuns, link, software, coalesce },
       ...{ up: false, bridge: undefined, hostAddresses: [], hostGateways: [] },
     };
     this.#plane.forwarding.interfaces.promiscuous[index] = part.promiscuous ? 1 : 0;
@@ -187,6 +189,10 @@ export class TapParts {
       const set = device.setOffload(offload);
       for (const link of port.links) link.offload = device.offload;
       return set;
+    });
+    onDifference(from.tap.groCoalesce, to.tap.groCoalesce, (on) => {
+      port.coalesce.enabled = on;
+      return DONE;
     });
     return steps;
   }

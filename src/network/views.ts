@@ -70,12 +70,14 @@ export interface HardwareView {
   readonly linkUp: boolean;
   readonly queues: readonly QueueView[];
   readonly offloads: readonly string[];
-  /** Work that the software did for a link that lacks it. */
+  /** Work that the software did: frames cut into segments and checksums completed for a link that lacks it, and frames joined into large ones (`joinedFrames`) for one that takes these. */
   readonly software: {
     readonly segmented: number;
     readonly segments: number;
     readonly checksummed: number;
     readonly dropped: number;
+    readonly joined: number;
+    readonly joinedFrames: number;
   };
 }
 

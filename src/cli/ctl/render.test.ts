@@ -102,7 +102,7 @@ describe('show', () => {
         { queue: 1, worker: 1, mode: 'adaptive' as const },
       ],
       offloads: ['csum', 'tso4'],
-      software: { segmented: 1, segments: 45, checksummed: 2, dropped: 0 },
+      software: { segmented: 1, segments: 45, checksummed: 2, dropped: 0, joined: 90, joinedFrames: 3 },
     };
     shows(hardwareText([hardware], PLAIN), [
       'tap0',
@@ -110,7 +110,7 @@ describe('show', () => {
       '  link         up',
       '  queues       0 on worker 0 (polling), 1 on worker 1 (adaptive)',
       '  offloads     csum, tso4',
-      '  in software  1 frame cut into 45, 2 checksums, 0 dropped',
+      '  in software  1 frame cut into 45, 90 joined into 3, 2 checksums, 0 dropped',
     ]);
     shows(placementTable([hardware], PLAIN), [
       'NAME  QUEUE  WORKER  MODE',

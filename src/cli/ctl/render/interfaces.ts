@@ -106,7 +106,7 @@ export function tapText(taps: readonly TapView[], layout: TableLayout): string {
 }
 
 function hardwareFacts({ device, backend, linkUp, queues, offloads, software }: HardwareView): [string, string][] {
-  const { segmented, segments, checksummed, dropped } = software;
+  const { segmented, segments, checksummed, dropped, joined, joinedFrames } = software;
   return [
     ['device', `${device} by ${backend}`],
     ['link', upDown(linkUp)],
@@ -114,7 +114,7 @@ function hardwareFacts({ device, backend, linkUp, queues, offloads, software }: 
     ['offloads', offloads.join(', ') || 'none'],
     [
       'in software',
-      `${counted(segmented, 'frame')} cut into ${segments}, ${counted(checksummed, 'checksum')}, ${dropped} dropped`,
+      `${counted(segmented, 'frame')} cut into ${segments}, ${joined} joined into ${joinedFrames}, ${counted(checksummed, 'checksum')}, ${dropped} dropped`,
     ],
   ];
 }
