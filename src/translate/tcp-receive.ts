@@ -16,7 +16,7 @@ import { FRAME_PACKETS_MAX } from '../graph/node.ts';
 import type { Packets } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
 import { SHUTDOWN, type Sys } from '../sys/sys.ts';
-import { FLAG, type TcpColumns } from './tcp-columns.ts';
+import { FLAG, PHASE, type TcpColumns } from './tcp-columns.ts';
 import type { TcpHeld } from './tcp-held.ts';
 
 /** What became of a segment. */
@@ -26,6 +26,16 @@ export const SEGMENT = {
   /** Nothing new in it, or nothing that we can take now: the guest must hear of RCV.NXT. */
   ACKNOWLEDGE: 1,
 } as const;
+
+/** What the guest's side still has to get across. */
+export interface Undelivered {
+  /** Flows that it has not ended, or whose end the host does not have. */
+  readonly flows: number;
+  /** Bytes that are held for them. */
+  readonly bytes: number;
+  /** Bytes that were accepted of them so far. */
+  readonly acceptedBytes: number;
+}
 
 export class TcpReceiver {
   readonly #sys: Sys;
@@ -133,6 +143,20 @@ export class TcpReceiver {
   /** Bytes that were accepted from the guest and are not with the socket. */
   heldBytes(flow: number): number {
     return this.#held.bytes(flow);
+  }
+
+  undelivered(): Undelivered {
+    let flows = 0;
+    let bytes = 0;
+    let acceptedBytes = 0;
+    for (let flow = 0; flow < this.#flows.max; flow++) {
+      if (this.#tcp.phase[flow] !== PHASE.OPEN) continue;
+      if ((this.#tcp.flags[flow] & FLAG.GUEST_FIN_DELIVERED) !== 0) continue;
+      flows++;
+      bytes += this.heldBytes(flow);
+      acceptedBytes += this.#flows.bytesOut[flow];
+    }
+    return { flows, bytes, acceptedBytes };
   }
 
   release(flow: number): void {

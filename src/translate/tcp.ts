@@ -49,7 +49,7 @@ import type { TcpDeps } from './tcp-deps.ts';
 import { DirtyFlows } from './tcp-dirty.ts';
 import { TcpHeld } from './tcp-held.ts';
 import { TcpOpener } from './tcp-open.ts';
-import { SEGMENT, TcpReceiver } from './tcp-receive.ts';
+import { SEGMENT, TcpReceiver, type Undelivered } from './tcp-receive.ts';
 import { TcpSegments } from './tcp-segments.ts';
 import { PULL, TcpSender } from './tcp-send.ts';
 import { KEEPALIVE_IDLE_MS, KEEPALIVE_PROBES_MAX, TcpTimers } from './tcp-timers.ts';
@@ -173,22 +173,8 @@ export class TcpTranslate implements GraphNode {
     return true;
   }
 
-  /**
-   * What the guest's side still has to get across: flows that it has not ended, or whose end the host does not have, bytes that are held for them, and bytes that were
-   * accepted of them so far.
-   */
-  undelivered(): { readonly flows: number; readonly bytes: number; readonly acceptedBytes: number } {
-    let flows = 0;
-    let bytes = 0;
-    let acceptedBytes = 0;
-    for (let flow = 0; flow < this.#flows.max; flow++) {
-      if (this.columns.phase[flow] !== PHASE.OPEN) continue;
-      if ((this.columns.flags[flow] & FLAG.GUEST_FIN_DELIVERED) !== 0) continue;
-      flows++;
-      bytes += this.#receiver.heldBytes(flow);
-      acceptedBytes += this.#flows.bytesOut[flow];
-    }
-    return { flows, bytes, acceptedBytes };
+  undelivered(): Undelivered {
+    return this.#receiver.undelivered();
   }
 
   /** Bytes of the store for slow hosts that are in use. */
