@@ -266,6 +266,18 @@ export function configOf(text: string): Extract<ReturnType<typeof parseConfig>, 
   return parsed.value;
 }
 
+/** On the machine itself, where the uplink's sockets are: what a namespace has with `serve`. */
+export async function serveHere(): Promise<Program> {
+  const program = new Program([...MORTAL, process.execPath, PEER, 'serve'], { timeoutMs: 0 });
+  await program.says(/^ready$/m);
+  return program;
+}
+
+/** The same as `Namespace.client`. */
+export async function clientHere<T = Record<string, unknown>>(...words: readonly string[]): Promise<T> {
+  return report<T>(await execute([...MORTAL, process.execPath, CLIENT, ...words]));
+}
+
 /** On the machine itself, outside of all namespaces. */
 export function ip(...words: readonly string[]): string {
   const { status, stdout, stderr } = spawnSync('ip', words, { encoding: 'utf8' });
