@@ -16,6 +16,8 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   'traffic-client': ['traffic-client.c', 'traffic.c', 'traffic.h'],
   'traffic-server': ['traffic-server.c', 'traffic.c', 'traffic.h'],
   frames: ['frames.c'],
+  'forward-reference': ['forward-reference.c'],
+  'forward-meter': ['forward-meter.c'],
 };
 
 /** Where a program of `c/` is. */

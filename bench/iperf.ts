@@ -20,8 +20,14 @@ export interface StreamTest {
   readonly amount: { readonly seconds: number } | { readonly bytes: number };
 }
 
+/** What is needed of a network. */
+type Between = Pick<Network, 'hostAddress' | 'hostOwnAddress' | 'onHost' | 'start'>;
+
+/** A congestion control that does not pace, and that every kernel has. */
+export const UNPACED = 'reno';
+
 /** Gbit/s of payload that the receiver took. */
-export async function measureStreams(network: Network, test: StreamTest): Promise<Measurement> {
+export async function measureStreams(network: Between, test: StreamTest): Promise<Measurement> {
   const limitMs = LIMIT_MS + ('seconds' in test.amount ? test.amount.seconds * 1000 : 0);
   // A server for each test: one whose client has died may wait for it for ever.
   const server = start(network.onHost([...SERVER_WORDS, '--one-off', '--bind', network.hostOwnAddress]), limitMs);
@@ -34,7 +40,10 @@ export async function measureStreams(network: Network, test: StreamTest): Promis
   return gigabits === undefined ? { failed: complaint(outcome, limitMs) } : { value: gigabits };
 }
 
-export function clientWords(network: Network, { direction, streams, amount, congestionControl }: StreamTest): string[] {
+export function clientWords(
+  network: Pick<Network, 'hostAddress'>,
+  { direction, streams, amount, congestionControl }: StreamTest,
+): string[] {
   const words = ['iperf3', '--client', network.hostAddress, '--port', String(PORT), '--parallel', String(streams)];
   if (direction === 'in') words.push('--reverse');
   if (congestionControl !== undefined) words.push('--congestion', congestionControl);

@@ -13,7 +13,7 @@ import type { Message } from './result.ts';
 import { QUICK, type Settings, THOROUGH } from './settings.ts';
 import { benchmarks, missingMeasurements } from './suite.ts';
 
-const NEED_IPERF: readonly string[] = ['tcp-out', 'tcp-in', 'memory'];
+const NEED_IPERF: readonly string[] = ['tcp-out', 'tcp-in', 'forward', 'memory'];
 
 const { values: options, positionals: names } = parseArgs({
   allowPositionals: true,

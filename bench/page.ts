@@ -35,6 +35,10 @@ const READING: readonly string[] = [
   '  on loopback, whose round trips take microseconds, it halves the speed. Tapster gives the namespaces that it makes reno, so',
   '  streams out of them may be faster than loopback; what comes in was sent by the host, with what the host has. The rows with',
   '  “all with reno” have the same congestion control everywhere, for every candidate.',
+  '- Where networks are forwarded between, “forward” has an engine in a process of its own and two namespaces. Of small',
+  '  frames the queue is filled while the engine is stopped, and only the emptying is timed: who sends and who counts share no',
+  '  processor with it. The rows with “all with reno” have the same congestion control in both namespaces. In the look-ups each',
+  '  packet is for another route than the one before.',
   '- UDP is sent as fast as the sender can, and what arrives is counted: a network that is slower than the sender loses the',
   '  rest. slirp4netns and pasta do that too.',
 ];

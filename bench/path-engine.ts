@@ -5,15 +5,13 @@ import { GuestWiring } from '#tapster/engine/guest-wiring.js';
 import { NameTable } from '#tapster/flow/names.js';
 import { VERDICT } from '#tapster/flow/policy.js';
 import { FRAME_PACKETS_MAX } from '#tapster/graph/node.js';
-import type { Link } from '#tapster/link/link.js';
-import type { LinkOffload } from '#tapster/packet/offload.js';
 import type { Packets } from '#tapster/packet/packets.js';
 import { POLL } from '#tapster/sys/sys.js';
 import * as tcp from '#tapster/wire/tcp.js';
+import { EVERY_OFFLOAD_BUT_UDP, MemoryLink } from './memory-link.ts';
 import { NullSys } from './null-sys.ts';
 import { FrameBlock, OUR_MAC, TRANSPORT_AT, writeDatagram, writeSegment } from './path-frames.ts';
 
-const OFFLOAD: LinkOffload = { checksum: true, tcpSegmentation: true, udpSegmentation: false };
 const MTU = 1500;
 /** Of every frame here: headers and a little payload. */
 const FRAME_BYTES = 118;
@@ -25,37 +23,19 @@ const TURN_US = 20;
 /** How many sockets the datagrams of one frame belong to. */
 const DATAGRAM_FLOWS = 16;
 
-/** What it has is received once; what it is sent is remembered by its last frame's sequence number. */
-class MemoryLink implements Link {
-  readonly name = 'memory';
-  readonly offload: LinkOffload = OFFLOAD;
-  block: FrameBlock | undefined;
+/** Remembers the sequence number of the last frame that it was sent. */
+class SegmentLink extends MemoryLink {
   lastSequence: number = 0;
-  transmitted: number = 0;
 
-  receive(packets: Packets, frame: Int32Array, framesMax: number): number {
-    const { block } = this;
-    if (block === undefined) return 0;
-    this.block = undefined;
-    const at = (packets.used + 3) & ~3;
-    packets.bytes.set(block.bytes, at);
-    const count = Math.min(block.count, framesMax);
-    for (let i = 0; i < count; i++) frame[i] = packets.adopt(at + block.startOf(i), block.frameBytes);
-    return count;
-  }
-
-  transmit(packets: Packets, frame: Int32Array, count: number): number {
-    this.transmitted += count;
+  override transmit(packets: Packets, frame: Int32Array, count: number): number {
     this.lastSequence = tcp.sequence(packets.view, packets.start[frame[count - 1]!]! + TRANSPORT_AT);
-    return count;
+    return super.transmit(packets, frame, count);
   }
-
-  close(): void {}
 }
 
 export class PathEngine {
   readonly sys: NullSys = new NullSys();
-  readonly #link: MemoryLink = new MemoryLink();
+  readonly #link: SegmentLink = new SegmentLink();
   readonly #engine: Engine;
   readonly #datagrams: FrameBlock = new FrameBlock(FRAME_PACKETS_MAX, FRAME_BYTES);
   readonly #segments: FrameBlock = new FrameBlock(FRAME_PACKETS_MAX, FRAME_BYTES);
@@ -87,7 +67,7 @@ export class PathEngine {
       mtu: MTU,
       ourMacHigh: OUR_MAC.high,
       ourMacLow: OUR_MAC.low,
-      offload: OFFLOAD,
+      offload: EVERY_OFFLOAD_BUT_UDP,
     });
     this.#linkToken = this.sys.lastToken;
     for (let i = 0; i < FRAME_PACKETS_MAX; i++) {

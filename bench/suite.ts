@@ -1,5 +1,6 @@
 /** The benchmarks that there are, in the order of the page. */
 import { flowsBenchmark, missingFlows } from './flows.ts';
+import { forwardBenchmark, missingForward } from './forward.ts';
 import { framesBenchmark } from './frames.ts';
 import type { Benchmark } from './harness.ts';
 import { memoryBenchmark } from './memory.ts';
@@ -23,6 +24,7 @@ const BENCHMARKS: Readonly<Record<string, Make>> = {
   'udp-in': (networks, settings) => udpBenchmark('in', networks, settings),
   flows: flowsBenchmark,
   frames: (_networks, settings) => framesBenchmark(settings),
+  forward: (_networks, settings) => forwardBenchmark(settings),
   path: (_networks, settings) => pathBenchmark(settings),
   start: startBenchmark,
   memory: memoryBenchmark,
@@ -45,5 +47,5 @@ export function benchmarks(names: readonly string[], networks: readonly Network[
 
 /** What can't be measured on this machine, whatever networks there are. */
 export function missingMeasurements(settings: Settings): readonly string[] {
-  return missingFlows(settings);
+  return [...missingFlows(settings), ...missingForward()];
 }

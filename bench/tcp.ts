@@ -1,6 +1,6 @@
 /** TCP throughput out of a network and into it: streams between the network and a server on the host. */
 import type { Benchmark, Case } from './harness.ts';
-import { measureStreams, type StreamTest } from './iperf.ts';
+import { measureStreams, type StreamTest, UNPACED } from './iperf.ts';
 import { LOOPBACK, type Network, PEERS } from './network.ts';
 import { candidates, goalAgainst, goalAgainstPeers } from './networks.ts';
 import type { Goal } from './result.ts';
@@ -12,8 +12,6 @@ const OF_SLIRP4NETNS = 4;
 const OF_BEST_PEER = 1.3;
 const MTUS = [65_520, 1500] as const;
 const STREAMS = [1, 8] as const;
-/** A congestion control that does not pace, and that every kernel has. */
-const UNPACED = 'reno';
 
 export function tcpBenchmark(direction: 'out' | 'in', networks: readonly Network[], settings: Settings): Benchmark {
   const way = direction === 'out' ? 'from a namespace to the host' : 'from the host into a namespace';

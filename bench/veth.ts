@@ -67,6 +67,7 @@ class Veth {
 
 export const veth: Veth = new Veth();
 
-function enter(process: number): readonly string[] {
+/** The words in front of a command that run it where a process is, as the user that it has there. */
+export function enter(process: number): readonly string[] {
   return ['nsenter', '--preserve-credentials', '--user', '--net', '--target', String(process), '--'];
 }
