@@ -8,7 +8,7 @@ import { type Failure, failure, type Result, success } from '../base/result.ts';
 import type { Config } from '../config/config.ts';
 import { describeAction } from '../config/describe-action.ts';
 import { EMPTY_CONFIG } from '../config/empty-config.ts';
-import { type Part, partsOf } from '../config/parts.ts';
+import { type Contents, type Part, partsOf } from '../config/parts.ts';
 import { type Action, inverse, plan } from '../config/plan.ts';
 import { Breather } from './change-line.ts';
 import type { PartBuilder } from './part-builder.ts';
@@ -29,6 +29,8 @@ export class Configurator {
   #revision: number = 0;
   /** By the part's key, in the order of losing. */
   readonly #unmet: Map<string, UnmetView> = new Map();
+  /** Of the unmet, those that are there, but otherwise than they should be: as what. */
+  readonly #otherwise: Map<string, Contents> = new Map();
 
   constructor(builder: PartBuilder, events: ConfiguratorEvents) {
     this.#builder = builder;
@@ -71,9 +73,12 @@ export class Configurator {
     const parts = [...partsOf(this.#config).values()];
     const going = new Set([`interface ${interfaceName}`]);
     for (const { key, needs } of parts) if (needs.some((need) => going.has(need))) going.add(key);
-    const lost = parts.filter(({ key }) => going.has(key) && !this.#unmet.has(key));
-    for (const part of [...lost].reverse()) this.#builder.remove(part.contents);
-    for (const part of lost) this.#setUnmet(part.key, why);
+    const lost = parts.filter(({ key }) => going.has(key) && !this.#isMissing(key));
+    for (const part of [...lost].reverse()) this.#builder.remove(this.#otherwise.get(part.key) ?? part.contents);
+    for (const part of lost) {
+      this.#otherwise.delete(part.key);
+      this.#setUnmet(part.key, why);
+    }
     this.#events.lost(lost, why);
   }
 
@@ -82,13 +87,15 @@ export class Configurator {
     if (this.#unmet.size === 0) return;
     const breather = new Breather();
     for (const part of partsOf(this.#config).values()) {
-      if (!this.#unmet.has(part.key) || part.needs.some((need) => this.#unmet.has(need))) continue;
-      const added = this.#builder.add(part.contents);
-      if (added.ok) {
-        this.#unmet.delete(part.key);
+      if (!this.#unmet.has(part.key) || part.needs.some((need) => this.#isMissing(need))) continue;
+      const otherwise = this.#otherwise.get(part.key);
+      const made =
+        otherwise === undefined ? this.#builder.add(part.contents) : this.#builder.change(otherwise, part.contents);
+      if (made.ok) {
+        this.#forget(part.key);
         this.#events.met(part);
       } else {
-        this.#setUnmet(part.key, added.failure);
+        this.#setUnmet(part.key, made.failure);
       }
       await breather.breathe();
     }
@@ -111,16 +118,24 @@ export class Configurator {
   #perform({ do: verb, part, ...rest }: Action): Result<void> {
     switch (verb) {
       case 'add': {
-        const missing = part.needs.find((need) => this.#unmet.has(need));
+        const missing = part.needs.find((need) => this.#isMissing(need));
         if (missing === undefined) return this.#builder.add(part.contents);
         this.#setUnmet(part.key, { code: 'part-unmet', message: `${missing} is not there` });
         return success(undefined);
       }
-      case 'remove':
-        return this.#unmet.delete(part.key) ? success(undefined) : this.#builder.remove(part.contents);
+      case 'remove': {
+        const isMissing = this.#isMissing(part.key);
+        const contents = this.#otherwise.get(part.key) ?? part.contents;
+        const removed = isMissing ? success(undefined) : this.#builder.remove(contents);
+        if (removed.ok) this.#forget(part.key);
+        return removed;
+      }
       case 'change': {
-        if (this.#unmet.has(part.key)) return success(undefined);
-        return this.#builder.change((rest as { from: Part }).from.contents, part.contents);
+        if (this.#isMissing(part.key)) return success(undefined);
+        const before = this.#otherwise.get(part.key) ?? (rest as { from: Part }).from.contents;
+        const changed = this.#builder.change(before, part.contents);
+        if (changed.ok) this.#forget(part.key);
+        return changed;
       }
     }
   }
@@ -139,8 +154,19 @@ export class Configurator {
       if (undone.ok) continue;
       left.push(`${describeAction(undoing)} (${undone.failure.message})`);
       if (undoing.do !== 'remove') this.#setUnmet(undoing.part.key, undone.failure);
+      if (undoing.do === 'change') this.#otherwise.set(undoing.part.key, action.part.contents);
     }
     return left;
+  }
+
+  /** Unmet, and not there at all. */
+  #isMissing(part: string): boolean {
+    return this.#unmet.has(part) && !this.#otherwise.has(part);
+  }
+
+  #forget(part: string): void {
+    this.#unmet.delete(part);
+    this.#otherwise.delete(part);
   }
 
   #setUnmet(part: string, { code, message }: Failure): void {
