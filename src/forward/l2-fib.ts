@@ -147,6 +147,7 @@ export class L2Fib {
    */
   sweep(nowS: number, ageingS: Int32Array, places: number): number {
     const before = this.count;
+    if (before === 0) return 0;
     let at = this.#sweepAt;
     for (let looked = Math.min(places, this.places); looked > 0; looked--) {
       // What is shifted back into this place has its turn at once.
@@ -220,6 +221,7 @@ export class L2Fib {
 
   #removeWhere(isMeant: (at: number) => boolean): number {
     const before = this.count;
+    if (before === 0) return 0;
     const table = this.#table;
     for (let at = 0; at < table.length; at += WORDS) {
       while (table[at + INTERFACE] !== 0 && isMeant(at)) this.#removeAt(at);
