@@ -62,6 +62,8 @@ interface Queue extends PollHandler {
   readonly counters: InterfaceCounters;
   /** In the list of those that may have frames. */
   readable: boolean;
+  /** It stays there: its descriptor does not tell of frames. */
+  polled: boolean;
 }
 
 export class Engine {
@@ -176,7 +178,16 @@ export class Engine {
     const counters = this.#interfaceOutput.counters(interfaceIndex);
     const handler: PollHandler = { ready: (events) => this.#queueReady(queue, events) };
     const token = this.#tokens.allocate(handler);
-    const queue: Queue = { index: interfaceIndex, link, fd, token, counters, readable: false, ready: handler.ready };
+    const queue: Queue = {
+      index: interfaceIndex,
+      link,
+      fd,
+      token,
+      counters,
+      readable: false,
+      polled: false,
+      ready: handler.ready,
+    };
     this.#queues.push(queue);
     this.#becomeReadable(queue);
     this.sys.pollControl(this.poll, POLL_OPERATION.ADD, fd, POLL.IN, token);
@@ -185,6 +196,12 @@ export class Engine {
   /** There is something to read though no descriptor says so. May be called within a turn. */
   wake(interfaceIndex: number): void {
     for (const queue of this.#queues) if (queue.index === interfaceIndex) this.#becomeReadable(queue);
+  }
+
+  /** Whether the links of an interface are read in each turn, which then always says that there is more: for links that do not tell when they have frames. */
+  setPolled(interfaceIndex: number, polled: boolean): void {
+    for (const queue of this.#queues) if (queue.index === interfaceIndex) queue.polled = polled;
+    this.wake(interfaceIndex);
   }
 
   /** Looks again at callers of published ports that have been waiting. */
@@ -362,11 +379,12 @@ export class Engine {
     const frame = this.#frame;
     const got = queue.link.receive(this.packets, frame, FRAME_PACKETS_MAX);
     if (got <= 0) {
-      if (got < 0 && got !== -ERRNO.EINTR) this.#lose(queue, -got);
-      return false;
+      const isLost = got < 0 && got !== -ERRNO.EINTR;
+      if (isLost) this.#lose(queue, -got);
+      return queue.polled && !isLost;
     }
     // A link that had less than there was room for has no more: the poll set says when it has.
-    const readable = got === FRAME_PACKETS_MAX || !this.packets.hasRoom(FRAME_BYTES_MAX);
+    const readable = queue.polled || got === FRAME_PACKETS_MAX || !this.packets.hasRoom(FRAME_BYTES_MAX);
     const { rxInterface, length } = this.packets;
     for (let i = 0; i < got; i++) {
       rxInterface[frame[i]!] = queue.index;

@@ -8,6 +8,7 @@ import { type Failure, failure, type Result, success } from '../base/result.ts';
 import { TapLink } from '../link/tap.ts';
 import { VhostNetLink, vhostNetLayout } from '../link/vhost-net.ts';
 import type { LinkOffload } from '../packet/offload.ts';
+import { LinuxSys } from '../sys/linux.ts';
 import type { Sys } from '../sys/sys.ts';
 import { openVhostNet, vhostDescriptors, vhostNetAvailable } from '../sys/vhost-net.ts';
 
@@ -28,8 +29,11 @@ export interface TapLinkOptions {
   readonly headroom?: number;
 }
 
+/** What carries the frames of one queue. */
+export type TapQueueLink = TapLink | VhostNetLink;
+
 export interface OpenedTapLink {
-  readonly link: TapLink | VhostNetLink;
+  readonly link: TapQueueLink;
   readonly backend: TapBackend;
   /** Why `auto` did not take vhost-net, although it can be opened. */
   readonly refused?: Failure;
@@ -38,13 +42,18 @@ export interface OpenedTapLink {
 /** A link on a queue of a tap; `link.fd` is to be polled for reading. After a failure the tap's descriptor is still open, and nothing else. */
 export function openTapLink(sys: Sys, options: TapLinkOptions): Result<OpenedTapLink> {
   const { backend } = options;
-  if (backend === 'read-write' || (backend === 'auto' && !(options.hasVnetHeader && vhostNetAvailable()))) {
+  if (backend === 'read-write' || (backend === 'auto' && !canVhost(sys, options))) {
     return success({ link: readWriteLink(sys, options), backend: 'read-write' });
   }
   const link = vhostNetLink(sys, options);
   if (link.ok) return success({ link: link.value, backend: 'vhost-net' });
   if (backend === 'vhost-net') return link;
   return success({ link: readWriteLink(sys, options), backend: 'read-write', refused: link.failure });
+}
+
+/** Rings lie in memory that the kernel must know: a simulated system's it does not. */
+function canVhost(sys: Sys, { hasVnetHeader }: TapLinkOptions): boolean {
+  return hasVnetHeader && sys instanceof LinuxSys && vhostNetAvailable();
 }
 
 function readWriteLink(sys: Sys, options: TapLinkOptions): TapLink {

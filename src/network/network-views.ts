@@ -63,7 +63,7 @@ export class NetworkViews {
         name: port.name,
         index: port.index,
         device: port.part.tap.mode,
-        backend: 'read-write',
+        backend: port.backend,
         linkUp: isLinkUp(port),
         queues: queuesOf(port),
         offloads: offloadNames(port),
@@ -224,7 +224,7 @@ export class NetworkViews {
     const link = inspected.ok ? inspected.value.link : undefined;
     const { namespace, bridge } = tap.host;
     return {
-      ...{ name: port.name, index, id: port.id, up: port.up, mode: tap.mode, backend: 'read-write' },
+      ...{ name: port.name, index, id: port.id, up: port.up, mode: tap.mode, backend: port.backend },
       mac: formatMacAddress(new MacAddress(interfaces.macHigh[index]!, interfaces.macLow[index]!)),
       ...{ rxQueues: tap.queues, txQueues: tap.queues, rxRingSize: tap.ringSizes.rx, txRingSize: tap.ringSizes.tx },
       ...{ offload: tap.offload, groCoalesce: tap.groCoalesce, persist: tap.persist, attach: tap.attach },

@@ -67,7 +67,7 @@ export interface NetworkOptions {
   readonly nodes?: readonly Insertion[];
 }
 
-/** How often it is looked whether what is unmet can be again. */
+/** How often it is looked whether what is there has gone, and what is unmet can be again. */
 const REPAIR_MS = 1000;
 
 /** An engine without anything, which runs. */
@@ -113,6 +113,10 @@ class Network implements RunningNetwork {
       },
     });
     this.#builder = new PartBuilder(this.#plane, (logging) => this.#setLogging(logging));
+    this.#builder.taps.onRefused = (name, why) => {
+      const message = `${name} is read and written: ${why.message}`;
+      this.#tell('warning', 'interface', 'vhost-net-refused', message, { interface: name, code: why.code });
+    };
     this.#pinger = new Pinger(this.#plane);
     this.#views = new NetworkViews(this.#plane, this.#builder);
     this.#configurator = new Configurator(this.#builder, {
@@ -128,7 +132,7 @@ class Network implements RunningNetwork {
     };
     this.#plane.engine.onLinkLost = (index, errno) => this.#linkLost(index, errno);
     this.#loop = new EventLoop(sys, this.#plane.engine, (error) => this.#broken(error));
-    this.#repairs = setInterval(() => void this.#changes.run(() => this.#configurator.repair()), REPAIR_MS);
+    this.#repairs = setInterval(() => this.#lookAfter(), REPAIR_MS);
     this.#repairs.unref();
   }
 
@@ -291,7 +295,12 @@ class Network implements RunningNetwork {
     });
   }
 
-  /** Within a turn: what follows is done when it has ended. */
+  #lookAfter(): void {
+    this.#builder.taps.tellOfLost();
+    void this.#changes.run(() => this.#configurator.repair());
+  }
+
+  /** May be called within a turn: what follows is done when it has ended. */
   #linkLost(index: number, errno: number): void {
     const port = this.#plane.ports.at(index);
     if (port?.kind !== 'tap' || port.device.lost) return;

@@ -1,10 +1,10 @@
 /** An interface of a running network: what it was made of, and what it has become. */
 import type { IpAddress, IpPrefix } from '../base/address.ts';
 import type { Contents, TapPart } from '../config/parts.ts';
+import type { TapBackend, TapQueueLink } from '../engine/tap-backend.ts';
 import type { Coalesce } from '../link/coalesce.ts';
 import type { Link } from '../link/link.ts';
 import type { SoftwareOffload } from '../link/software-offload.ts';
-import type { TapLink } from '../link/tap.ts';
 import type { TunLink } from '../link/tun-link.ts';
 import type { LinkOffload } from '../packet/offload.ts';
 import type { TapDevice } from './tap-device.ts';
@@ -28,8 +28,10 @@ export interface TapPort extends PortCommon {
   /** Among taps. */
   readonly id: number;
   readonly device: TapDevice;
+  /** How frames are moved, on all queues. */
+  readonly backend: TapBackend;
   /** One for each queue. */
-  readonly links: readonly TapLink[];
+  readonly links: readonly TapQueueLink[];
   /** Around these, where it is a TUN device. */
   readonly tuns: readonly TunLink[];
   /** What frames for it are given to. */

@@ -68,7 +68,7 @@ export class TapDevice {
   setCarrier(carrier: boolean): Result<void> {
     if (this.lost) return success(undefined);
     const set = setTapCarrier(this.tap, carrier);
-    return set.ok || carrier || !this.#isGone() ? set : success(undefined);
+    return set.ok || carrier || !this.isGone ? set : success(undefined);
   }
 
   /** From now on the kernel hands us what the setting allows. */
@@ -129,12 +129,13 @@ export class TapDevice {
     if (!this.tap.attached && !this.lost) tunSetPersist(this.tap.fds[0]!, 0);
   }
 
-  /** Closes the descriptors, where no link has them: the kernel's side goes with them unless it persists. */
-  close(): void {
-    for (const fd of this.tap.fds) closeSync(fd);
+  /** Closes the descriptors of the queues from `first` on, those before have links: the kernel's side goes with the last unless it persists. */
+  close(first: number = 0): void {
+    for (const fd of this.tap.fds.slice(first)) closeSync(fd);
   }
 
-  #isGone(): boolean {
+  /** Deleted by others, whether or not we have noticed. */
+  get isGone(): boolean {
     return typeof tunInterfaceName(this.tap.fds[0]!) !== 'string';
   }
 

@@ -2,15 +2,18 @@
 
 import { equalAddress, MacAddress } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
-import { failure, type Result, success } from '../base/result.ts';
+import { type Failure, failure, type Result, success } from '../base/result.ts';
 import type { DefaultsConfig } from '../config/config.ts';
 import type { Contents, TapPart } from '../config/parts.ts';
 import { sameValue } from '../config/same-value.ts';
+import type { RxMode } from '../engine/event-loop.ts';
+import { openTapLink, type TapBackend, type TapQueueLink } from '../engine/tap-backend.ts';
 import { CapturePoint } from '../link/capture-point.ts';
 import { Coalesce } from '../link/coalesce.ts';
 import { SoftwareOffload } from '../link/software-offload.ts';
-import { TapLink } from '../link/tap.ts';
 import { TUN_HEADROOM_BYTES, TunLink } from '../link/tun-link.ts';
+import { VhostNetLink } from '../link/vhost-net.ts';
+import { ERRNO } from '../sys/errno.ts';
 import { type DataPlane, randomMac } from './data-plane.ts';
 import type { TapPort } from './port.ts';
 import { openTapDevice, type TapDevice } from './tap-device.ts';
@@ -27,6 +30,8 @@ type Step = readonly [does: () => Result<void>, undoes: () => Result<void>];
 export class TapParts {
   readonly #plane: DataPlane;
   readonly #open: OpenTap;
+  /** Hears why a tap whose backend was left to us has not the faster one. */
+  onRefused: (interfaceName: string, why: Failure) => void = () => {};
   /** What holds for all taps. */
   defaults: Pick<DefaultsConfig, 'taps'> = { taps: 'enabled' };
 
@@ -45,13 +50,16 @@ export class TapParts {
     const mac = part.mac ?? randomMac();
     const index = this.#plane.forwarding.addInterface(mac, part.mtu);
     const silent = index.ok ? device.value.setCarrier(false) : index;
-    if (!index.ok || !silent.ok) {
+    const links: TapQueueLink[] = [];
+    const backend = silent.ok ? this.#openLinks(part, device.value, links) : silent;
+    if (!index.ok || !backend.ok) {
       if (index.ok) this.#plane.forwarding.removeInterface(index.value);
       device.value.letGo();
-      device.value.close();
-      return silent as Result<never>;
+      device.value.close(links.length);
+      for (const link of links) link.close();
+      return backend as Result<never>;
     }
-    this.#connect(part, device.value, index.value);
+    this.#connect(part, device.value, index.value, links, backend.value);
     return DONE;
   }
 
@@ -77,6 +85,13 @@ export class TapParts {
     port.part = to;
     this.#plane.refresh(port);
     return DONE;
+  }
+
+  /** Taps that were deleted by others, where nothing that is read or polled tells of it: vhost-net is silent about its tap. */
+  tellOfLost(): void {
+    for (const { backend, device, index } of this.#plane.ports.taps()) {
+      if (backend === 'vhost-net' && !device.lost && device.isGone) this.#plane.engine.onLinkLost(index, ERRNO.EBADFD);
+    }
   }
 
   /** The engine ends: taps that were there before it are given back without what it gave them; those that are to persist stay as they are. */
@@ -117,7 +132,7 @@ export class TapParts {
   }
 
   /** A TUN device's packets with Ethernet headers. */
-  #asEthernet(link: TapLink, index: number): TunLink {
+  #asEthernet(link: TapQueueLink, index: number): TunLink {
     const { macHigh, macLow } = this.#plane.forwarding.interfaces;
     return new TunLink(link, {
       ourMac: new MacAddress(macHigh[index]!, macLow[index]!),
@@ -126,22 +141,30 @@ export class TapParts {
     });
   }
 
-  #connect(part: TapPart, device: TapDevice, index: number): void {
-    const { engine, sys, joined, segments, ports } = this.#plane;
-    const isTun = part.tap.mode === 'tun';
-    const links = device.fds.map(
-      (fd) =>
-        new TapLink(sys, {
-          name: part.interface,
-          fd,
-          hasVnetHeader: device.tap.hasVnetHeader,
-          offload: device.offload,
-          arenaMemory: engine.arenaMemory,
-          headroom: isTun ? TUN_HEADROOM_BYTES : 0,
-        }),
-    );
-    const tuns = isTun ? links.map((link) => this.#asEthernet(link, index)) : [];
-    const queues = isTun ? tuns : links;
+  /** Puts a link on each queue into `links`. The backend is that of the first, which those behind it follow. After a failure the descriptors without a link are open. */
+  #openLinks({ interface: name, tap }: TapPart, device: TapDevice, links: TapQueueLink[]): Result<TapBackend> {
+    const { engine, sys } = this.#plane;
+    let { backend } = tap;
+    for (const tapFd of device.fds) {
+      const opened = openTapLink(sys, {
+        ...{ name, tapFd, backend, ringSizes: tap.ringSizes },
+        hasVnetHeader: device.tap.hasVnetHeader,
+        offload: device.offload,
+        arenaMemory: engine.arenaMemory,
+        headroom: tap.mode === 'tun' ? TUN_HEADROOM_BYTES : 0,
+      });
+      if (!opened.ok) return opened;
+      links.push(opened.value.link);
+      backend = opened.value.backend;
+      if (opened.value.refused !== undefined) this.onRefused(name, opened.value.refused);
+    }
+    return success(backend as TapBackend);
+  }
+
+  #connect(part: TapPart, device: TapDevice, index: number, links: readonly TapQueueLink[], backend: TapBackend): void {
+    const { engine, joined, segments, ports } = this.#plane;
+    const tuns = part.tap.mode === 'tun' ? links.map((link) => this.#asEthernet(link, index)) : [];
+    const queues = tuns.length > 0 ? tuns : links;
     const software = new SoftwareOffload(queues[0]!, segments);
     const coalesce = new Coalesce(software, joined, part.tap.groCoalesce);
     const link = new CapturePoint(coalesce);
@@ -153,12 +176,21 @@ export class TapParts {
     }
     const id = part.tap.id ?? this.#freeId();
     const port: TapPort = {
-      ...{ kind: 'tap', name: part.interface, index, part, id, device, links, tuns, link, software, coalesce },
+      ...{ kind: 'tap', name: part.interface, index, part, id, device, backend, links, tuns, link, software, coalesce },
       ...{ up: false, bridge: undefined, hostAddresses: [], hostGateways: [] },
     };
     this.#plane.forwarding.interfaces.promiscuous[index] = part.promiscuous ? 1 : 0;
     ports.add(port);
+    this.#setPolled(port, part.tap.rxMode);
     this.#plane.refresh(port);
+  }
+
+  /** Rings are looked at without being told; whoever reads is told by the poll set, which the event loop asks all the time then. */
+  #setPolled({ index, backend, links }: TapPort, rxMode: RxMode): void {
+    if (backend !== 'vhost-net') return;
+    const polled = rxMode === 'polling';
+    for (const link of links) if (link instanceof VhostNetLink) link.setInterrupts(!polled);
+    this.#plane.engine.setPolled(index, polled);
   }
 
   #steps(port: TapPort, from: TapPart, to: TapPart): Step[] {
@@ -185,6 +217,10 @@ export class TapParts {
     onDifference(from.hostMtu, to.hostMtu, (mtu) => device.change({ mtu }));
     onDifference(from.tap.host.mac, to.tap.host.mac, (mac) => (mac === undefined ? DONE : device.change({ mac })));
     onDifference(from.tap.host.bridge, to.tap.host.bridge, (bridge) => device.setBridge(bridge));
+    onDifference(from.tap.rxMode, to.tap.rxMode, (rxMode) => {
+      this.#setPolled(port, rxMode);
+      return DONE;
+    });
     onDifference(from.tap.offload, to.tap.offload, (offload) => {
       const set = device.setOffload(offload);
       for (const link of port.links) link.offload = device.offload;
