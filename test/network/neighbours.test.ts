@@ -134,7 +134,7 @@ ${last}`;
       ['fd09::1', 'ipv6', 'fd09::/16'],
     ] as const) {
       await red.reach(address);
-      const talks = await Promise.all(Array.from({ length: 12 }, () => red.talk(address)));
+      const talks = await Promise.all(Array.from({ length: 8 }, () => red.talk(address)));
       await Promise.all(talks.map((talk) => talk.say('hello')));
       const [one = 0, other = 0] = shares(family, to);
       assert.ok(one > 0 && other > 0, `${one} and ${other} packets`);
