@@ -2,7 +2,7 @@
  * The end of a session: a program that has exited leaves its last bytes to the kernel, and they must arrive. Our part of that kernel works on until they have.
  */
 import type { TcpTranslate } from '../translate/tcp.ts';
-import type { SessionHooks } from './run-session.ts';
+import type { SessionHooks } from './session-host.ts';
 
 export interface DeliveryPatience {
   /** How often we look. */
