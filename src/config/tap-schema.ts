@@ -83,7 +83,9 @@ export const TAP_SCHEMA: z.ZodType<TapConfig> = z.strictObject({
   groCoalesce: z
     .boolean()
     .default(false)
-    .describe('Join segments of one stream before they are sent. Needs `offload: gso`.'),
+    .describe(
+      'Join TCP segments of one stream, where they come together, to large frames before they are sent: what comes from an interface without segmentation offload. Needs `offload: gso`.',
+    ),
   persist: z.boolean().default(false).describe('The kernel keeps it when the engine ends.'),
   attach: z
     .boolean()
