@@ -57,12 +57,17 @@ export class Coverage {
   }
 
   /** Which of `inputs` reach what `take` has found; each counts for what those before it did not reach. */
-  attribute(fresh: Set<string>, inputs: readonly Uint8Array[], run: (input: Uint8Array) => void): Uint8Array[] {
+  async attribute(
+    fresh: Set<string>,
+    inputs: readonly Uint8Array[],
+    run: (input: Uint8Array) => void | Promise<void>,
+  ): Promise<Uint8Array[]> {
     const left = new Set(fresh);
     this.#read();
-    return inputs.filter((input) => {
-      if (left.size === 0) return false;
-      run(input);
+    const found: Uint8Array[] = [];
+    for (const input of inputs) {
+      if (left.size === 0) break;
+      await run(input);
       const before = left.size;
       for (const [key, ranges] of this.#read()) {
         const now = flatten(ranges);
@@ -71,8 +76,9 @@ export class Coverage {
           if (each.slice(0, colon) === key && now[Number(each.slice(colon + 1))] === 1) left.delete(each);
         }
       }
-      return left.size < before;
-    });
+      if (left.size < before) found.push(input);
+    }
+    return found;
   }
 
   /** All blocks that V8 has told of. */

@@ -38,7 +38,7 @@ const BATCH = 64;
 const FRESH = 0.25;
 const POOL_MAX = 2000;
 
-export function fuzz(target: FuzzTarget, options: FuzzOptions): FuzzReport {
+export async function fuzz(target: FuzzTarget, options: FuzzOptions): Promise<FuzzReport> {
   const { coverage, milliseconds, executionsMax } = options;
   const random = new Random(options.seed);
   const pool = [...options.corpus];
@@ -52,8 +52,8 @@ export function fuzz(target: FuzzTarget, options: FuzzOptions): FuzzReport {
   });
   let executions = 0;
   for (const input of options.corpus) {
-    const error = attempt(target, input);
-    if (error !== undefined) return report(executions, shrink(target, input, error));
+    const error = await attempt(target, input);
+    if (error !== undefined) return report(executions, await shrink(target, input, error));
     executions++;
   }
   coverage?.take();
@@ -61,15 +61,15 @@ export function fuzz(target: FuzzTarget, options: FuzzOptions): FuzzReport {
     const batch: Uint8Array[] = [];
     while (batch.length < BATCH && executions < executionsMax && performance.now() - started < milliseconds) {
       const input = next(target, pool, random);
-      const error = attempt(target, input);
+      const error = await attempt(target, input);
       executions++;
-      if (error !== undefined) return report(executions, shrink(target, input, error));
+      if (error !== undefined) return report(executions, await shrink(target, input, error));
       batch.push(input);
     }
     if (coverage === undefined) continue;
     const fresh = coverage.take();
     if (fresh.size === 0) continue;
-    const found = coverage.attribute(fresh, batch, (input) => target.run(input));
+    const found = await coverage.attribute(fresh, batch, (input) => target.run(input));
     kept.push(...found);
     pool.push(...found);
     if (pool.length > POOL_MAX) pool.splice(0, pool.length - POOL_MAX);
@@ -78,12 +78,12 @@ export function fuzz(target: FuzzTarget, options: FuzzOptions): FuzzReport {
 }
 
 /** Runs one input. Returns what was wrong, if anything was. */
-export function attempt(target: FuzzTarget, input: Uint8Array): Error | undefined {
+export async function attempt(target: FuzzTarget, input: Uint8Array): Promise<Error | undefined> {
   try {
-    const took = time(target, input);
+    const took = await time(target, input);
     // A busy machine takes its time once; a slow input does each time.
-    if (took <= target.millisecondsMax || time(target, input) <= target.millisecondsMax) return undefined;
-    const least = time(target, input);
+    if (took <= target.millisecondsMax || (await time(target, input)) <= target.millisecondsMax) return undefined;
+    const least = await time(target, input);
     if (least <= target.millisecondsMax) return undefined;
     return new Error(
       `took ${Math.round(least)} ms for ${input.length} bytes; ${target.millisecondsMax} ms are allowed`,
@@ -93,9 +93,9 @@ export function attempt(target: FuzzTarget, input: Uint8Array): Error | undefine
   }
 }
 
-function time(target: FuzzTarget, input: Uint8Array): number {
+async function time(target: FuzzTarget, input: Uint8Array): Promise<number> {
   const started = performance.now();
-  target.run(input);
+  await target.run(input);
   return performance.now() - started;
 }
 
@@ -110,13 +110,13 @@ function next(target: FuzzTarget, pool: readonly Uint8Array[], random: Random): 
   return mutate(target, pool[chosen]!, pool[random.below(pool.length)]!, random);
 }
 
-function shrink(target: FuzzTarget, input: Uint8Array, error: Error): Failure {
+async function shrink(target: FuzzTarget, input: Uint8Array, error: Error): Promise<Failure> {
   const kind = kindOf(error);
-  const smallest = minimise(target, input, (candidate) => {
-    const other = attempt(target, candidate);
+  const smallest = await minimise(target, input, async (candidate) => {
+    const other = await attempt(target, candidate);
     return other !== undefined && kindOf(other) === kind;
   });
-  return { input: smallest, error: attempt(target, smallest) ?? error };
+  return { input: smallest, error: (await attempt(target, smallest)) ?? error };
 }
 
 /** Two failures are the same when they say the same, but for numbers. */

@@ -76,6 +76,9 @@ export class WindowView extends WatchedView {
   }
 }
 
+/** What links may leave free in front of what they receive, for a link around them. */
+const HEADROOM_BYTES = 14;
+
 /**
  * The view of an arena: what is in no packet, or half in one, may not be touched. Behind what is used datagrams are read from sockets, and get their headers before they are made packets; so that
  * is allowed, but while `sealed`: in a graph nothing is there but packets.
@@ -103,8 +106,10 @@ export class ArenaView extends WatchedView {
 
   #isInside(packet: number, at: number, bytes: number): boolean {
     if (packet >= this.#packets.count) return false;
-    const start = this.#packets.start[packet]!;
-    return at >= start - VNET_HEADER_BYTES && at + bytes <= start + this.#packets.length[packet]!;
+    const start = this.#packets.start[packet]! - (this.sealed ? 0 : HEADROOM_BYTES);
+    return (
+      at >= start - VNET_HEADER_BYTES && at + bytes <= this.#packets.start[packet]! + this.#packets.length[packet]!
+    );
   }
 }
 

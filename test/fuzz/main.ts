@@ -51,7 +51,7 @@ async function runAll(targets: readonly FuzzTarget[], chosen: Settings, coverage
   say(`seed ${chosen.seed}, ${chosen.seconds} s for ${targets.length} target${targets.length === 1 ? '' : 's'}`);
   let executions = 0;
   for (const target of targets) {
-    const report = fuzz(target, {
+    const report = await fuzz(target, {
       seed: chosen.seed,
       milliseconds: (chosen.seconds * 1000) / targets.length,
       executionsMax: chosen.inputsMax,
@@ -79,7 +79,7 @@ async function runOne(targets: readonly FuzzTarget[], text: string): Promise<num
     process.stderr.write('--input needs one target\n');
     return 2;
   }
-  const error = attempt(target, fromHex(existsSync(text) ? readFileSync(text, 'utf8') : text));
+  const error = await attempt(target, fromHex(existsSync(text) ? readFileSync(text, 'utf8') : text));
   process.stdout.write(error === undefined ? `${target.name}: holds\n` : `${target.name}: ${error.stack}\n`);
   return error === undefined ? 0 : 1;
 }

@@ -10,22 +10,21 @@ import { Engine } from '#tapster/engine/engine.js';
 import { GuestWiring } from '#tapster/engine/guest-wiring.js';
 import { NameTable } from '#tapster/flow/names.js';
 import { VERDICT } from '#tapster/flow/policy.js';
-import { Graph } from '#tapster/graph/graph.js';
 import { TapLink } from '#tapster/link/tap.js';
 import type { ServiceConfig } from '#tapster/nodes/service-config.js';
-import type { Packets } from '#tapster/packet/packets.js';
 import { SimulatedSys } from '#tapster/sys/simulated.js';
 import { pingService } from '#tapster/sys/simulated-datagram-service.js';
 import type { SimulatedDevice } from '#tapster/sys/simulated-device.js';
-import { PollSet } from '#tapster/sys/simulated-poll.js';
+import type { SimulatedNetwork } from '#tapster/sys/simulated-network.js';
+import { fates } from './fates.ts';
 import { problemOf } from './frames.ts';
-import { ArenaView, guard } from './guarded-view.ts';
+import { guard } from './guarded-view.ts';
+import { settle, wait } from './turns.ts';
 
 export const FLOWS_MAX = 16;
 const NAMES_MAX = 64;
 /** The store for slow hosts is small, so that it is seen full. */
 const HELD_BYTES_MAX = 4 * 64 * 1024;
-const TURNS_MAX = 20_000;
 const HOUR_US = 3_600_000_000;
 
 const REMOTES: readonly string[] = ['198.51.100.7', '2001:db8:1::7'];
@@ -59,22 +58,6 @@ export interface RigOptions {
   readonly offload?: boolean;
 }
 
-/** What each run of a graph did with its packets. The engine keeps its graph to itself; so all graphs report here. */
-const fates = { dropped: 0, done: 0 };
-const runGraph = Graph.prototype.run;
-Graph.prototype.run = function (this: Graph, entry: number, packets: Packets, frame: Int32Array, count: number) {
-  const { view } = packets;
-  if (view instanceof ArenaView) view.sealed = true;
-  runGraph.call(this, entry, packets, frame, count);
-  if (view instanceof ArenaView) view.sealed = false;
-  // A datagram that was put together takes the place of its last fragment: it is not among those that came, but of it there is the reason.
-  let dropped = 0;
-  for (let packet = 0; packet < packets.count; packet++) if (packets.reason[packet] !== 0) dropped++;
-  assert.ok(dropped <= count, 'no packet is dropped twice');
-  fates.dropped += dropped;
-  fates.done += count - dropped;
-};
-
 export class Rig {
   readonly sys: SimulatedSys;
   readonly engine: Engine;
@@ -89,7 +72,7 @@ export class Rig {
   constructor(options: RigOptions = {}) {
     const { offload = false, peekOffset = true } = options;
     this.sys = new SimulatedSys({ seed: 1, peekOffset, sendBytesMax: 16_384, receiveBytesMax: 65_536 });
-    this.#addServices();
+    addServices(this.sys.network);
     const random = new Random(7);
     this.engine = new Engine(this.sys, {
       flowsMax: FLOWS_MAX,
@@ -115,27 +98,12 @@ export class Rig {
 
   /** Turns until there is nothing to do at this moment. */
   settle(): void {
-    const poll = this.sys.descriptor(this.engine.poll);
-    assert.ok(poll instanceof PollSet);
-    for (let turns = 0; turns < TURNS_MAX; turns++) {
-      this.sys.advance(0);
-      const more = this.engine.turn();
-      for (const frame of this.device.receive()) this.#sent(frame);
-      if (!more && poll.readiness() === 0 && this.sys.clock.nextUs() > this.sys.nowUs()) return;
-    }
-    assert.fail('the engine has always more to do');
+    settle(this.sys, this.engine, this.#receive);
   }
 
   /** Lets time pass, with turns wherever something happens. */
   wait(us: number): void {
-    const until = this.sys.nowUs() + us;
-    this.settle();
-    while (this.sys.clock.nextUs() <= until) {
-      this.sys.advance(this.sys.clock.nextUs() - this.sys.nowUs());
-      this.settle();
-    }
-    this.sys.advance(until - this.sys.nowUs());
-    this.settle();
+    wait(this.sys, this.engine, us, this.#receive);
   }
 
   /** Bounds that hold at any time, and what became of all that was received. */
@@ -188,34 +156,37 @@ export class Rig {
     assert.deepEqual(this.sys.openDescriptors(), [], 'no descriptor is left');
   }
 
+  readonly #receive = (): void => {
+    for (const frame of this.device.receive()) this.#sent(frame);
+  };
+
   #sent(frame: Uint8Array): void {
     const problem = problemOf(frame);
     assert.equal(problem, undefined, `a frame to the guest has a problem: ${problem}`);
     this.onFrame(frame);
   }
+}
 
-  /** Far ends of every temper: see the ports. */
-  #addServices(): void {
-    const { network } = this.sys;
-    for (const remote of REMOTES) {
-      network.stream(remote, 80, { echo: true });
-      network.stream(remote, 82, { outcome: 'unreachable' });
-      network.stream(remote, 83, { outcome: 'timeout' });
-      network.stream(remote, 84, {
-        onConnect: (peer) => {
-          peer.send(new Uint8Array(5000));
-          peer.end();
-        },
-      });
-      network.stream(remote, 85, { reading: 'manual' });
-      network.stream(remote, 86, { onConnect: (peer) => peer.reset() });
-      network.datagram(remote, '*', { answer: (payload) => [payload] });
-      network.datagram(remote, 81, { error: 'port-unreachable' });
-      network.datagram(remote, 82, { mtuBytes: 100 });
-      network.ping(remote, pingService);
-    }
-    network.datagram('*', 53, { answer: (query) => [answerTo(query)] });
+/** Far ends of every temper: see the ports. */
+export function addServices(network: SimulatedNetwork): void {
+  for (const remote of REMOTES) {
+    network.stream(remote, 80, { echo: true });
+    network.stream(remote, 82, { outcome: 'unreachable' });
+    network.stream(remote, 83, { outcome: 'timeout' });
+    network.stream(remote, 84, {
+      onConnect: (peer) => {
+        peer.send(new Uint8Array(5000));
+        peer.end();
+      },
+    });
+    network.stream(remote, 85, { reading: 'manual' });
+    network.stream(remote, 86, { onConnect: (peer) => peer.reset() });
+    network.datagram(remote, '*', { answer: (payload) => [payload] });
+    network.datagram(remote, 81, { error: 'port-unreachable' });
+    network.datagram(remote, 82, { mtuBytes: 100 });
+    network.ping(remote, pingService);
   }
+  network.datagram('*', 53, { answer: (query) => [answerTo(query)] });
 }
 
 /** What came, as if it were an answer. */

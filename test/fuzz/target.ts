@@ -21,8 +21,8 @@ export interface FuzzTarget {
   join?(parts: readonly Uint8Array[]): Uint8Array;
   /** Makes lengths and checksums of a part right again, in place, so that mutations get past the first check. */
   repair?(part: Uint8Array, random: Random): void;
-  /** Throws where an invariant does not hold. The same input gives the same outcome, whatever ran before. */
-  run(input: Uint8Array): void;
+  /** Throws, or rejects, where an invariant does not hold. The same input gives the same outcome, whatever ran before. */
+  run(input: Uint8Array): void | Promise<void>;
 }
 
 /** Parts behind one another, each with its length in front, in 2 bytes. A part that is cut short is the last. */

@@ -1,6 +1,7 @@
 import type { FuzzTarget } from './target.ts';
 import { engineTarget } from './targets/engine.ts';
 import { fileTargets } from './targets/files.ts';
+import { forwardingTarget } from './targets/forwarding.ts';
 import { reassemblyTarget } from './targets/reassembly.ts';
 import { servicesTarget } from './targets/services.ts';
 import { tcpFlowTarget } from './targets/tcp-flow.ts';
@@ -16,4 +17,5 @@ export const TARGETS: readonly FuzzTarget[] = [
   servicesTarget,
   tcpFlowTarget,
   engineTarget,
+  forwardingTarget,
 ];

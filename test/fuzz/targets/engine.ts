@@ -11,6 +11,7 @@
  * | others | a turn                                                                  |
  */
 import type { Random } from '#tapster/base/random.js';
+import type { SimulatedSys } from '#tapster/sys/simulated.js';
 import type { SimulatedPeer } from '#tapster/sys/simulated-peer.js';
 import { frame, pick, repairFrame } from '../frames.ts';
 import { Rig } from '../rig.ts';
@@ -55,7 +56,7 @@ function run(input: Uint8Array): void {
     rig.settle();
     const [first = 0, second = 0, third = 0] = data;
     if (kind === TIME) rig.wait(1000 * 2 ** (first % 22));
-    else if (kind === FAULTS) setFaults(rig, first, second, third);
+    else if (kind === FAULTS) setFaults(rig.sys, first, second, third);
     else if (kind === DEED) act(rig.sys.network.peers, first, second, third);
   }
   rig.settle();
@@ -63,9 +64,10 @@ function run(input: Uint8Array): void {
   rig.finish((input.length & 12) === 0);
 }
 
-function setFaults(rig: Rig, sends: number, reads: number, others: number): void {
+/** How often each of the host's calls does less than it was asked for, or nothing. */
+export function setFaults(sys: SimulatedSys, sends: number, reads: number, others: number): void {
   const often = (byte: number): number => (byte & 15) / 30;
-  rig.sys.faults.plan = {
+  sys.faults.plan = {
     sendVector: { short: often(sends), again: often(sends >> 4), noBuffers: often(sends >> 4) / 2 },
     peek: { short: often(reads), again: often(reads >> 4) / 2 },
     discard: { short: often(reads) },
