@@ -57,10 +57,13 @@ export class BridgeTable {
     this.#fib = fib;
   }
 
-  /** A new bridge without members, which learns, forwards and floods. Returns its number, or -1 when there are `BRIDGES_MAX`. */
-  add(): number {
-    const bridge = this.#there.indexOf(0);
+  /**
+   * A new bridge without members, which learns, forwards and floods. Returns its number, or -1 when there are `BRIDGES_MAX`. `bridge`: a free number that it is to
+   * have, in a table that follows another one.
+   */
+  add(bridge: number = this.#there.indexOf(0)): number {
     if (bridge === NONE) return NONE;
+    assert(!this.has(bridge), 'a bridge has a number of its own');
     this.#there[bridge] = 1;
     this.learn[bridge] = 1;
     this.forward[bridge] = 1;

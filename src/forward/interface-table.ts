@@ -37,7 +37,7 @@ export class InterfaceTable {
   bridge: Int32Array = new Int32Array(FIRST_CAPACITY).fill(NONE);
   /** Members of a bridge with the same group above 0 do not reach each other (split horizon). */
   splitHorizonGroup: Uint8Array = new Uint8Array(FIRST_CAPACITY);
-  /** What an interface without a device of its own has carried: frames that came in by a sub-interface, or between a bridge and the IP layer. Others' links count. */
+  /** What no link of ours has counted: frames that came in by a sub-interface, or between a bridge and the IP layer; and what other threads have carried for an interface. */
   rxPackets: Float64Array = new Float64Array(FIRST_CAPACITY);
   rxBytes: Float64Array = new Float64Array(FIRST_CAPACITY);
   txPackets: Float64Array = new Float64Array(FIRST_CAPACITY);
@@ -57,6 +57,13 @@ export class InterfaceTable {
     this.macLow[index] = macLow;
     this.bridge[index] = NONE;
     return index;
+  }
+
+  /** Leaves out the numbers below `index`, for a table that follows another one: the next interface gets this one. */
+  skipTo(index: number): void {
+    assert(index >= this.#nextIndex && index < INTERFACES_EVER_MAX, 'a number is given once');
+    this.#nextIndex = index;
+    while (index >= this.up.length) this.#grow();
   }
 
   /** Its number means nothing from now on. Whatever depends on the interface must have gone before. */

@@ -47,6 +47,15 @@ export interface L2FibEntry {
   readonly heardS: number | undefined;
 }
 
+/** Hears of each address that comes, moves or goes (`interfaceIndex` -1); not of those that are heard where they were. */
+export type StationListener = (
+  bridge: number,
+  macHigh: number,
+  macLow: number,
+  interfaceIndex: number,
+  isStatic: boolean,
+) => void;
+
 const NONE = -1;
 const STATIC = -1;
 
@@ -60,6 +69,8 @@ export class L2Fib {
   readonly max: number;
   /** Addresses known. */
   count: number = 0;
+  /** At most one. */
+  listener: StationListener | undefined = undefined;
   readonly #table: Int32Array;
   /** For positions in the table: all bits of the last place's first word. */
   readonly #mask: number;
@@ -102,6 +113,7 @@ export class L2Fib {
       if (table[at + HEARD] === STATIC) return LEARNT.ELSEWHERE;
       table[at + INTERFACE] = interfaceIndex + 1;
       table[at + HEARD] = nowS;
+      this.#tell(at);
       return LEARNT.MOVED;
     }
     if (this.count === this.max) return LEARNT.FULL;
@@ -116,6 +128,7 @@ export class L2Fib {
     if (this.#table[at + INTERFACE] !== 0) {
       this.#table[at + INTERFACE] = interfaceIndex + 1;
       this.#table[at + HEARD] = STATIC;
+      this.#tell(at);
       return true;
     }
     if (this.count === this.max) return false;
@@ -129,6 +142,18 @@ export class L2Fib {
     if (this.#table[at + INTERFACE] === 0) return false;
     this.#removeAt(at);
     return true;
+  }
+
+  /** Calls `visit` for each address that was learnt and has been heard in this second or later. Nothing may be changed meanwhile. */
+  visitHeard(
+    sinceS: number,
+    visit: (bridge: number, macHigh: number, macLow: number, interfaceIndex: number) => void,
+  ): void {
+    const table = this.#table;
+    for (let at = 0; at < table.length && this.count > 0; at += WORDS) {
+      if (table[at + INTERFACE] === 0 || table[at + HEARD] < sinceS) continue;
+      visit(table[at + KEY] >>> 16, table[at + KEY] & 0xffff, table[at + LOW], table[at + INTERFACE] - 1);
+    }
   }
 
   /** Forgets what was learnt in `scope`. Returns how many addresses. */
@@ -199,11 +224,24 @@ export class L2Fib {
     this.#table[at + INTERFACE] = interfaceIndex + 1;
     this.#table[at + HEARD] = heardS;
     this.count++;
+    this.#tell(at);
+  }
+
+  #tell(at: number): void {
+    const table = this.#table;
+    this.listener?.(
+      table[at + KEY] >>> 16,
+      table[at + KEY] & 0xffff,
+      table[at + LOW],
+      table[at + INTERFACE] - 1,
+      table[at + HEARD] === STATIC,
+    );
   }
 
   #removeAt(place: number): void {
     const table = this.#table;
     const mask = this.#mask;
+    this.listener?.(table[place + KEY] >>> 16, table[place + KEY] & 0xffff, table[place + LOW], NONE, false);
     let hole = place;
     let at = (hole + WORDS) & mask;
     // Shift back whatever would no longer be found across the hole.

@@ -50,10 +50,10 @@ export class Forwarding {
   readonly l2fib: L2Fib;
   readonly bridges: BridgeTable;
 
-  /** `random` gives 32 bits that nobody can guess. */
-  constructor(random: () => number) {
+  /** `random` gives 32 bits that nobody can guess. With the same `secrets`, flows choose the same of several next hops. */
+  constructor(random: () => number, secrets: Int32Array = flowSecrets(random())) {
     this.adjacencies = new AdjacencyTable(random());
-    this.secrets = flowSecrets(random());
+    this.secrets = secrets;
     this.routes = new RouteBase(random());
     this.l2fib = new L2Fib(L2_FIB_ENTRIES_MAX, random());
     this.bridges = new BridgeTable(this.interfaces, this.l2fib);

@@ -33,6 +33,16 @@ export interface ReleasedPackets {
   refuse(packet: Packet, isIpv6: boolean): void;
 }
 
+/** Hears what becomes of adjacencies: who keeps a copy of them (`network/replication.ts`). */
+export interface AdjacencyListener {
+  /** The neighbour's adjacency is complete, with the MAC address that the table has. */
+  complete(neighbour: number): void;
+  /** It is not any more. */
+  incomplete(neighbour: number): void;
+  /** The neighbour is forgotten, and its number will be another's. */
+  forgotten(neighbour: number): void;
+}
+
 /** What resolution is made for. */
 export interface NeighbourDeps {
   readonly packets: Packets;
@@ -58,6 +68,8 @@ export class NeighbourResolver implements NeighbourEvents {
   listener: NeighbourListener | undefined;
   /** Questions sent. */
   solicitations: number = 0;
+  /** At most one. */
+  adjacencyListener: AdjacencyListener | undefined = undefined;
   readonly #deps: NeighbourDeps;
   /** By neighbour: its adjacency, `NO_ADJACENCY` where it was never used. */
   #adjacency: Int32Array = new Int32Array(16).fill(NO_ADJACENCY);
@@ -148,6 +160,7 @@ export class NeighbourResolver implements NeighbourEvents {
     }
     if (adjacency !== NO_ADJACENCY && adjacencies.kind[adjacency] === ADJACENCY.NEIGHBOUR) {
       adjacencies.setComplete(adjacency, table.macHigh[neighbour], table.macLow[neighbour]);
+      this.adjacencyListener?.complete(neighbour);
     }
     this.#becomeDue(neighbour);
     if (this.#isFound[neighbour] === 1) return;
@@ -157,7 +170,9 @@ export class NeighbourResolver implements NeighbourEvents {
 
   unusable(neighbour: number): void {
     const adjacency = this.#adjacency[neighbour];
-    if (adjacency !== NO_ADJACENCY) this.#deps.adjacencies.setIncomplete(adjacency);
+    if (adjacency === NO_ADJACENCY) return;
+    this.#deps.adjacencies.setIncomplete(adjacency);
+    this.adjacencyListener?.incomplete(neighbour);
   }
 
   failed(neighbour: number): void {
@@ -176,6 +191,7 @@ export class NeighbourResolver implements NeighbourEvents {
     if (adjacency === NO_ADJACENCY) return;
     this.#adjacency[neighbour] = NO_ADJACENCY;
     this.#deps.adjacencies.release(adjacency);
+    this.adjacencyListener?.forgotten(neighbour);
   }
 
   #deliverOf(neighbour: number, released: ReleasedPackets): boolean {
