@@ -181,3 +181,12 @@ export const API_LIST_MAX: number = 10_000;
 
 /** Bytes of frames that the kernel has yet to read from one vhost-net queue; beyond it further frames are refused and counted. */
 export const VHOST_TRANSMIT_BYTES: number = 2 * 1024 * 1024;
+
+/** Threads that serve queues, the main one counted: `placement`. A configuration that asks for one beyond is refused. */
+export const WORKERS_MAX: number = 16;
+
+/** Bytes of frames that one worker has handed over to the main thread, and that wait there; a power of 2. Beyond it frames are dropped and counted. */
+export const WORKER_RING_BYTES: number = 1024 * 1024;
+
+/** How long a worker may take to start, or to let go of an interface; one that takes longer is ended, and the main thread serves its queues. */
+export const WORKER_REPLY_MS: number = 5000;

@@ -55,6 +55,7 @@ export interface EngineOptions {
 
 /** A descriptor that frames come by: an interface has one for each of its queues. */
 interface Queue extends PollHandler {
+  /** `MANY_INTERFACES`: the link says of each packet which one it came in by, and has counted it. */
   readonly index: number;
   readonly link: Link;
   readonly fd: number;
@@ -65,6 +66,9 @@ interface Queue extends PollHandler {
   /** It stays there: its descriptor does not tell of frames. */
   polled: boolean;
 }
+
+/** In place of an interface: a queue by which packets of several come. */
+export const MANY_INTERFACES = -1;
 
 export class Engine {
   readonly sys: Sys;
@@ -80,6 +84,8 @@ export class Engine {
   readonly udp: UdpTranslate;
   readonly icmp: IcmpTranslate;
   readonly errors: IcmpErrors;
+  /** Since the beginning. */
+  turns: number = 0;
   /** Called when a link fails for good: its device is gone. */
   onLinkLost: (interfaceIndex: number, errno: number) => void = () => {};
 
@@ -262,6 +268,7 @@ export class Engine {
    */
   turn(spinUs: number = 0): boolean {
     if (this.#closed) return false;
+    this.turns++;
     const newest = this.flows.opened;
     const collected = this.sys.pollCollect(this.poll, this.#events, TURN_EVENTS_MAX, spinUs);
     this.#clock.nowUs = this.sys.nowUs();
@@ -313,6 +320,11 @@ export class Engine {
 
   interfaceCounters(interfaceIndex: number): Readonly<InterfaceCounters> {
     return this.#interfaceOutput.counters(interfaceIndex);
+  }
+
+  /** Counts frames that another thread did not get rid of by the interface's link. */
+  countLost(interfaceIndex: number, frames: number): void {
+    this.#interfaceOutput.counters(interfaceIndex).txErrors += frames;
   }
 
   clearInterfaceCounters(): void {
@@ -385,16 +397,22 @@ export class Engine {
     }
     // A link that had less than there was room for has no more: the poll set says when it has.
     const readable = queue.polled || got === FRAME_PACKETS_MAX || !this.packets.hasRoom(FRAME_BYTES_MAX);
-    const { rxInterface, length } = this.packets;
-    for (let i = 0; i < got; i++) {
-      rxInterface[frame[i]!] = queue.index;
-      queue.counters.rxBytes += length[frame[i]!]!;
-    }
-    queue.counters.rxPackets += got;
-    this.#interfaceOutput.touch(queue.index);
+    if (queue.index !== MANY_INTERFACES) this.#enter(queue, got);
     this.graph.run(this.#entry, this.packets, frame, got);
     this.#finishFrame();
     return readable;
+  }
+
+  /** Notes where the packets of `#frame` came in, and counts them. */
+  #enter({ index, counters }: Queue, count: number): void {
+    const frame = this.#frame;
+    const { rxInterface, length } = this.packets;
+    for (let i = 0; i < count; i++) {
+      rxInterface[frame[i]!] = index;
+      counters.rxBytes += length[frame[i]!]!;
+    }
+    counters.rxPackets += count;
+    this.#interfaceOutput.touch(index);
   }
 
   /** A frame has gone through the graph: sends what came of it, and what that set free. */

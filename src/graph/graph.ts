@@ -133,6 +133,11 @@ export class Graph {
     return this.#interfaceDrops[interfaceIndex] ?? 0;
   }
 
+  /** Counts packets that came in by an interface and were dropped in the graph of another thread. */
+  addDropsOf(interfaceIndex: number, count: number): void {
+    this.#countDropsOf(interfaceIndex, count);
+  }
+
   clearInterfaceDrops(): void {
     this.#interfaceDrops.fill(0);
   }
@@ -176,7 +181,7 @@ export class Graph {
         if (to < earliest) earliest = to;
       } else if (arc === ARC_DROP) {
         this.#drops[index * REASON_NAMES.length + packets.reason[frame[i]]]++;
-        this.#countDropOf(packets.rxInterface[frame[i]]);
+        this.#countDropsOf(packets.rxInterface[frame[i]], 1);
       } else {
         assert(arc === ARC_DONE, 'an arc is drop, done, or one of the next nodes');
       }
@@ -184,12 +189,12 @@ export class Graph {
     return earliest;
   }
 
-  #countDropOf(interfaceIndex: number): void {
+  #countDropsOf(interfaceIndex: number, count: number): void {
     if (interfaceIndex < 0) return;
     if (interfaceIndex >= this.#interfaceDrops.length) {
       this.#interfaceDrops = grown(this.#interfaceDrops, new Float64Array(interfaceIndex * 2));
     }
-    this.#interfaceDrops[interfaceIndex]++;
+    this.#interfaceDrops[interfaceIndex] += count;
   }
 
   #processTraced(index: number, packets: Packets, frame: Int32Array, count: number): void {

@@ -73,6 +73,7 @@ export const REASON = {
   'dhcp-pool-exhausted': 68,
   'vlan-tag-invalid': 69,
   'vlan-unknown': 70,
+  'worker-ring-full': 71,
 } as const;
 
 export type ReasonName = keyof typeof REASON;

@@ -95,6 +95,11 @@ export class TapLink implements Link {
 
   close(): void {
     this.#sys.close(this.fd);
+    this.release();
+  }
+
+  /** In place of `close`, where the descriptor is somebody else's. */
+  release(): void {
     this.#sys.unregister(this.#vectorMemory);
   }
 
