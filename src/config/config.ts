@@ -52,7 +52,7 @@ export interface TapConfig {
   readonly mode: 'tap' | 'tun';
   readonly backend: 'auto' | 'read-write' | 'vhost-net';
   readonly rxMode: 'polling' | 'interrupt' | 'adaptive';
-  /** The worker of each queue; queues without one are spread. */
+  /** The worker of each queue; 0, the main thread, for those without one. */
   readonly placement: readonly number[];
 }
 

@@ -1,5 +1,6 @@
 /** The `tap` of an interface: what it is on the kernel's side, and how it is read. Words and defaults are those of VPP's `create tap`. */
 import { z } from 'zod';
+import { WORKERS_MAX } from '../base/limits.ts';
 import type { TapConfig, TapHostConfig } from './config.ts';
 import {
   ADDRESS_SCHEMA,
@@ -107,8 +108,10 @@ export const TAP_SCHEMA: z.ZodType<TapConfig> = z.strictObject({
       z
         .int()
         .min(0)
-        .max(QUEUES_MAX - 1),
+        .max(WORKERS_MAX - 1),
     )
     .default([])
-    .describe('The worker that serves each queue, in the order of queues. Queues that are left out are spread.'),
+    .describe(
+      'The worker that serves each queue, in the order of queues. Worker 0 is the main thread, which serves those that are left out, too, and all of a TUN device or by vhost-net.',
+    ),
 });

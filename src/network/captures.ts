@@ -67,6 +67,12 @@ export class Captures {
     }
   }
 
+  /** Whether a capture that runs sees the interface. */
+  sees(index: number): boolean {
+    for (const capture of this.#captures.values()) if (capture.active && capture.sees(index)) return true;
+    return false;
+  }
+
   start(options: CaptureOptions): Result<CaptureView> {
     const mistake = this.#mistake(options);
     if (mistake !== undefined) return mistake;

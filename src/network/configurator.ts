@@ -16,6 +16,8 @@ import type { ApplyOptions } from './running-network.ts';
 import type { ActionView, ApplyView, UnmetView } from './views.ts';
 
 export interface ConfiguratorEvents {
+  /** These actions are about to be performed, when it has resolved. */
+  changing?(actions: readonly Action[]): Promise<void>;
   /** Parts that are not there any more, though they are wanted. */
   lost(parts: readonly Part[], why: Failure): void;
   /** One that was unmet is there again. */
@@ -61,6 +63,7 @@ export class Configurator {
     const actions = plan(this.#config, config);
     const views = actions.map(viewOf);
     if (dryRun) return success({ revision: this.#revision, dryRun, actions: views });
+    await this.#events.changing?.(actions);
     const performed = await this.#performAll(actions);
     if (!performed.ok) return performed;
     this.#config = config;

@@ -29,6 +29,7 @@ import type {
   StationView,
   TapView,
 } from './views.ts';
+import type { Workers } from './workers.ts';
 
 const HOP_KINDS: Readonly<Record<number, RouteHopView['kind']>> = {
   [ADJACENCY.DROP]: 'drop',
@@ -45,10 +46,12 @@ const ROUTES_LISTED_MAX = 10_000;
 export class NetworkViews {
   readonly #plane: DataPlane;
   readonly #builder: PartBuilder;
+  readonly #workers: Workers;
 
-  constructor(plane: DataPlane, builder: PartBuilder) {
+  constructor(plane: DataPlane, builder: PartBuilder, workers: Workers) {
     this.#plane = plane;
     this.#builder = builder;
+    this.#workers = workers;
   }
 
   interfaces(): InterfaceView[] {
@@ -65,7 +68,7 @@ export class NetworkViews {
         device: port.part.tap.mode,
         backend: port.backend,
         linkUp: isLinkUp(port),
-        queues: queuesOf(port),
+        queues: this.#queues(port),
         offloads: offloadNames(port),
         software: { segmented, segments, checksummed, dropped, joined, joinedFrames },
       };
@@ -257,6 +260,11 @@ export class NetworkViews {
     };
   }
 
+  #queues({ device, index, part }: TapPort): QueueView[] {
+    const { rxMode: mode } = part.tap;
+    return device.fds.map((_, queue) => ({ queue, worker: this.#workers.workerOf(index, queue), mode }));
+  }
+
   #nameOf(index: number): string | undefined {
     return this.#plane.ports.nameOf(index);
   }
@@ -283,10 +291,6 @@ function endpoint({ address, port }: FlowRecord['guest']): string {
 function isLinkUp(port: Port): boolean {
   const device = port.kind === 'tap' ? port.device : port.kind === 'vlan' ? port.parent.device : undefined;
   return carries(port) && device?.lost !== true;
-}
-
-function queuesOf(port: TapPort): QueueView[] {
-  return port.device.fds.map((_, queue) => ({ queue, worker: 0, mode: port.part.tap.rxMode }));
 }
 
 function offloadNames({ link }: TapPort): string[] {

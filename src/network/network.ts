@@ -8,7 +8,8 @@ import { type Failure, failure, type Result, success } from '../base/result.ts';
 import type { Config, LoggingConfig } from '../config/config.ts';
 import { EMPTY_CONFIG } from '../config/empty-config.ts';
 import type { Part } from '../config/parts.ts';
-import { EventLoop, strongestMode } from '../engine/event-loop.ts';
+import type { Action } from '../config/plan.ts';
+import { EventLoop } from '../engine/event-loop.ts';
 import { type FlowLog, openFlowLog } from '../engine/flow-log.ts';
 import type { FlowRecord } from '../engine/flow-record.ts';
 import type { Insertion } from '../graph/insert-nodes.ts';
@@ -23,6 +24,7 @@ import { EventLog } from './event-log.ts';
 import { flowView, NetworkViews } from './network-views.ts';
 import { PartBuilder } from './part-builder.ts';
 import { Pinger } from './pinger.ts';
+import { Replication } from './replication.ts';
 import type {
   ApplyOptions,
   CaptureOptions,
@@ -31,6 +33,7 @@ import type {
   PingOptions,
   RunningNetwork,
 } from './running-network.ts';
+import { Threads } from './threads.ts';
 import { traceViews } from './trace-views.ts';
 import { followHostResolvers } from './uplink-resolvers.ts';
 import type {
@@ -53,6 +56,7 @@ import type {
   ThreadView,
   TraceView,
 } from './views.ts';
+import { Workers } from './workers.ts';
 
 export type LogLevel = LoggingConfig['level'];
 
@@ -84,6 +88,8 @@ class Network implements RunningNetwork {
   readonly #pinger: Pinger;
   readonly #configurator: Configurator;
   readonly #changes: ChangeLine = new ChangeLine();
+  readonly #workers: Workers;
+  readonly #threads: Threads;
   readonly #loop: EventLoop;
   readonly #repairs: NodeJS.Timeout;
   readonly #resolvers: { close(): void };
@@ -118,8 +124,16 @@ class Network implements RunningNetwork {
       this.#tell('warning', 'interface', 'vhost-net-refused', message, { interface: name, code: why.code });
     };
     this.#pinger = new Pinger(this.#plane);
-    this.#views = new NetworkViews(this.#plane, this.#builder);
+    const replication = new Replication(this.#plane, () => this.#builder.forwarding.bridges);
+    this.#builder.onChanged = (part) => replication.partChanged(part);
+    this.#workers = new Workers(this.#plane, replication, options.nodes === undefined || options.nodes.length === 0, {
+      workerLost: (worker, queues, why) => this.#workerLost(worker, queues, why),
+      linkLost: (index, errno) => this.#linkLost(index, errno),
+    });
+    this.#views = new NetworkViews(this.#plane, this.#builder, this.#workers);
+    this.#threads = new Threads(this.#plane.engine, this.#workers, () => this.#views.hardware());
     this.#configurator = new Configurator(this.#builder, {
+      changing: (actions) => this.#recallTaps(actions),
       lost: (parts, why) => this.#partsLost(parts, why),
       met: (part) => this.#tell('info', 'configuration', 'part-met', `${part.key} is there again`, { part: part.key }),
     });
@@ -151,7 +165,7 @@ class Network implements RunningNetwork {
     return this.#changes.run(async () => {
       if (this.#closed) return failure('engine-closed', 'the engine is ending');
       const applied = await this.#configurator.apply(config, options);
-      this.#loop.mode = strongestMode(this.#plane.ports.taps().map(({ part }) => part.tap.rxMode));
+      if (options?.dryRun !== true) await this.#place(true);
       if (applied.ok && !applied.value.dryRun && applied.value.actions.length > 0) {
         const { revision, actions } = applied.value;
         const message = `revision ${revision}: ${actions.length} ${actions.length === 1 ? 'change' : 'changes'}`;
@@ -195,21 +209,15 @@ class Network implements RunningNetwork {
   }
 
   threads(): ThreadView[] {
-    const queues = this.#views.hardware().flatMap(({ name, queues }) => queues.map(({ queue }) => `${name}:${queue}`));
-    return [{ worker: 0, name: 'main', thread: process.pid, queues, turns: 0, busyRatio: 0 }];
+    return this.#threads.list();
   }
 
   runtime(): NodeView[] {
-    const { runtime } = this.#plane.engine.graph;
-    if (!runtime.enabled) runtime.enable();
-    return runtime.values().map(({ name, calls, packets, packetsPerCall, packetsMax, nsPerPacket }) => ({
-      ...{ node: name, worker: 0, calls, vectors: calls, packets, packetsPerVector: packetsPerCall, packetsMax },
-      ...(nsPerPacket === undefined ? {} : { nsPerPacket }),
-    }));
+    return this.#threads.runtime();
   }
 
   errors(): ErrorView[] {
-    return this.#plane.engine.graph.errors.values();
+    return this.#threads.errors();
   }
 
   eventLog(limit?: number): EventView[] {
@@ -222,9 +230,11 @@ class Network implements RunningNetwork {
 
   addTrace(node: string, count: number, filter?: string): Result<{ node: string; count: number }> {
     const { trace } = this.#plane.engine.graph;
-    if (filter === undefined) return trace.add(node, count);
-    const compiled = compileFilter(filter);
-    return compiled.ok ? trace.add(node, count, compiled.value) : compiled;
+    const compiled = filter === undefined ? undefined : compileFilter(filter);
+    if (compiled?.ok === false) return compiled;
+    const added = trace.add(node, count, compiled?.value);
+    this.#placeSoon();
+    return added;
   }
 
   traces(): TraceView[] {
@@ -244,10 +254,8 @@ class Network implements RunningNetwork {
         forwarding.interfaces.clearCounters();
         break;
       case 'runtime':
-        engine.graph.runtime.clear();
-        break;
       case 'errors':
-        engine.graph.errors.clear();
+        this.#threads.clear(what);
         break;
       case 'trace':
         engine.graph.trace.clear();
@@ -265,7 +273,9 @@ class Network implements RunningNetwork {
   }
 
   startCapture(options: CaptureOptions): Result<CaptureView> {
-    return this.#plane.captures.start(options);
+    const started = this.#plane.captures.start(options);
+    this.#placeSoon();
+    return started;
   }
 
   stopCapture(name: string): Promise<Result<CaptureView>> {
@@ -285,6 +295,7 @@ class Network implements RunningNetwork {
     return this.#changes.run(async () => {
       if (this.#closed) return;
       this.#closed = true;
+      await this.#workers.close();
       this.#plane.wiring.withdraw();
       this.#builder.taps.release();
       this.#loop.stop();
@@ -297,7 +308,7 @@ class Network implements RunningNetwork {
 
   #lookAfter(): void {
     this.#builder.taps.tellOfLost();
-    void this.#changes.run(() => this.#configurator.repair());
+    void this.#changes.run(() => this.#repair());
   }
 
   /** May be called within a turn: what follows is done when it has ended. */
@@ -307,10 +318,42 @@ class Network implements RunningNetwork {
     port.device.lost = true;
     const message = `the kernel's side of ${port.name} has gone (${errnoName(errno)})`;
     void this.#changes.run(async () => {
+      await this.#workers.recall(index);
       // A change that was in line before may have taken it away, or made another of its name.
       if (this.#plane.ports.at(index) !== port) return;
       this.#configurator.lose(port.name, { code: 'interface-lost', message });
     });
+  }
+
+  async #repair(): Promise<void> {
+    if (this.#closed) return;
+    await this.#configurator.repair();
+    await this.#place(false);
+  }
+
+  /** Has queues served by their workers. */
+  async #place(anew: boolean): Promise<void> {
+    await this.#workers.place(anew);
+    this.#loop.mode = this.#workers.mainMode;
+  }
+
+  /** Somebody has begun to look at packets. */
+  #placeSoon(): void {
+    void this.#changes.run(() => this.#place(false));
+  }
+
+  /** Workers let go of taps that are about to go, or to be changed. */
+  async #recallTaps(actions: readonly Action[]): Promise<void> {
+    for (const { do: verb, part } of actions) {
+      if (verb === 'add' || part.contents.kind !== 'tap') continue;
+      const port = this.#plane.ports.find(part.contents.interface);
+      if (port !== undefined) await this.#workers.recall(port.index);
+    }
+  }
+
+  #workerLost(worker: number, queues: readonly string[], why: string): void {
+    const served = queues.length === 0 ? '' : `; the main thread serves ${queues.join(', ')} now`;
+    this.#tell('error', 'error', 'worker-lost', `worker ${worker} has ended (${why})${served}`, { worker, queues });
   }
 
   #partsLost(parts: readonly Part[], why: Failure): void {

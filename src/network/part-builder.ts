@@ -13,6 +13,8 @@ export class PartBuilder {
   readonly taps: TapParts;
   readonly forwarding: ForwardingParts;
   readonly services: ServiceParts;
+  /** Hears of each part that was made, changed or taken away; of one that failed, too. */
+  onChanged: (part: Contents) => void = () => {};
   readonly #onLogging: (logging: LoggingConfig) => Result<void>;
 
   /** `onLogging` hears of what is to be logged, and where; `openTap` makes the kernel's side of taps, where it is not the kernel that has it. */
@@ -25,6 +27,25 @@ export class PartBuilder {
 
   /** After a failure nothing of the part is there. */
   add(part: Contents): Result<void> {
+    return this.#told(part, this.#add(part));
+  }
+
+  /** Only what is outside of ourselves can fail: the kernel's side of a tap. */
+  remove(part: Contents): Result<void> {
+    return this.#told(part, this.#remove(part));
+  }
+
+  /** To another part of the same kind and key; after a failure it is as it was. */
+  change(from: Contents, to: Contents): Result<void> {
+    return this.#told(to, this.#change(from, to));
+  }
+
+  #told(part: Contents, done: Result<void>): Result<void> {
+    this.onChanged(part);
+    return done;
+  }
+
+  #add(part: Contents): Result<void> {
     const { taps, forwarding, services } = this;
     switch (part.kind) {
       case 'defaults':
@@ -63,8 +84,7 @@ export class PartBuilder {
     }
   }
 
-  /** Only what is outside of ourselves can fail: the kernel's side of a tap. */
-  remove(part: Contents): Result<void> {
+  #remove(part: Contents): Result<void> {
     const { taps, forwarding, services } = this;
     switch (part.kind) {
       case 'defaults':
@@ -114,8 +134,7 @@ export class PartBuilder {
     return DONE;
   }
 
-  /** To another part of the same kind and key; after a failure it is as it was. */
-  change(from: Contents, to: Contents): Result<void> {
+  #change(from: Contents, to: Contents): Result<void> {
     const { taps, forwarding, services } = this;
     switch (to.kind) {
       case 'bridge':
@@ -134,10 +153,10 @@ export class PartBuilder {
       case 'uplink':
       case 'logging':
       case 'defaults':
-        return this.add(to);
+        return this.#add(to);
       default: {
-        const removed = this.remove(from);
-        return removed.ok ? this.add(to) : removed;
+        const removed = this.#remove(from);
+        return removed.ok ? this.#add(to) : removed;
       }
     }
   }

@@ -38,6 +38,8 @@ export interface TapPort extends PortCommon {
   readonly link: Link;
   readonly software: SoftwareOffload;
   readonly coalesce: Coalesce;
+  /** What is read, for each queue: around the links above. */
+  readonly queueLinks: readonly Link[];
   /** Addresses that the kernel's side was given. */
   readonly hostAddresses: IpPrefix[];
   /** Default routes that it was given. */

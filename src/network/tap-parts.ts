@@ -169,14 +169,15 @@ export class TapParts {
     const coalesce = new Coalesce(software, joined, part.tap.groCoalesce);
     const link = new CapturePoint(coalesce);
     engine.addInterface(index, link);
-    for (const [queue, { fd }] of links.entries()) {
-      const point = queue === 0 ? link : new CapturePoint(queues[queue]!);
-      engine.addQueue(index, point, fd);
+    const queueLinks = queues.map((each, queue) => (queue === 0 ? link : new CapturePoint(each)));
+    for (const [queue, point] of queueLinks.entries()) {
+      engine.addQueue(index, point, links[queue]!.fd);
       this.#plane.captures.addInterface(index, part.interface, point);
     }
     const id = part.tap.id ?? this.#freeId();
     const port: TapPort = {
       ...{ kind: 'tap', name: part.interface, index, part, id, device, backend, links, tuns, link, software, coalesce },
+      queueLinks,
       ...{ up: false, bridge: undefined, hostAddresses: [], hostGateways: [] },
     };
     this.#plane.forwarding.interfaces.promiscuous[index] = part.promiscuous ? 1 : 0;

@@ -1,0 +1,246 @@
+/** Queues that workers serve, against the kernel: streams bridged and routed, while addresses, routes, taps and stations change, and when a worker ends. */
+// covers V5, V10
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { Worker } from 'node:worker_threads';
+import { patternHash } from '../support/netns/pattern.ts';
+import { eventually } from '../support/netns/process.ts';
+import { inLab, type Lab, Namespace, onOwnMachine } from './lab.ts';
+
+await onOwnMachine(import.meta.url);
+
+const STREAM_BYTES = 12 << 20;
+const STREAMS = 6;
+
+const SPREAD = 'queues: 2, placement: [0, 1]';
+const OFF_MAIN = 'queues: 2, placement: [1, 2]';
+
+function routed(tap: string, more: string = ''): string {
+  return `
+interfaces:
+  tap0: { tap: { ${tap}, host: { name: eth0, namespace: red, address: [10.0.0.2/24, fd00:a::2/64], gateway: [10.0.0.1, fd00:a::1] } }, address: [10.0.0.1/24, fd00:a::1/64] }
+  tap1: { tap: { ${tap}, host: { name: eth0, namespace: blue, address: [10.1.0.2/24, fd00:b::2/64], gateway: [10.1.0.1, fd00:b::1] } }, address: [10.1.0.1/24, fd00:b::1/64] }
+  ${more}
+`;
+}
+
+function bridged(tap: string, more: string = ''): string {
+  return `
+interfaces:
+  tap0: { tap: { ${tap}, host: { name: eth0, namespace: red, address: [10.0.0.2/24] } }, bridge: lan }
+  tap1: { tap: { ${tap}, host: { name: eth0, namespace: blue, address: [10.0.0.3/24] } }, bridge: lan }
+  ${more}
+bridges: { lan: { ageing: 2s } }
+`;
+}
+
+/** Packets that the workers' look-ups and bridges have seen, as far as they have told. */
+function carriedByWorkers(lab: Lab, node: string): number {
+  const nodes = lab.network.runtime().filter((each) => each.worker > 0 && each.node === node);
+  return nodes.reduce((sum, { packets }) => sum + packets, 0);
+}
+
+/** Notes the threads that are told something from now on, in the order of their first message. */
+function workersStarted(): () => Worker[] {
+  const started = new Set<Worker>();
+  const { postMessage } = Worker.prototype;
+  Worker.prototype.postMessage = function (...words) {
+    started.add(this);
+    postMessage.apply(this, words);
+  };
+  return () => {
+    Worker.prototype.postMessage = postMessage;
+    return [...started];
+  };
+}
+
+function placement(lab: Lab, name: string): number[] {
+  return lab.network
+    .hardware()
+    .find((each) => each.name === name)!
+    .queues.map(({ worker }) => worker);
+}
+
+describe('queues on workers', () => {
+  const lab = inLab();
+  let red: Namespace;
+  let blue: Namespace;
+  before(async () => {
+    red = new Namespace('red');
+    blue = new Namespace('blue');
+    await red.serve();
+    await blue.serve();
+  });
+  after(() => {
+    red.delete();
+    blue.delete();
+  });
+
+  async function streams(to: string, count: number = STREAMS): Promise<void> {
+    const sent = Array.from({ length: count }, () => red.client('send', to, '9', String(STREAM_BYTES), '{}'));
+    for (const { bytes, sha256 } of await Promise.all(sent)) {
+      assert.deepEqual({ bytes, sha256 }, { bytes: STREAM_BYTES, sha256: patternHash(STREAM_BYTES) });
+    }
+  }
+
+  it('tells who serves what', async () => {
+    await lab.apply(routed(OFF_MAIN));
+    assert.deepEqual(placement(lab, 'tap0'), [1, 2]);
+    await lab.apply(routed(SPREAD));
+    assert.deepEqual(placement(lab, 'tap1'), [0, 1]);
+    assert.deepEqual(
+      lab.network.threads().map(({ worker, name, queues }) => ({ worker, name, queues })),
+      [
+        { worker: 0, name: 'main', queues: ['tap0:0', 'tap1:0'] },
+        { worker: 1, name: 'worker-1', queues: ['tap0:1', 'tap1:1'] },
+      ],
+    );
+    await lab.apply(routed('queues: 2'));
+    assert.deepEqual(placement(lab, 'tap0'), [0, 0]);
+    assert.equal(lab.network.threads().length, 1);
+  });
+
+  for (const [name, tap] of Object.entries({ SPREAD, OFF_MAIN })) {
+    it(`routes streams (${name})`, async () => {
+      await lab.apply(routed(tap));
+      await red.reach('10.1.0.2');
+      await red.reach('fd00:b::2');
+      await streams('10.1.0.2');
+      await streams('fd00:b::2', 2);
+      await eventually('workers tell what they did', () => carriedByWorkers(lab, 'ip4-rewrite') > 1000);
+    });
+
+    it(`bridges streams (${name})`, async () => {
+      await lab.apply(bridged(tap));
+      await red.reach('10.0.0.3');
+      await streams('10.0.0.3');
+      await eventually('workers tell what they did', () => carriedByWorkers(lab, 'bridge-input') > 1000);
+    });
+  }
+
+  it('counts what workers carry', async () => {
+    await lab.apply(routed(OFF_MAIN));
+    await red.reach('10.1.0.2');
+    await new Promise((resolve) => setTimeout(resolve, 1200));
+    lab.network.clear('interfaces');
+    await red.reach('10.1.0.2', { count: 50 });
+    const counted = (): number[] => {
+      const { rxPackets, rxBytes } = lab.interface('tap0').counters;
+      const { txPackets, txBytes } = lab.interface('tap1').counters;
+      return [rxPackets, rxBytes, txPackets, txBytes];
+    };
+    await eventually('all is counted', () => counted().every((value) => value >= 50));
+    const [rxPackets, rxBytes, txPackets, txBytes] = counted();
+    assert.ok(rxPackets! < 60 && rxBytes! >= 50 * 98 && rxBytes! < 60 * 110, String(counted()));
+    assert.ok(txPackets! < 60 && txBytes! >= 50 * 98, String(counted()));
+  });
+
+  it('keeps streams while everything around them changes', async () => {
+    await lab.apply(routed(SPREAD));
+    await red.reach('10.1.0.2');
+    let going = true;
+    const change = async (): Promise<number> => {
+      let changes = 0;
+      while (going) {
+        const third =
+          'tap2: { tap: { queues: 2, placement: [1, 1], host: { name: eth1, namespace: blue, address: [10.2.0.2/24] } }, address: [10.2.0.1/24] }';
+        await lab.apply(routed(SPREAD, third));
+        await lab.apply(`${routed(OFF_MAIN, third)}routes: [ { to: 10.77.0.0/16, via: 10.2.0.2 } ]`);
+        await lab.apply(routed(SPREAD).replace('10.1.0.1/24', '10.1.0.1/24, 10.1.0.9/24'));
+        await lab.apply(routed('queues: 2'));
+        changes += 4;
+      }
+      return changes;
+    };
+    const [changes] = await Promise.all([
+      change(),
+      streams('10.1.0.2', 4)
+        .then(() => streams('10.1.0.2', 4))
+        .finally(() => {
+          going = false;
+        }),
+    ]);
+    assert.ok(changes >= 4);
+    assert.deepEqual(
+      lab.events.filter(({ event }) => event === 'worker-lost'),
+      [],
+    );
+  });
+
+  it('keeps a station that only workers hear, and follows one that moves', async () => {
+    await lab.apply(bridged(OFF_MAIN));
+    const talk = await red.talk('10.0.0.3').catch(async () => {
+      await red.reach('10.0.0.3');
+      return red.talk('10.0.0.3');
+    });
+    for (let i = 0; i < 12; i++) {
+      await talk.say(`word${i}`);
+      await new Promise((resolve) => setTimeout(resolve, 400));
+    }
+    const stations = lab.network.stations('lan').filter(({ kind }) => kind === 'learnt');
+    assert.deepEqual(new Set(stations.map((each) => each.interface)), new Set(['tap0', 'tap1']));
+    assert.ok(
+      stations.every(({ ageSeconds }) => ageSeconds! <= 2),
+      JSON.stringify(stations),
+    );
+    await talk.end();
+    const flooded = lab.network.bridges()[0]!.counters['flooded']!;
+    await red.reach('10.0.0.3', { count: 20 });
+    assert.ok(lab.network.bridges()[0]!.counters['flooded']! - flooded <= 4);
+
+    // The same address behind another tap.
+    const mac = red.list<{ address: string }>('link', 'show', 'dev', 'eth0')[0]!.address;
+    const third = 'tap2: { tap: { queues: 2, placement: [1, 2], host: { name: eth1, namespace: red } }, bridge: lan }';
+    await lab.apply(bridged(OFF_MAIN, third));
+    red.shell(
+      `ip link set eth0 down; ip link set eth1 address ${mac} up; ip addr flush dev eth0; ip addr add 10.0.0.2/24 dev eth1`,
+    );
+    await red.reach('10.0.0.3', { waitSeconds: 5, count: 3 });
+    await eventually('it has moved', () =>
+      lab.network.stations('lan').some((each) => each.mac === mac && each.interface === 'tap2'),
+    );
+    await red.client('send', '10.0.0.3', '9', String(STREAM_BYTES), '{}');
+    red.shell('ip addr flush dev eth1');
+  });
+
+  it('shows everything to who looks', async () => {
+    await lab.apply('');
+    await lab.apply(routed(OFF_MAIN));
+    await red.reach('10.1.0.2');
+    await streams('10.1.0.2', 2);
+    assert.ok(lab.network.addTrace('ip4-rewrite', 3).ok);
+    await eventually('main serves all', () => placement(lab, 'tap0').every((worker) => worker === 0));
+    await red.reach('10.1.0.2', { count: 4 });
+    assert.equal(lab.network.traces().length, 3);
+    await eventually('workers serve again', () => placement(lab, 'tap0').every((worker) => worker > 0));
+  });
+
+  it('goes on when a worker ends, and starts another one with the next change', async () => {
+    await lab.apply('');
+    const started = workersStarted();
+    await lab.apply(routed(OFF_MAIN));
+    await red.reach('10.1.0.2');
+    const going = streams('10.1.0.2', 4);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await started()[0]!.terminate();
+    const lost = await lab.heard('worker-lost');
+    assert.deepEqual(lost.data, { worker: 1, queues: ['tap0:0', 'tap1:0'] });
+    await going;
+    assert.deepEqual(placement(lab, 'tap0'), [0, 2]);
+    await streams('10.1.0.2', 2);
+    await lab.apply(routed(OFF_MAIN).replace('10.1.0.1/24', '10.1.0.1/24, 10.1.0.9/24'));
+    assert.deepEqual(placement(lab, 'tap0'), [1, 2]);
+    await streams('10.1.0.2', 2);
+  });
+
+  it('loses a tap that goes', async () => {
+    await lab.apply(routed(OFF_MAIN));
+    await red.reach('10.1.0.2');
+    blue.shell('ip link del eth0');
+    await lab.heard('interface-lost', ({ data }) => data?.['part'] === 'interface tap1');
+    await eventually('it is back', () => lab.network.engine().unmet.length === 0);
+    assert.deepEqual(placement(lab, 'tap1'), [1, 2]);
+    await red.reach('10.1.0.2');
+    await streams('10.1.0.2', 1);
+  });
+});
