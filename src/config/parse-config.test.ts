@@ -86,6 +86,10 @@ const WRONG: readonly (readonly [string, ...string[]])[] = [
   ['interfaces: { tap0: { Host-MTU: 1, host_mtu: 1 } }', '1:23 key-unknown', '1:36 key-unknown'],
   ['defaults: { host-mtu: 1500 }', '1:13 key-unknown defaults.host-mtu: is no key here: did you mean "hostMtu"?'],
   ['defaults: { xyz: 1 }', '1:13 key-unknown defaults.xyz: is no key here: hostMtu, taps are'],
+  [
+    'interfaces: { a: { services: { dns: { zzz: 1 } } } }',
+    '1:39 key-unknown interfaces.a.services.dns.zzz: is no key here: servers is',
+  ],
   ['interfaces: { "tap 0": {} }', '1:15 name-wrong interfaces["tap 0"]: must be a name of 1 to 31 letters'],
   ['interfaces: { uplink: {} }', '1:15 name-wrong interfaces.uplink: is a word of the configuration'],
   ['interfaces: { tap0: { vlans: { 4095: {} } } }', '1:32 name-wrong interfaces.tap0.vlans["4095"]: must be a VLAN'],

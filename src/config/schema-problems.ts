@@ -1,8 +1,8 @@
 /** What the schema refuses, as problems: one for each value and each key, in words that say what would be right. */
 import type { z } from 'zod';
+import { didYouMean } from '../base/spelling.ts';
 import type { Problem } from './problem.ts';
 import { shortValue } from './problem.ts';
-import { didYouMean } from '../base/spelling.ts';
 import type { YamlSource } from './yaml-source.ts';
 
 type Issue = z.core.$ZodIssue;
@@ -94,7 +94,9 @@ function isOfOtherKind(issue: Issue): boolean {
 
 function unknownKey(key: string, known: readonly string[]): string {
   const near = didYouMean(key, known);
-  return near === '' ? `is no key here: ${known.join(', ')} are` : `is no key here${near}`;
+  return near === ''
+    ? `is no key here: ${known.join(', ')} ${known.length === 1 ? 'is' : 'are'}`
+    : `is no key here${near}`;
 }
 
 function knownKeys(schema: RawIssue['inst']): readonly string[] {

@@ -169,7 +169,8 @@ export class Session {
     if (!(error instanceof ApiError)) throw error;
     // The one that was there is gone, or has never been: the next command looks for one again.
     if (error.status === 0) this.#client = undefined;
-    const problems = error.problems ?? [];
+    // What would be wrong of the configuration without it, the sentence says already.
+    const problems = error.code === 'still-needed' ? [] : (error.problems ?? []);
     const more = problems.length > 1 ? `\n${formatProblems(problems, 'the configuration')}` : '';
     this.#say(
       `${where}${problems.length === 1 ? formatProblems(problems, 'the configuration') : error.message}${more}`,
