@@ -2,6 +2,7 @@ import type { FuzzTarget } from './target.ts';
 import { engineTarget } from './targets/engine.ts';
 import { fileTargets } from './targets/files.ts';
 import { forwardingTarget } from './targets/forwarding.ts';
+import { linksTarget } from './targets/links.ts';
 import { reassemblyTarget } from './targets/reassembly.ts';
 import { servicesTarget } from './targets/services.ts';
 import { tcpFlowTarget } from './targets/tcp-flow.ts';
@@ -13,6 +14,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...wireTargets,
   ...fileTargets,
   ...textTargets,
+  linksTarget,
   reassemblyTarget,
   servicesTarget,
   tcpFlowTarget,
