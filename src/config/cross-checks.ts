@@ -4,6 +4,7 @@
  * An entry that the schema refused is not judged here, nor is what refers to it: half of a thing says nothing true about the other half.
  */
 import { equalAddress, formatIpPrefix, type IpAddress, isIpv4, isLinkLocal, prefixContains } from '../base/address.ts';
+import { didYouMean } from '../base/spelling.ts';
 import {
   bviName,
   type Config,
@@ -15,7 +16,6 @@ import {
   vlanName,
 } from './config.ts';
 import { formatPath, type Problem, shortValue } from './problem.ts';
-import { didYouMean } from '../base/spelling.ts';
 import type { YamlSource } from './yaml-source.ts';
 
 type Path = readonly (string | number)[];
@@ -54,7 +54,7 @@ function entryOf(path: Path): string {
   return path.slice(0, typeof path[1] === 'number' ? 1 : 2).join('/');
 }
 
-function checkTap(path: Path, { tap, address: ours }: InterfaceConfig, tell: Tell): void {
+function checkTap(path: Path, { tap, address: ours, vlans }: InterfaceConfig, tell: Tell): void {
   const { host } = tap;
   host.address.forEach(({ address }, index) => {
     if (!ours.some((own) => equalAddress(own.address, address))) return;
@@ -86,6 +86,23 @@ function checkTap(path: Path, { tap, address: ours }: InterfaceConfig, tell: Tel
       [...path, 'host', key],
       String(host[key]),
       'has no meaning with "mode: tun", which carries no frames',
+    );
+  }
+  if (tap.mode === 'tun' && tap.backend === 'vhost-net') {
+    tell(
+      'excluded',
+      [...path, 'backend'],
+      tap.backend,
+      'excludes "mode: tun": the kernel takes packets from vhost-net for Ethernet frames; leave it out',
+    );
+  }
+  const [vlan] = Object.keys(vlans);
+  if (tap.mode === 'tun' && vlan !== undefined) {
+    tell(
+      'excluded',
+      [...path.slice(0, -1), 'vlans', vlan],
+      undefined,
+      'has no meaning with "mode: tun": a packet without an Ethernet header has no VLAN tag',
     );
   }
   if (tap.placement.length > tap.queues) {

@@ -160,6 +160,14 @@ const WRONG: readonly (readonly [string, ...string[]])[] = [
     '1:54 excluded interfaces.a.tap.host.bridge: has no meaning with "mode: tun"',
   ],
   [
+    tap('mode: tun, backend: vhost-net'),
+    '1:47 excluded interfaces.a.tap.backend: excludes "mode: tun": the kernel takes packets from vhost-net for Ethernet frames',
+  ],
+  [
+    'interfaces: { a: { tap: { mode: tun }, vlans: { 100: {} } } }',
+    '1:49 excluded interfaces.a.vlans["100"]: has no meaning with "mode: tun"',
+  ],
+  [
     tap('host: { address: [10.0.0.2/24], gateway: [10.0.1.1] }'),
     '1:69 gateway-unreachable interfaces.a.tap.host.gateway[0]',
   ],

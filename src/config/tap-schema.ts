@@ -76,7 +76,7 @@ export const TAP_SCHEMA: z.ZodType<TapConfig> = z.strictObject({
       tx: RING_SCHEMA.default(RING_DEFAULT).describe('Frames sent: a power of two.'),
     })
     .prefault({})
-    .describe('Entries of the virtqueues of the vhost-net backend.'),
+    .describe('Entries of the virtqueues of the vhost-net backend, which alone has them.'),
   offload: z
     .enum(['gso', 'csum', 'none'])
     .default('none')
@@ -97,7 +97,7 @@ export const TAP_SCHEMA: z.ZodType<TapConfig> = z.strictObject({
     .enum(['auto', 'read-write', 'vhost-net'])
     .default('auto')
     .describe(
-      'How frames are moved. `auto`: vhost-net where `/dev/vhost-net` can be opened, reading and writing otherwise.',
+      'How frames are moved. `auto`: vhost-net where `/dev/vhost-net` can be opened, reading and writing otherwise, and always with `mode: tun`.',
     ),
   rxMode: z
     .enum(['polling', 'interrupt', 'adaptive'])

@@ -144,7 +144,8 @@ export class TapParts {
   /** Puts a link on each queue into `links`. The backend is that of the first, which those behind it follow. After a failure the descriptors without a link are open. */
   #openLinks({ interface: name, tap }: TapPart, device: TapDevice, links: TapQueueLink[]): Result<TapBackend> {
     const { engine, sys } = this.#plane;
-    let { backend } = tap;
+    // The kernel takes for Ethernet frames what vhost-net gives it (tun_xdp_one in drivers/net/tun.c).
+    let backend = tap.mode === 'tun' ? 'read-write' : tap.backend;
     for (const tapFd of device.fds) {
       const opened = openTapLink(sys, {
         ...{ name, tapFd, backend, ringSizes: tap.ringSizes },
