@@ -190,3 +190,6 @@ export const WORKER_RING_BYTES: number = 1024 * 1024;
 
 /** How long a worker may take to start, or to let go of an interface; one that takes longer is ended, and the main thread serves its queues. */
 export const WORKER_REPLY_MS: number = 5000;
+
+/** Bytes that wait on either side of a stream socket to a guest, both directions together. Beyond it flows wait, and other frames are refused and counted. */
+export const STREAM_MEMORY_BYTES: number = 512 * 1024;

@@ -11,7 +11,9 @@ import { makeCtlCommand } from './commands/ctl.ts';
 import { makeDemoCommand } from './commands/demo.ts';
 import { makeDoctorCommand } from './commands/doctor.ts';
 import { makeDownCommand } from './commands/down.ts';
-import { makeRunCommand, valueShapes } from './commands/run.ts';
+import { makeGuestCommand } from './commands/guest.ts';
+import { valueShapes } from './commands/network-options.ts';
+import { makeRunCommand } from './commands/run.ts';
 import { makeUpCommand } from './commands/up.ts';
 import { EXIT } from './exit.ts';
 import type { Output } from './output.ts';
@@ -58,6 +60,7 @@ export function makeProgram(output: Output, finish: (status: number) => void): C
     .enablePositionalOptions()
     .addHelpText('after', EXAMPLES)
     .addCommand(makeRunCommand(finish))
+    .addCommand(makeGuestCommand(finish))
     .addCommand(makeUpCommand(finish))
     .addCommand(makeCtlCommand(finish, output))
     .addCommand(makeApplyCommand(finish, output))
@@ -72,11 +75,15 @@ export function makeProgram(output: Output, finish: (status: number) => void): C
   return program;
 }
 
+/** Commands that stand in front of another command, with options whose value may be left out. */
+const WITH_OPTIONAL_VALUES: readonly string[] = ['run', 'guest'];
+
 function attachValues(program: Command, args: readonly string[]): string[] {
-  const run = program.commands.find((command) => command.name() === 'run');
-  return run !== undefined && args[0] === 'run'
-    ? ['run', ...attachOptionalValues(args.slice(1), valueShapes(run))]
-    : [...args];
+  const [first, ...others] = args;
+  const command = WITH_OPTIONAL_VALUES.includes(first ?? '')
+    ? program.commands.find((each) => each.name() === first)
+    : undefined;
+  return command === undefined ? [...args] : [first!, ...attachOptionalValues(others, valueShapes(command))];
 }
 
 /** Errors are told by `tellMistake` alone, help and version by commander. */

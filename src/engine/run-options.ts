@@ -23,6 +23,8 @@ export interface RunOptions {
   readonly addresses: readonly IpPrefix[];
   readonly gateways: readonly IpAddress[];
   readonly mac: MacAddress | undefined;
+  /** DHCP gives the guest's address to whoever asks, not to the interface with `mac` alone. */
+  readonly anyClient?: boolean;
   readonly mtu: number;
   /** False: the interface is left for a DHCP client or router advertisements inside. */
   readonly configure: boolean;

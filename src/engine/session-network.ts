@@ -115,7 +115,7 @@ function planServices(
     .map(({ destination, gateway }) => (gateway === undefined ? { destination } : { destination, gateway }));
   return {
     ourMac: OUR_MAC,
-    guestMac: guest.mac,
+    ...(options.anyClient === true ? {} : { guestMac: guest.mac }),
     mtu: guest.mtu,
     ...(ipv4 === undefined || ipv4Gateway === undefined
       ? {}

@@ -1,0 +1,40 @@
+/** From the flags of `tapster guest` to the value that a session takes. */
+import { join } from 'node:path';
+import type { GuestOptions } from '../engine/guest-options.ts';
+import { type RunFlags, toRunOptions } from './run-options.ts';
+import { UsageError } from './usage-error.ts';
+
+export interface GuestFlags extends Omit<RunFlags, 'root' | 'ifname' | 'noConfig' | 'noDns'> {
+  readonly socket?: string;
+  readonly fd?: number;
+  readonly oneOff?: true;
+}
+
+/** Throws a UsageError for flags that contradict each other. */
+export function toGuestOptions(
+  command: readonly string[],
+  flags: GuestFlags,
+  environment: NodeJS.ProcessEnv = process.env,
+): GuestOptions {
+  const { socket, fd, oneOff, ...others } = flags;
+  if (fd !== undefined && (socket !== undefined || command.length > 0)) {
+    const other = socket === undefined ? 'a command' : '--socket';
+    throw new UsageError(`--fd with ${other}: the guest is plugged in already`, 'Leave one of them out.');
+  }
+  return {
+    ...toRunOptions(command, others),
+    anyClient: flags.mac === undefined,
+    socket: socket ?? series(environment),
+    fd,
+    oneOff: oneOff ?? false,
+  };
+}
+
+function series(environment: NodeJS.ProcessEnv): GuestOptions['socket'] {
+  const { XDG_RUNTIME_DIR: runtime } = environment;
+  if (runtime === undefined && process.getuid!() !== 0) {
+    throw new UsageError('XDG_RUNTIME_DIR is not set, so there is no folder for the socket', 'Give one: --socket PATH');
+  }
+  const folder = process.getuid!() === 0 ? '/run/tapster' : join(runtime!, 'tapster');
+  return { pathOf: (number) => join(folder, `guest-${number}.sock`) };
+}

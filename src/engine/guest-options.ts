@@ -1,0 +1,11 @@
+/** What `tapster guest` is asked to do, as a value: the options of `tapster run` for the network, and where the guest is plugged in. */
+import type { RunOptions } from './run-options.ts';
+
+export interface GuestOptions extends RunOptions {
+  /** The path to listen at; or a series, of which the first free one is taken. */
+  readonly socket: string | { readonly pathOf: (number: number) => string };
+  /** A connected socket to use instead. */
+  readonly fd: number | undefined;
+  /** End with the first guest. */
+  readonly oneOff: boolean;
+}

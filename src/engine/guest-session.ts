@@ -1,0 +1,193 @@
+/**
+ * A `tapster guest` session: a socket that a virtual machine's network device is plugged into, and an engine behind it; from the first step until nothing of it is left.
+ *
+ * Guests come and go, one at a time (`guest-listener.ts`); the interface, its flows and its counters stay, so that a machine may be killed and started again, or lose its
+ * connection and make it anew. The addresses that are handed out are those that `tapster run` would give its command.
+ *
+ * A command, if there is one, is started with the arguments for QEMU behind its own, when the socket is there; the session ends with it. It is not confined: it is the user's.
+ */
+import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { ARENA_BYTES, SEGMENT_ARENA_BYTES, STREAM_MEMORY_BYTES } from '../base/limits.ts';
+import { failure, type Result, success } from '../base/result.ts';
+import { FRAME_PACKETS_MAX } from '../graph/node.ts';
+import { GuestPort } from '../link/guest-port.ts';
+import type { Link } from '../link/link.ts';
+import { SoftwareOffload } from '../link/software-offload.ts';
+import { StreamLink } from '../link/stream-link.ts';
+import { Packets } from '../packet/packets.ts';
+import { ERRNO, errnoName } from '../sys/errno.ts';
+import { LinuxSys } from '../sys/linux.ts';
+import { resolvConfFiles } from '../sys/resolv-conf.ts';
+import { applySandbox } from '../sys/sandbox.ts';
+import { describePeer, listenUnix, listenUnixSeries, type UnixListener } from '../sys/unix-socket.ts';
+import { Closers } from './closers.ts';
+import type { Engine } from './engine.ts';
+import { EventLoop } from './event-loop.ts';
+import { GuestListener } from './guest-listener.ts';
+import type { GuestOptions } from './guest-options.ts';
+import { qemuArguments } from './qemu-arguments.ts';
+import { enginePlan, whyNoSandbox } from './sandbox-policy.ts';
+import { GUEST_INTERFACE, type SessionHooks, SessionHost } from './session-host.ts';
+
+export interface GuestHooks extends SessionHooks {
+  /** The socket is there: `arguments_` are what QEMU needs to be plugged into it. */
+  listening(path: string, arguments_: readonly string[]): void;
+}
+
+/** Serves guests until it is ended, and resolves with the exit status; a failure is ours, and then nothing has been left behind. */
+export async function guestSession(options: GuestOptions, hooks: GuestHooks): Promise<Result<number>> {
+  const closers = new Closers();
+  try {
+    return await new GuestSession(options, hooks, closers).run();
+  } finally {
+    await closers.closeAll();
+  }
+}
+
+class GuestSession {
+  readonly #options: GuestOptions;
+  readonly #hooks: GuestHooks;
+  readonly #closers: Closers;
+  readonly #sys: LinuxSys = new LinuxSys();
+  readonly #port: GuestPort = new GuestPort('guest');
+  /** Resolves with the exit status. */
+  readonly #ended: Promise<number>;
+  #end: (status: number) => void = () => {};
+  #listener: GuestListener | undefined;
+  /** What the engine reads: a link around the port. */
+  #link: Link | undefined;
+  #guestFd: number = -1;
+  /** The command's process, which may be signalled; our own where there is none. */
+  #childPid: number = process.pid;
+
+  constructor(options: GuestOptions, hooks: GuestHooks, closers: Closers) {
+    this.#options = options;
+    this.#hooks = hooks;
+    this.#closers = closers;
+    this.#ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+  }
+
+  async run(): Promise<Result<number>> {
+    const { sandbox, command } = this.#options;
+    const unsafe = sandbox ? whyNoSandbox(process.env) : undefined;
+    if (unsafe !== undefined) return failure('sandbox-impossible', unsafe);
+    const planned = SessionHost.plan(this.#sys, this.#options, this.#hooks, this.#closers);
+    if (!planned.ok) return planned;
+    const host = planned.value;
+    const published = host.openPublished();
+    if (!published.ok) return published;
+    const engine = this.#makeEngine(host);
+    if (!engine.ok) return engine;
+    const added = host.addPublished(engine.value);
+    if (!added.ok) return added;
+    const attached = this.#attach(engine.value);
+    if (!attached.ok) return attached;
+    host.followResolvConf(() => {});
+    this.#followSignals();
+    const [program, ...words] = command;
+    if (program !== undefined) this.#start(program, [...words, ...this.#qemuArguments()]);
+    const confined = sandbox ? this.#confine() : success(undefined);
+    if (!confined.ok) return confined;
+    return success(await this.#serve(engine.value));
+  }
+
+  #makeEngine(host: SessionHost): Result<Engine> {
+    const engine = host.makeEngine(SEGMENT_ARENA_BYTES + STREAM_MEMORY_BYTES);
+    const segments = new Packets(SEGMENT_ARENA_BYTES, FRAME_PACKETS_MAX, engine.memory, ARENA_BYTES);
+    const link = host.addLink(engine, new SoftwareOffload(this.#port, segments), this.#options.command.join(' '));
+    if (!link.ok) return link;
+    this.#link = link.value;
+    engine.onLinkLost = (_interface, errno) => this.#guestGone(engine, errno);
+    return success(engine);
+  }
+
+  /** Takes the guest that is there, or waits for guests. */
+  #attach(engine: Engine): Result<void> {
+    const { fd } = this.#options;
+    if (fd !== undefined) {
+      this.#plug(engine, fd, describePeer(fd));
+      return success(undefined);
+    }
+    const opened = this.#open();
+    if (!opened.ok) return opened;
+    const listener = new GuestListener(engine, opened.value, {
+      attached: (guestFd, peer) => this.#plug(engine, guestFd, peer),
+      refused: (peer) => this.#hooks.log('warning', `${peer} was sent away: there is a guest already`),
+    });
+    this.#listener = listener;
+    this.#closers.add(() => listener.close());
+    this.#hooks.listening(listener.path, this.#qemuArguments());
+    return success(undefined);
+  }
+
+  #open(): Result<UnixListener> {
+    const { socket } = this.#options;
+    return typeof socket === 'string' ? listenUnix(socket) : listenUnixSeries(socket.pathOf);
+  }
+
+  #plug(engine: Engine, fd: number, peer: string): void {
+    this.#guestFd = fd;
+    const at = engine.memory.length - STREAM_MEMORY_BYTES;
+    const memory = { bytes: engine.memory, id: engine.arenaMemory, at, length: STREAM_MEMORY_BYTES };
+    this.#port.plug(new StreamLink(engine.sys, { name: this.#port.name, fd, memory }));
+    engine.addQueue(GUEST_INTERFACE, this.#link!, fd);
+    this.#hooks.log('info', `${peer} is plugged in`);
+  }
+
+  #guestGone(engine: Engine, errno: number): void {
+    engine.removeQueue(GUEST_INTERFACE, this.#guestFd);
+    this.#port.unplug();
+    this.#guestFd = -1;
+    const why = errno === ERRNO.EPIPE ? '' : ` (${errnoName(errno)})`;
+    this.#hooks.log('info', `the guest has gone${why}`);
+    if (this.#listener === undefined || this.#options.oneOff) this.#end(0);
+    else this.#listener.release();
+  }
+
+  #qemuArguments(): readonly string[] {
+    return this.#listener === undefined ? [] : qemuArguments(this.#listener.path, this.#options.mac);
+  }
+
+  #followSignals(): void {
+    const onSignal = (signal: NodeJS.Signals): void => this.#end(128 + constants.signals[signal]);
+    for (const signal of ENDING) process.once(signal, onSignal);
+    this.#closers.add(() => {
+      for (const signal of ENDING) process.removeListener(signal, onSignal);
+    });
+  }
+
+  #start(program: string, words: readonly string[]): void {
+    const child = spawn(program, words, { stdio: 'inherit' });
+    this.#childPid = child.pid ?? process.pid;
+    child.once('error', (error) => {
+      this.#hooks.log('error', `"${program}" can't be executed: ${(error as NodeJS.ErrnoException).code}`);
+      this.#end(127);
+    });
+    child.once('exit', (code, signal) => this.#end(code ?? 128 + constants.signals[signal!]));
+    this.#closers.add(() => {
+      child.kill();
+    });
+  }
+
+  #confine(): Result<void> {
+    const applied = applySandbox(enginePlan(this.#childPid, resolvConfFiles()));
+    if (!applied.ok) return applied;
+    for (const note of applied.value) this.#hooks.log('info', `sandbox: ${note}`);
+    return success(undefined);
+  }
+
+  async #serve(engine: Engine): Promise<number> {
+    let fail: (error: unknown) => void = () => {};
+    const broken = new Promise<never>((_resolve, reject) => {
+      fail = reject;
+    });
+    const loop = new EventLoop(this.#sys, engine, fail);
+    this.#closers.add(() => loop.stop());
+    return await Promise.race([this.#ended, broken]);
+  }
+}
+
+const ENDING: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGINT', 'SIGTERM'];
