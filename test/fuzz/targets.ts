@@ -1,4 +1,5 @@
 import type { FuzzTarget } from './target.ts';
+import { apiTarget } from './targets/api.ts';
 import { engineTarget } from './targets/engine.ts';
 import { fileTargets } from './targets/files.ts';
 import { forwardingTarget } from './targets/forwarding.ts';
@@ -14,6 +15,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...wireTargets,
   ...fileTargets,
   ...textTargets,
+  apiTarget,
   linksTarget,
   reassemblyTarget,
   servicesTarget,
