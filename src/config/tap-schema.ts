@@ -97,7 +97,7 @@ export const TAP_SCHEMA: z.ZodType<TapConfig> = z.strictObject({
     .enum(['auto', 'read-write', 'vhost-net'])
     .default('auto')
     .describe(
-      'How frames are moved. `auto`: vhost-net where `/dev/vhost-net` can be opened, reading and writing otherwise, and always with `mode: tun`.',
+      'How frames are moved. `auto`: vhost-net where `/dev/vhost-net` can be opened, reading and writing otherwise, and always with `mode: tun` or a queue that is placed on a worker.',
     ),
   rxMode: z
     .enum(['polling', 'interrupt', 'adaptive'])

@@ -3,7 +3,7 @@
 import { equalAddress, MacAddress } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
 import { type Failure, failure, type Result, success } from '../base/result.ts';
-import type { DefaultsConfig } from '../config/config.ts';
+import type { DefaultsConfig, TapConfig } from '../config/config.ts';
 import type { Contents, TapPart } from '../config/parts.ts';
 import { sameValue } from '../config/same-value.ts';
 import type { RxMode } from '../engine/event-loop.ts';
@@ -144,8 +144,7 @@ export class TapParts {
   /** Puts a link on each queue into `links`. The backend is that of the first, which those behind it follow. After a failure the descriptors without a link are open. */
   #openLinks({ interface: name, tap }: TapPart, device: TapDevice, links: TapQueueLink[]): Result<TapBackend> {
     const { engine, sys } = this.#plane;
-    // The kernel takes for Ethernet frames what vhost-net gives it (tun_xdp_one in drivers/net/tun.c).
-    let backend = tap.mode === 'tun' ? 'read-write' : tap.backend;
+    let backend = backendOf(tap);
     for (const tapFd of device.fds) {
       const opened = openTapLink(sys, {
         ...{ name, tapFd, backend, ringSizes: tap.ringSizes },
@@ -248,6 +247,15 @@ export class TapParts {
     while (taken.has(id)) id++;
     return id;
   }
+}
+
+/** What fits to the rest of it, where there is a choice. */
+function backendOf({ backend, mode, placement }: TapConfig): TapConfig['backend'] {
+  // What vhost-net gives it the kernel takes for Ethernet frames, even of a TUN device (tun_xdp_one in drivers/net/tun.c).
+  if (mode === 'tun') return 'read-write';
+  // A virtqueue has one user, which is the main thread: who wants workers wants them more.
+  if (backend === 'auto' && placement.some((worker) => worker > 0)) return 'read-write';
+  return backend;
 }
 
 function takeOut<T>(list: T[], matches: (value: T) => boolean): void {
