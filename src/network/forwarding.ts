@@ -54,7 +54,7 @@ export class Forwarding {
   constructor(random: () => number, secrets: Int32Array = flowSecrets(random())) {
     this.adjacencies = new AdjacencyTable(random());
     this.secrets = secrets;
-    this.routes = new RouteBase(random());
+    this.routes = new RouteBase();
     this.l2fib = new L2Fib(L2_FIB_ENTRIES_MAX, random());
     this.bridges = new BridgeTable(this.interfaces, this.l2fib);
   }

@@ -20,7 +20,7 @@ describe('the routes that are known', () => {
     { network: 'fd00::/16', host: 'fd00::5/128', inside: 'fd00::5', outside: 'fe00::1' },
   ]) {
     it(`are gone by from the longest on: ${network}`, () => {
-      const routes = new RouteBase(7);
+      const routes = new RouteBase();
       assert.equal(routes.lookup(address(inside)), -1);
       routes.add(prefix(network), 'configured', 1);
       routes.add(prefix(host), 'local', 2);
@@ -31,7 +31,7 @@ describe('the routes that are known', () => {
     });
 
     it(`of one prefix the best, then the next best: ${network}`, () => {
-      const routes = new RouteBase(7);
+      const routes = new RouteBase();
       const to = prefix(network);
       const goes = (): number => routes.lookup(address(inside));
       routes.add(to, 'configured', 30);
@@ -56,7 +56,7 @@ describe('the routes that are known', () => {
   }
 
   it('have one configured route for a prefix, however it is written', () => {
-    const routes = new RouteBase(7);
+    const routes = new RouteBase();
     routes.add(prefix('10.1.0.0/16'), 'configured', 1);
     const again = routes.add(prefix('10.1.2.3/16'), 'configured', 2);
     assert.equal(again.ok ? '' : again.failure.code, 'route-exists');
@@ -65,7 +65,7 @@ describe('the routes that are known', () => {
   });
 
   it('are listed by address, those that cover a prefix or lie under it where one is given', () => {
-    const routes = new RouteBase(7);
+    const routes = new RouteBase();
     for (const [i, text] of ['10.2.0.0/16', '0.0.0.0/0', '10.1.0.0/16', '10.1.1.0/24', 'fd00::/8'].entries()) {
       routes.add(prefix(text), 'configured', i);
     }
@@ -89,7 +89,7 @@ describe('the routes that are known', () => {
         fc.array(step, { maxLength: 40 }),
         fc.constantFrom('10.1.2.3', '10.1.200.1', '10.9.9.9', '9.0.0.0'),
         (steps, asked) => {
-          const routes = new RouteBase(3);
+          const routes = new RouteBase();
           const known: { to: IpPrefix; origin: RouteOrigin; value: number }[] = [];
           for (const [value, { to, origin, remove }] of steps.entries()) {
             const at = known.findIndex((each) => each.to === to && each.origin === origin);

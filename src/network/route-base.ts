@@ -40,14 +40,9 @@ const RANK: Readonly<Record<RouteOrigin, number>> = { local: 0, connected: 1, co
 
 export class RouteBase {
   readonly fib4: Fib4 = new Fib4();
-  readonly fib6: Fib6;
+  readonly fib6: Fib6 = new Fib6();
   /** Best first, by the text of the prefix. */
   readonly #sources: Map<string, Source[]> = new Map();
-
-  /** `secret`: 32 bits that nobody else knows. */
-  constructor(secret: number) {
-    this.fib6 = new Fib6(secret);
-  }
 
   add(to: IpPrefix, origin: RouteOrigin, value: number): Result<void> {
     const key = keyOf(to);
