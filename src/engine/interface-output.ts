@@ -91,17 +91,22 @@ export class InterfaceOutput implements GraphNode, Output {
   }
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
+    const ports = this.#ports;
+    const { txInterface } = packets;
     for (let i = 0; i < count; i++) {
       const packet = frame[i]!;
-      const known = this.#ports[packets.txInterface[packet]!] !== undefined;
-      if (known) this.emit(packet);
-      arcs[i] = known ? ARC_DONE : drop(packets, packet, REASON['link-write-failed']);
+      const port = ports[txInterface[packet]!];
+      if (port !== undefined) this.#append(port, packet);
+      arcs[i] = port !== undefined ? ARC_DONE : drop(packets, packet, REASON['link-write-failed']);
     }
   }
 
   emit(packet: Packet): void {
     const port = this.#ports[this.#packets.txInterface[packet]!];
-    if (port === undefined) return;
+    if (port !== undefined) this.#append(port, packet);
+  }
+
+  #append(port: Port, packet: Packet): void {
     if (!port.touched) this.#touch(port);
     port.frame[port.count++] = packet;
     if (port.count === FRAME_PACKETS_MAX) this.#send(port);
@@ -131,7 +136,10 @@ export class InterfaceOutput implements GraphNode, Output {
       counters.txErrors += count;
       return;
     }
-    for (let i = 0; i < count; i++) counters.txBytes += this.#packets.length[frame[i]!]!;
+    const { length } = this.#packets;
+    let bytes = 0;
+    for (let i = 0; i < count; i++) bytes += length[frame[i]!]!;
+    counters.txBytes += bytes;
     const taken = port.link.transmit(this.#packets, frame, count);
     counters.txPackets += taken;
     counters.txErrors += count - taken;
