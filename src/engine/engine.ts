@@ -407,10 +407,12 @@ export class Engine {
   #enter({ index, counters }: Queue, count: number): void {
     const frame = this.#frame;
     const { rxInterface, length } = this.packets;
+    let bytes = 0;
     for (let i = 0; i < count; i++) {
       rxInterface[frame[i]!] = index;
-      counters.rxBytes += length[frame[i]!]!;
+      bytes += length[frame[i]!]!;
     }
+    counters.rxBytes += bytes;
     counters.rxPackets += count;
     this.#interfaceOutput.touch(index);
   }
