@@ -48,6 +48,9 @@ routes:
 neighbours:
   - { interface: tap0, address: 10.0.0.9, mac: "02:00:00:00:00:09" }
   - { interface: tap1, address: "fd00:1::9", mac: "02:00:00:00:00:19" }
+  - { interface: tap1, address: "fd00:1::2", mac: "02:00:00:00:01:00" }
+  - { interface: tap1, address: 10.0.1.2, mac: "02:00:00:00:01:00" }
+  - { interface: tap0, address: "fd00::2", mac: "02:00:00:00:00:00" }
 `;
 
 type Change = (config: Config) => Config;

@@ -182,7 +182,7 @@ function readdressIpv4(view: DataView, random: Random, guests: Guests): void {
   const isNobody = ipv4.source(view, NETWORK) === 0;
   if (!isNobody) ipv4.setSource(view, NETWORK, random.chance(0.9) ? pick(random, guests.ipv4) : pick(random, ALL4));
   if (!isNobody || random.chance(0.1)) ipv4.setDestination(view, NETWORK, pick(random, ALL4));
-  if (random.chance(0.3)) ipv4.setTimeToLive(view, NETWORK, pick(random, [0, 1, 2, 2, 37, 255]));
+  if (random.chance(0.5)) ipv4.setTimeToLive(view, NETWORK, pick(random, [0, 1, 2, 37, 200]));
 }
 
 function readdressIpv6(view: DataView, random: Random, guests: Guests): void {
@@ -193,7 +193,7 @@ function readdressIpv6(view: DataView, random: Random, guests: Guests): void {
   }
   const isGroup = ipv6.destinationWord(view, NETWORK, 0) >>> 24 === 0xff;
   if (!isGroup || random.chance(0.3)) ipv6.setDestination(view, NETWORK, ...pick(random, ALL6));
-  if (!isNdp && random.chance(0.3)) ipv6.setHopLimit(view, NETWORK, pick(random, [0, 1, 2, 2, 37, 255]));
+  if (!isNdp && random.chance(0.5)) ipv6.setHopLimit(view, NETWORK, pick(random, [0, 1, 2, 37, 200]));
   const target = NETWORK + ipv6.HEADER_BYTES + 8;
   if (isNdp && view.byteLength >= target + 16 && random.chance(0.8)) {
     const asked = random.chance(0.5) ? pick(random, guests.ipv6) : pick(random, ALL6);
