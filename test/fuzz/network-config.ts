@@ -14,7 +14,7 @@ export const TUN = 5;
 const WHOLE = `
 interfaces:
   tap0:
-    tap: { id: 0 }
+    tap: { backend: read-write, id: 0 }
     mac: 02:fe:00:00:00:00
     address: [10.0.0.1/24, fd00::1/64]
     services:
@@ -24,18 +24,18 @@ interfaces:
     publish: ["8080:10.0.0.2:80", "5353:10.0.0.2:53/udp", "8081:[fd00::2]:80"]
     vlans: { 100: { address: [10.0.100.1/24] }, 7: { bridge: lan } }
   tap1:
-    tap: { id: 1, offload: csum }
+    tap: { backend: read-write, id: 1, offload: csum }
     mac: 02:fe:00:00:00:01
     address: [10.0.1.1/24, "fd00:1::1/64"]
-  tap2: { tap: { id: 2 }, mac: "02:fe:00:00:00:02", bridge: lan }
-  tap3: { tap: { id: 3 }, mac: "02:fe:00:00:00:03", bridge: lan }
-  tap4: { tap: { id: 4, offload: gso }, mac: "02:fe:00:00:00:04", bridge: lan }
-  tun0: { tap: { id: 5, mode: tun }, mac: "02:fe:00:00:00:05", address: [10.0.3.1/24, "fd00:3::1/64"] }
+  tap2: { tap: { backend: read-write, id: 2 }, mac: "02:fe:00:00:00:02", bridge: lan }
+  tap3: { tap: { backend: read-write, id: 3 }, mac: "02:fe:00:00:00:03", bridge: lan }
+  tap4: { tap: { backend: read-write, id: 4, offload: gso }, mac: "02:fe:00:00:00:04", bridge: lan }
+  tun0: { tap: { backend: read-write, id: 5, mode: tun }, mac: "02:fe:00:00:00:05", address: [10.0.3.1/24, "fd00:3::1/64"] }
 bridges:
   lan:
     ageing: 5s
     bvi: { mac: "02:fe:00:00:00:10", address: [10.0.2.1/24, "fd00:2::1/64"], services: { ra: {}, dhcp: {} } }
-uplink: { translate: host, hostLoopback: gateway }
+uplink: { translate: host, hostLoopback: gateway, flowsMax: 16 }
 routes:
   - { to: 0.0.0.0/0, via: uplink }
   - { to: "::/0", via: uplink }

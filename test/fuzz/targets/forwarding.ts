@@ -14,6 +14,7 @@
  * | 7      | a call to the kernel's side of a tap fails: the how manyeth from now on                               |
  * | others | a turn                                                                                                |
  */
+import assert from 'node:assert/strict';
 import { parseIpAddress } from '#tapster/base/address.js';
 import type { Random } from '#tapster/base/random.js';
 import { ERRNO } from '#tapster/sys/errno.js';
@@ -70,6 +71,8 @@ async function run(input: Uint8Array): Promise<void> {
   const rig = new NetworkRig();
   const on: boolean[] = [];
   await rig.apply(configOf(on));
+  // Or nothing of it would be tried.
+  assert.equal(rig.configurator.revision, 1, 'the network is there');
   for (const [kind = TURN, ...data] of splitByLength(input)) {
     const [first = 0, second = 0, third = 0] = data;
     const device = DEVICES[first % DEVICES.length]!;
