@@ -226,7 +226,7 @@ export interface Port {
   /** Where it stands in the configuration. */
   readonly path: readonly string[];
   /** What interfaces, sub-interfaces and BVIs have in common. */
-  readonly served: Pick<PortConfig, 'address' | 'services' | 'publish'>;
+  readonly served: Pick<PortConfig, 'address' | 'services' | 'publish' | 'mtu'>;
   /** Undefined: a BVI. */
   readonly port: PortConfig | undefined;
 }

@@ -10,6 +10,7 @@ import {
   type Config,
   hostNameOf,
   type InterfaceConfig,
+  MTU_DEFAULT,
   type Port,
   type PublishConfig,
   ports,
@@ -123,6 +124,9 @@ function checkTap(path: Path, { tap, address: ours, vlans }: InterfaceConfig, te
   });
 }
 
+/** RFC 8200, section 5. */
+const IPV6_MTU_MIN = 1280;
+
 function checkPort(config: Config, { path, served, port }: Port, tell: Tell): void {
   const { address, publish } = served;
   const at = new Set<string>();
@@ -133,6 +137,17 @@ function checkPort(config: Config, { path, served, port }: Port, tell: Tell): vo
   });
   if (publish.length > 0 && config.uplink === undefined) {
     tell('uplink-needed', [...path, 'publish'], undefined, 'needs an uplink: add "uplink: { translate: host }"');
+  }
+  const mtu = served.mtu ?? MTU_DEFAULT;
+  const ipv6 = address.findIndex((prefix) => !isIpv4(prefix.address));
+  if (mtu < IPV6_MTU_MIN && ipv6 >= 0) {
+    const text = formatIpPrefix(address[ipv6]!);
+    tell(
+      'mtu-small',
+      [...path, 'address', ipv6],
+      text,
+      `needs an MTU of ${IPV6_MTU_MIN} or more (RFC 8200), not ${mtu}`,
+    );
   }
   checkServices(path, served, tell);
   if (port === undefined) return;

@@ -47,6 +47,14 @@ describe('the plan', () => {
     ]);
   });
 
+  it('keeps the number of a tap where none is wished', () => {
+    const named = config({ interfaces: { tap7: { tap: { id: 7 } } } });
+    assert.deepEqual(lines(named, config({ interfaces: { tap7: { tap: { host: { name: 'tap7' } } } } })), [
+      '~ interface tap7: tap.id 7 -> none, tap.host.name none -> tap7',
+    ]);
+    assert.equal(lines(named, config({ interfaces: { tap7: { tap: { id: 8 } } } })).length, 4);
+  });
+
   it('changes in place what can be', () => {
     const { tap0, tap1 } = BASE.interfaces;
     const to = {

@@ -59,14 +59,15 @@ function partsGoing(before: ReadonlyMap<string, Part>, after: ReadonlyMap<string
 /** Whether the one can be changed to the other where it stands. */
 function canBecome(from: Contents, to: Contents): boolean {
   if (from.kind !== to.kind) return false;
-  if (from.kind === 'tap' && to.kind === 'tap') return sameValue(fixedOf(from), fixedOf(to));
+  if (from.kind === 'tap' && to.kind === 'tap') return sameValue(fixedOf(from, to), fixedOf(to, to));
   // A station's way through a bridge is learnt there: moving to another is leaving the first.
   if (from.kind === 'member' && to.kind === 'member') return from.bridge === to.bridge;
   return true;
 }
 
-/** What a tap is born with. */
-function fixedOf({ tap, hostName }: TapPart): readonly unknown[] {
-  const { id, queues, ringSizes, attach, mode, backend, host } = tap;
+/** What a tap is born with. Its number only where one is wished: any will do otherwise. */
+function fixedOf({ tap, hostName }: TapPart, wanted: TapPart): readonly unknown[] {
+  const id = wanted.tap.id === undefined ? undefined : tap.id;
+  const { queues, ringSizes, attach, mode, backend, host } = tap;
   return [id, queues, ringSizes, attach, mode, backend, host.namespace, hostName];
 }

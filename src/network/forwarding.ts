@@ -11,6 +11,7 @@ import {
   formatIpPrefix,
   IpAddress,
   type IpPrefix,
+  ipv4Address,
   isIpv4,
   isLinkLocal,
   type MacAddress,
@@ -223,7 +224,8 @@ export class Forwarding {
   #acquireHop(to: IpPrefix, { kind, address, interfaceIndex = NONE }: ForwardingHop): Result<number> {
     switch (kind) {
       case 'uplink':
-        return this.#acquire(ADJACENCY.UPLINK, NONE, ANY);
+        // One for each family: they are counted apart.
+        return this.#acquire(ADJACENCY.UPLINK, NONE, isIpv4(to.address) ? ANY_IPV4 : ANY);
       case 'drop':
         return this.#acquire(ADJACENCY.DROP, NONE, ANY);
       case 'interface':
@@ -314,6 +316,7 @@ export class Forwarding {
 }
 
 const ANY: IpAddress = new IpAddress(0, 0, 0, 0);
+const ANY_IPV4: IpAddress = ipv4Address(0);
 
 /** Link-local IPv6 addresses mean something on their link only: they are in no table of routes. */
 function isScoped(address: IpAddress): boolean {

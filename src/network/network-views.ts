@@ -3,10 +3,12 @@ import {
   formatIpPrefix,
   formatIpWords,
   formatMacAddress,
+  IpAddress,
   type IpPrefix,
   MacAddress,
   parseIpAddress,
   parseIpPrefix,
+  prefixContains,
 } from '../base/address.ts';
 import { failure, type Result, success } from '../base/result.ts';
 import type { FlowRecord } from '../engine/flow-record.ts';
@@ -140,7 +142,7 @@ export class NetworkViews {
     for (const { to, origin, value } of this.#plane.forwarding.routes.routes(family, prefix)) {
       if (views.length >= limit) break;
       const hops = this.#plane.forwarding.nextHops(value);
-      const via = hops.map(({ adjacency, weight }) => this.#hop(adjacency, weight));
+      const via = hops.map(({ adjacency, weight }) => this.#hop(adjacency, weight, to));
       views.push({ to: formatIpPrefix(to), origin, via });
     }
     return success(views);
@@ -246,8 +248,8 @@ export class NetworkViews {
     };
   }
 
-  #hop(adjacency: number, weight: number): RouteHopView {
-    const { kind, interfaceIndex, address, packets, bytes } = this.#plane.forwarding.adjacencies;
+  #hop(adjacency: number, weight: number, to: IpPrefix): RouteHopView {
+    const { kind, interfaceIndex, address } = this.#plane.forwarding.adjacencies;
     const name = this.#nameOf(interfaceIndex[adjacency]!);
     const at = adjacency * ADJACENCY_ADDRESS_WORDS;
     const hop = HOP_KINDS[kind[adjacency]!] ?? 'drop';
@@ -256,13 +258,31 @@ export class NetworkViews {
       kind: hop,
       ...(hop === 'address' ? { address: text } : {}),
       ...(name === undefined ? {} : { interface: name }),
-      ...{ weight, packets: packets[adjacency]!, bytes: bytes[adjacency]! },
+      ...{ weight, ...this.#carried(adjacency, to) },
     };
   }
 
   #queues({ device, index, part }: TapPort): QueueView[] {
     const { rxMode: mode } = part.tap;
     return device.fds.map((_, queue) => ({ queue, worker: this.#workers.workerOf(index, queue), mode }));
+  }
+
+  /** What went by an adjacency; by that of a network, what went to its neighbours. */
+  #carried(adjacency: number, to: IpPrefix): Pick<RouteHopView, 'packets' | 'bytes'> {
+    const { adjacencies } = this.#plane.forwarding;
+    const { kind, interfaceIndex, address, packets, bytes } = adjacencies;
+    if (kind[adjacency] !== ADJACENCY.GLEAN) return { packets: packets[adjacency]!, bytes: bytes[adjacency]! };
+    const carried = { packets: 0, bytes: 0 };
+    for (let each = 0; each < adjacencies.end; each++) {
+      if (!adjacencies.has(each) || kind[each] !== ADJACENCY.NEIGHBOUR) continue;
+      if (interfaceIndex[each] !== interfaceIndex[adjacency]) continue;
+      const at = each * ADJACENCY_ADDRESS_WORDS;
+      const neighbour = new IpAddress(address[at]!, address[at + 1]!, address[at + 2]!, address[at + 3]!);
+      if (!prefixContains(to, neighbour)) continue;
+      carried.packets += packets[each]!;
+      carried.bytes += bytes[each]!;
+    }
+    return carried;
   }
 
   #nameOf(index: number): string | undefined {

@@ -169,8 +169,8 @@ class Network implements RunningNetwork {
       if (applied.ok && !applied.value.dryRun && applied.value.actions.length > 0) {
         const { revision, actions } = applied.value;
         const message = `revision ${revision}: ${actions.length} ${actions.length === 1 ? 'change' : 'changes'}`;
-        this.#tell('info', 'configuration', 'configuration-applied', message, { revision, actions });
         for (const action of actions) this.#interfaceEvent(action);
+        this.#tell('info', 'configuration', 'configuration-applied', message, { revision, actions });
       }
       return applied;
     });
