@@ -58,7 +58,9 @@ describe('the documents', () => {
     const blocks = [...text.matchAll(HELP_BLOCK)];
     assert.deepEqual(
       blocks.map(([, words]) => words),
-      ['', 'run ', 'up ', 'ctl ', 'apply ', 'down ', 'doctor ', 'completion '].map((command) => `${command}--help`),
+      ['', 'run ', 'guest ', 'up ', 'ctl ', 'apply ', 'down ', 'doctor ', 'completion '].map(
+        (command) => `${command}--help`,
+      ),
     );
     for (const [, words = '', shown] of blocks) {
       const { stdout } = spawnSync(process.execPath, [PROGRAM, ...words.split(' ')], { encoding: 'utf8' });

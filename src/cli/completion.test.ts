@@ -36,6 +36,7 @@ describe('completion for bash', { skip: without('bash') }, () => {
   it('offers commands, options and shells', () => {
     assert.deepEqual(bashOffers('tapster', ''), [
       'run',
+      'guest',
       'up',
       'ctl',
       'apply',
@@ -51,11 +52,13 @@ describe('completion for bash', { skip: without('bash') }, () => {
     assert.deepEqual(bashOffers('tapster', 'run', '--no-d'), ['--no-dns']);
     assert.deepEqual(bashOffers('tapster', 'run', '--mtu', '1500', '-v', '--fl'), ['--flows']);
     assert.deepEqual(bashOffers('tapster', 'run', '--mtu', '=', '1500', '--fl'), ['--flows']);
+    assert.deepEqual(bashOffers('tapster', 'guest', '--mtu', '1500', '--so'), ['--socket']);
   });
 
   it('offers files for files, nothing for other values', () => {
     assert.deepEqual(bashOffers('tapster', 'run', '--pcap', 'tapster.b'), ['tapster.bash']);
     assert.deepEqual(bashOffers('tapster', 'run', '--pcap', '=', 'tapster.b'), ['tapster.bash']);
+    assert.deepEqual(bashOffers('tapster', 'guest', '--socket', 'tapster.b'), ['tapster.bash']);
     assert.deepEqual(bashOffers('tapster', 'run', '--mtu', ''), []);
   });
 
@@ -74,6 +77,7 @@ describe('completion for bash', { skip: without('bash') }, () => {
     assert.ok(bashOffers('tapster', 'run', '-v', '--', 'bas').includes('bash'));
     assert.ok(bashOffers('tapster', 'run', 'bas').includes('bash'));
     assert.deepEqual(bashOffers('tapster', 'run', 'cat', '--fl'), []);
+    assert.ok(bashOffers('tapster', 'guest', '--fd', '3', '--', 'bas').includes('bash'));
     assert.deepEqual(bashOffers('tapster', 'run', '--', 'cat', 'tapster.b'), ['tapster.bash']);
   });
 });

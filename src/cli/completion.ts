@@ -1,6 +1,6 @@
 /**
  * Completion scripts for bash, zsh and fish. Commands and options come from the command-line definition, so a script never lags behind; behind the options of
- * `run` the shell completes the command as it would alone.
+ * `run` and `guest` the shell completes the command as it would alone.
  */
 import type { Command, Option } from 'commander';
 import { GRAMMAR } from './ctl/grammar.ts';
@@ -32,12 +32,6 @@ function namesOf(option: Option): string[] {
 
 /** `bash` words are split at = and : by readline; options whose value is a file complete files, the others nothing. */
 function bash(commands: readonly Command[]): string {
-  const run = commands.find((command) => command.name() === 'run') as Command;
-  const options = optionsOf(run);
-  const valued = options.filter((option) => option.required);
-  const words = (list: readonly Option[]): string => list.flatMap(namesOf).join(' ');
-  const alternatives = (list: readonly Option[]): string => list.flatMap(namesOf).join('|');
-  const files = valued.filter(takesFile);
   return `# bash completion for tapster; made by "tapster completion bash"
 _tapster() {
   local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} word
@@ -47,24 +41,29 @@ _tapster() {
     return
   fi
   case \${COMP_WORDS[1]} in
-    run) ;;
+${commands.filter(startsCommand).map(bashOfStarter).join('\n')}
     completion) COMPREPLY=($(compgen -W "${SHELLS}" -- "$current")); return ;;
     doctor) COMPREPLY=($(compgen -W "--json --help" -- "$current")); return ;;
 ${commands.filter(isOfEngine).map(bashOfEngine).join('\n')}
     help) COMPREPLY=($(compgen -W "${commands.map((command) => command.name()).join(' ')}" -- "$current")); return ;;
     *) return ;;
   esac
-  # Look for the command: the first word that is neither an option nor the value of one.
-  local i=2
+}
+# The options with a value, those with a file, and all of them; then the command, which is the first word that is neither an option nor the value of one.
+_tapster_starter() {
+  local valued=$1 files=$2 options=$3 i=2
   while (( i < COMP_CWORD )); do
     word=\${COMP_WORDS[i]}
     case $word in
       --) (( i++ )); break ;;
-      ${alternatives(valued)})
-        (( i++ ))
-        # readline makes --mtu=1500 three words.
-        [[ \${COMP_WORDS[i]} == = ]] && (( i++ )) ;;
-      -*) [[ \${COMP_WORDS[i+1]} == = ]] && (( i += 2 )) ;;
+      -*)
+        if [[ " $valued " == *" $word "* ]]; then
+          (( i++ ))
+          # readline makes --mtu=1500 three words.
+          [[ \${COMP_WORDS[i]} == = ]] && (( i++ ))
+        elif [[ \${COMP_WORDS[i+1]} == = ]]; then
+          (( i += 2 ))
+        fi ;;
       *) break ;;
     esac
     (( i++ ))
@@ -74,12 +73,13 @@ ${commands.filter(isOfEngine).map(bashOfEngine).join('\n')}
     return
   fi
   [[ $previous == = ]] && previous=\${COMP_WORDS[COMP_CWORD-2]}
-  case $previous in
-    ${alternatives(files)}) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$current")); return ;;
-    ${alternatives(valued.filter((option) => !takesFile(option)))}) return ;;
-  esac
-  if [[ $current == -* ]]; then
-    COMPREPLY=($(compgen -W "${words(options)}" -- "$current"))
+  if [[ " $files " == *" $previous "* ]]; then
+    compopt -o filenames 2>/dev/null
+    COMPREPLY=($(compgen -f -- "$current"))
+  elif [[ " $valued " == *" $previous "* ]]; then
+    return
+  elif [[ $current == -* ]]; then
+    COMPREPLY=($(compgen -W "$options" -- "$current"))
   else
     _tapster_command "$COMP_CWORD" "$current"
   fi
@@ -98,6 +98,18 @@ _tapster_command() {
 }
 complete -F _tapster tapster
 `;
+}
+
+/** `run` and `guest` take options, then a command with arguments of its own. */
+function startsCommand(command: Command): boolean {
+  return command.registeredArguments.some((argument) => argument.name() === 'command');
+}
+
+function bashOfStarter(command: Command): string {
+  const options = optionsOf(command);
+  const valued = options.filter((option) => option.required);
+  const lists = [valued, valued.filter(takesFile), options].map((list) => `'${list.flatMap(namesOf).join(' ')}'`);
+  return `    ${command.name()}) _tapster_starter ${lists.join(' ')}; return ;;`;
 }
 
 /** `up`, `ctl`, `apply` and `down` take options, then files; words of `ctl` are completed by `ctl` itself. */
@@ -139,9 +151,7 @@ function ctlWords(): string {
 }
 
 function zsh(commands: readonly Command[]): string {
-  const run = commands.find((command) => command.name() === 'run') as Command;
   const described = commands.map((command) => `    ${quote(`${command.name()}:${command.summary()}`)}`).join('\n');
-  const specs = optionsOf(run).map((option) => `        ${zshSpec(option)} \\`);
   return `#compdef tapster
 # zsh completion for tapster; made by "tapster completion zsh"
 _tapster() {
@@ -156,13 +166,7 @@ ${described}
     return
   fi
   case $words[2] in
-    run)
-      shift words
-      (( CURRENT-- ))
-      _arguments -S -A '-*' \\
-${specs.join('\n')}
-        '(-):command: _command_names -e' '*:: :_normal'
-      ;;
+${commands.filter(startsCommand).map(zshOfStarter).join('\n')}
     completion) _values 'shell' ${SHELLS} ;;
     doctor) _arguments '--json[print JSON]' '--help[show help]' ;;
 ${commands.filter(isOfEngine).map(zshOfEngine).join('\n')}
@@ -175,6 +179,17 @@ else
   compdef _tapster tapster
 fi
 `;
+}
+
+function zshOfStarter(command: Command): string {
+  const specs = optionsOf(command).map((option) => `        ${zshSpec(option)} \\`);
+  return `    ${command.name()})
+      shift words
+      (( CURRENT-- ))
+      _arguments -S -A '-*' \\
+${specs.join('\n')}
+        '(-):command: _command_names -e' '*:: :_normal'
+      ;;`;
 }
 
 function zshOfEngine(command: Command): string {
@@ -204,13 +219,10 @@ function zshSpec(option: Option): string {
 }
 
 function fish(commands: readonly Command[]): string {
-  const run = commands.find((command) => command.name() === 'run') as Command;
+  const starters = commands.filter(startsCommand);
   const top = commands.map(
     (command) => `complete -c tapster -n __fish_use_subcommand -a ${command.name()} -d ${quote(command.summary())}`,
   );
-  const valued = optionsOf(run)
-    .filter((option) => option.required)
-    .flatMap(namesOf);
   return `# fish completion for tapster; made by "tapster completion fish"
 complete -c tapster -f
 ${top.join('\n')}
@@ -219,19 +231,23 @@ complete -c tapster -n __fish_use_subcommand -l version -d 'show the version'
 complete -c tapster -n '__fish_seen_subcommand_from completion' -a '${SHELLS}'
 complete -c tapster -n '__fish_seen_subcommand_from doctor' -l json -d 'print JSON'
 
-# The words of the command inside, none while options of "run" are being typed.
+# The words of the command that is started, none while options of "run" or "guest" are being typed.
 function __tapster_inner
   set -l words (commandline -opc)
-  test (count $words) -ge 2; and test "$words[2]" = run; or return 1
+  test (count $words) -ge 2; or return 1
+  switch $words[2]
+${starters.map(fishOfValued).join('\n')}
+    case '*'
+      return 1
+  end
   set -l i 3
   while test $i -le (count $words)
     switch $words[$i]
       case --
         set i (math $i + 1)
         break
-      case ${valued.join(' ')}
-        set i (math $i + 1)
       case '-*'
+        contains -- $words[$i] $valued; and set i (math $i + 1)
       case '*'
         break
     end
@@ -242,7 +258,7 @@ function __tapster_inner
 end
 function __tapster_in_options
   set -l words (commandline -opc)
-  test (count $words) -ge 2; and test "$words[2]" = run; or return 1
+  test (count $words) -ge 2; and test "$words[2]" = $argv[1]; or return 1
   contains -- -- $words; and return 1
   set -l inner (__tapster_inner)
   test (count $inner) -eq 0
@@ -251,12 +267,19 @@ function __tapster_complete_inner
   set -l inner (__tapster_inner)
   complete --do-complete=(string join ' ' -- (string escape -- $inner) (commandline -ct))
 end
-${optionsOf(run)
-  .map((option) => fishLine(option, '__tapster_in_options'))
-  .join('\n')}
+${starters.flatMap(fishOfStarter).join('\n')}
 ${commands.filter(isOfEngine).flatMap(fishOfEngine).join('\n')}
-complete -c tapster -n '__fish_seen_subcommand_from run' -a '(__tapster_complete_inner)'
+${starters.map((command) => `complete -c tapster -n '__fish_seen_subcommand_from ${command.name()}' -a '(__tapster_complete_inner)'`).join('\n')}
 `;
+}
+
+function fishOfValued(command: Command): string {
+  const valued = optionsOf(command).filter((option) => option.required);
+  return `    case ${command.name()}\n      set -f valued ${valued.flatMap(namesOf).join(' ')}`;
+}
+
+function fishOfStarter(command: Command): string[] {
+  return optionsOf(command).map((option) => fishLine(option, quote(`__tapster_in_options ${command.name()}`)));
 }
 
 function fishOfEngine(command: Command): string[] {
@@ -280,7 +303,7 @@ function fishLine(option: Option, condition: string): string {
 }
 
 function takesFile(option: Option): boolean {
-  return option.required && option.flags.includes('<FILE>');
+  return option.required && /<(FILE|PATH)>/.test(option.flags);
 }
 
 function valueName(option: Option): string {
