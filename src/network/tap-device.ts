@@ -126,7 +126,7 @@ export class TapDevice {
 
   /** It is to go with its last descriptor even where it persists; one that was there before us stays. */
   letGo(): void {
-    if (!this.tap.attached && !this.lost) tunSetPersist(this.tap.fds[0]!, 0);
+    if (!this.tap.attached) tunSetPersist(this.tap.fds[0]!, 0);
   }
 
   /** Closes the descriptors of the queues from `first` on, those before have links: the kernel's side goes with the last unless it persists. */

@@ -87,7 +87,7 @@ export class TapParts {
     return DONE;
   }
 
-  /** Taps that were deleted by others, where nothing that is read or polled tells of it: vhost-net is silent about its tap. */
+  /** Taps that were deleted by others, where nothing that is read or polled may tell of it: vhost-net is silent about a tap that has no traffic. */
   tellOfLost(): void {
     for (const { backend, device, index } of this.#plane.ports.taps()) {
       if (backend === 'vhost-net' && !device.lost && device.isGone) this.#plane.engine.onLinkLost(index, ERRNO.EBADFD);

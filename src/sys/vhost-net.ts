@@ -10,7 +10,7 @@
  * Descriptors. The kernel waits for kicks at one event descriptor for each ring. `pollFd` is what we wait at: a poll set of two, the interrupts of the receive ring (edge
  * triggered, so collecting them is all that there is to do) and the errors of both rings. The transmit ring interrupts nobody.
  *
- * Not here: what goes on in the rings (`link/vhost-net.ts`). That the tap was deleted by somebody else is not told here: rtnetlink tells it.
+ * Not here: what goes on in the rings (`link/vhost-net.ts`). That the tap was deleted by somebody else is not told here: `tunInterfaceName` tells who asks.
  */
 import { closeSync } from 'node:fs';
 import { failure, type Result, success } from '../base/result.ts';
