@@ -1,5 +1,5 @@
 /**
- * What the guest test boots: Debian's kernel, and an initramfs of busybox, Node, iproute2 and the project as it is built.
+ * What the guest test boots: Debian's kernel, and an initramfs of busybox, Node, some programs and the project as it is built.
  *
  * The kernel's package is downloaded with apt-get and unpacked, not installed. What only changes with the kernel or with Node is kept in a cache:
  * `$XDG_CACHE_HOME/tapster/guest`. The archive of the project is made anew each time and put behind it: the kernel unpacks both.
@@ -27,10 +27,18 @@ import { root } from './setup.mjs';
 
 /** The smaller one first; both have all modules. */
 const KERNEL_PACKAGES = ['linux-image-cloud-amd64', 'linux-image-amd64'];
-const MODULES = ['tun', 'vhost_net', 'veth', 'bridge', 'dummy'];
-/** Beside busybox, whose `ip` knows no namespaces. */
-const PROGRAMS = ['ip'];
-const NEEDED = ['qemu-system-x86_64', 'busybox', 'cpio', 'depmod', 'dpkg-deb', 'apt-get', 'ip'];
+const MODULES = ['tun', 'vhost_net', 'veth', 'bridge', '8021q', 'dummy'];
+/** Instead of those of busybox, which know less; and what starts programs there (sh, timeout) starts those of busybox before all others. */
+const PROGRAMS = ['sh', 'ip', 'bridge', 'nstat', 'ping', 'nsenter', 'setpriv', 'timeout', 'unshare'];
+/** Tests that need these are skipped without. */
+const PROGRAMS_WANTED = ['ethtool'];
+const NEEDED = ['qemu-system-x86_64', 'busybox', 'cpio', 'depmod', 'dpkg-deb', 'apt-get', ...PROGRAMS];
+/** What the project loads to read a configuration, and the tests need. */
+const PACKAGES = ['yaml', 'zod', 'fast-check', 'pure-rand'];
+/** Tests that run on the machine too, and find more in the guest: vhost-net behind every tap, and VLAN devices. Below dist. */
+const TESTS = ['link/vlan-kernel', 'test/network/vlan', 'test/network/loss', 'test/network/taps'].map(
+  (name) => `${name}.test.js`,
+);
 const DOWNLOAD_TIMEOUT_MS = 180_000;
 
 const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'tapster', 'guest');
@@ -105,7 +113,8 @@ function packageOf(name) {
 /** busybox, Node, programs, modules, /init: kept under a name that changes with them. */
 function baseArchive(kernel) {
   const node = realpathSync(process.execPath);
-  const files = [findProgram('busybox'), node, ...PROGRAMS.map(findProgram)];
+  const programs = [...PROGRAMS, ...PROGRAMS_WANTED].flatMap((name) => findProgram(name) ?? []);
+  const files = [findProgram('busybox'), node, ...programs];
   const hash = createHash('sha256').update(`${kernel.version} ${readFileSync(new URL(import.meta.url))}`);
   for (const path of files) hash.update(`${path} ${statSync(path).size} ${statSync(path).mtimeMs}\n`);
   const archive = join(cache, `base-${hash.digest('hex').slice(0, 16)}.cpio`);
@@ -141,7 +150,9 @@ ip link set lo up
 hostname guest
 cd /tapster
 echo "@guest-up"
-TAPSTER_GUEST=1 NO_COLOR=1 node --test --test-concurrency=1 --test-reporter=spec $(find dist/test/guest/inside -name '*.test.js' | sort)
+tests=$(echo "$tests" | tr , ' ')
+test -n "$tests" || tests="$(find dist/test/guest/inside -name '*.test.js' | sort) ${TESTS.map((path) => `dist/${path}`).join(' ')}"
+TAPSTER_GUEST=1 NO_COLOR=1 node --test --test-concurrency=1 --test-reporter=spec $tests
 echo "@guest-exit $?"
 poweroff -f
 `;
@@ -194,9 +205,16 @@ function projectArchive(folder) {
   const filter = (path) => {
     const inside = relative(dist, path);
     const isUnitTest = !inside.startsWith('test/') && /(?<!-fixtures?)\.test\.js$/.test(inside);
-    return !isUnitTest && inside !== 'bench' && !/\.(map|d\.ts|tsbuildinfo)$/.test(inside);
+    return (!isUnitTest || TESTS.includes(inside)) && inside !== 'bench' && !/\.(map|d\.ts|tsbuildinfo)$/.test(inside);
   };
   cpSync(dist, join(home, 'dist'), { recursive: true, filter });
+  for (const name of PACKAGES) {
+    const isLoaded = (path) => statSync(path).isDirectory() || /(\.c?js|package\.json)$/.test(path);
+    cpSync(realpathSync(join(root, 'node_modules', name)), join(home, 'node_modules', name), {
+      recursive: true,
+      filter: isLoaded,
+    });
+  }
   const archive = join(folder, 'project.cpio');
   writeArchive(tree, archive);
   return archive;

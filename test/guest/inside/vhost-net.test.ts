@@ -3,12 +3,14 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { openTapLink } from '#tapster/engine/tap-backend.js';
 import { VhostNetLink, vhostNetLayout } from '#tapster/link/vhost-net.js';
 import { NO_OFFLOAD } from '#tapster/packet/offload.js';
 import { Packets } from '#tapster/packet/packets.js';
 import { ERRNO } from '#tapster/sys/errno.js';
 import { LinuxSys } from '#tapster/sys/linux.js';
-import { POLL, POLL_OPERATION } from '#tapster/sys/sys.js';
+import { POLL, POLL_EVENT_WORDS, POLL_OPERATION } from '#tapster/sys/sys.js';
+import { tunInterfaceName } from '#tapster/sys/tun.js';
 import { openVhostNet, vhostDescriptors, vhostNetAvailable } from '#tapster/sys/vhost-net.js';
 import { childIn, configure, ENDS, ip, openTapIn, Patch, type PatchOptions, runIn, unwrap } from './patch.ts';
 
@@ -162,6 +164,28 @@ describe('vhost-net', () => {
     await withPatch({ backend: 'vhost-net' }, () => ping(56));
     assert.equal(openDescriptors(), before);
     assert.ok(!ip('-n', RED.namespace, 'link').includes('eth0'));
+  });
+
+  test('may say nothing when somebody deletes the interface; the tap tells who asks', async (t) => {
+    const sys = new LinuxSys();
+    const tap = openTapIn(RED.namespace, 'off');
+    const [tapFd = -1] = tap.fds;
+    const ringSizes = { rx: 256, tx: 256 };
+    const common = { name: 'eth0', hasVnetHeader: true, offload: NO_OFFLOAD, ringSizes, arenaMemory: -1 };
+    const { link } = unwrap(openTapLink(sys, { ...common, tapFd, backend: 'vhost-net' }));
+    const poll = sys.pollCreate();
+    // Errors are told without being asked for: but who sleeps must be woken, and the kernel wakes those who wait for something to read.
+    sys.pollControl(poll, POLL_OPERATION.ADD, tapFd, 0, 0);
+    sys.pollControl(poll, POLL_OPERATION.ADD, link.fd, POLL.IN, 1);
+    assert.equal(tunInterfaceName(tapFd), 'eth0');
+    ip('-n', RED.namespace, 'link', 'delete', 'eth0');
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const told = sys.pollCollect(poll, new Int32Array(2 * POLL_EVENT_WORDS), 2, 0);
+    t.diagnostic(`events by a poll set: ${told}`);
+    assert.equal(tunInterfaceName(tapFd), -ERRNO.EBADFD);
+    sys.close(poll);
+    link.close();
+    tap.netlink.close();
   });
 
   test('can be closed behind an interface that somebody deleted', async () => {
