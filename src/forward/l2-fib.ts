@@ -121,6 +121,14 @@ export class L2Fib {
     return LEARNT.NEW;
   }
 
+  /** The address was heard there in that second, as somebody else tells; nothing, where it is not known there or was heard later. */
+  heard(bridge: number, macHigh: number, macLow: number, interfaceIndex: number, heardS: number): void {
+    const table = this.#table;
+    const at = this.#seek((bridge << 16) | macHigh, macLow);
+    if (table[at + INTERFACE] - 1 !== interfaceIndex || table[at + HEARD] === STATIC) return;
+    if (table[at + HEARD] < heardS) table[at + HEARD] = heardS;
+  }
+
   /** Says where an address is, in place of what was learnt or said before. Returns false when the table is full. */
   setStatic(bridge: number, macHigh: number, macLow: number, interfaceIndex: number): boolean {
     const key = (bridge << 16) | macHigh;
@@ -147,12 +155,13 @@ export class L2Fib {
   /** Calls `visit` for each address that was learnt and has been heard in this second or later. Nothing may be changed meanwhile. */
   visitHeard(
     sinceS: number,
-    visit: (bridge: number, macHigh: number, macLow: number, interfaceIndex: number) => void,
+    visit: (bridge: number, macHigh: number, macLow: number, interfaceIndex: number, heardS: number) => void,
   ): void {
     const table = this.#table;
     for (let at = 0; at < table.length && this.count > 0; at += WORDS) {
       if (table[at + INTERFACE] === 0 || table[at + HEARD] < sinceS) continue;
-      visit(table[at + KEY] >>> 16, table[at + KEY] & 0xffff, table[at + LOW], table[at + INTERFACE] - 1);
+      const bridge = table[at + KEY] >>> 16;
+      visit(bridge, table[at + KEY] & 0xffff, table[at + LOW], table[at + INTERFACE] - 1, table[at + HEARD]);
     }
   }
 

@@ -119,7 +119,7 @@ export interface WorkerReport {
   readonly carried: Float64Array;
   /** Neighbour, packets and bytes of IP sent to it: three each. */
   readonly sent: Float64Array;
-  /** Bridge, MAC address (high, low) and interface of stations heard: four each. */
+  /** Of stations heard: bridge, MAC address (high, low), interface, and in which second: five each. */
   readonly heard: Int32Array;
   /** Since the worker began. */
   readonly turns: number;

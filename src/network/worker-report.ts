@@ -1,6 +1,7 @@
-/** What a worker tells of itself once a second. Its counters begin anew with each report: who gets them adds them up. */
+/** What a worker tells of itself once a second, and what the main thread does with it. Counters begin anew with each report, and are added up there. */
+import type { DataPlane } from './data-plane.ts';
 import type { FastPath } from './fast-path.ts';
-import type { WorkerReport } from './worker-messages.ts';
+import { CARRIED_NUMBERS, type WorkerReport } from './worker-messages.ts';
 
 export class Reporter {
   readonly #path: FastPath;
@@ -67,9 +68,34 @@ export class Reporter {
     const rows: number[] = [];
     const sinceS = this.#reportedS;
     this.#reportedS = this.#nowS();
-    this.#path.replica.forwarding.l2fib.visitHeard(sinceS, (bridge, high, low, index) => {
-      rows.push(bridge, high, low, index);
+    this.#path.replica.forwarding.l2fib.visitHeard(sinceS, (bridge, high, low, index, heardS) => {
+      rows.push(bridge, high, low, index, heardS);
     });
     return Int32Array.from(rows);
+  }
+}
+
+/** Counts what a worker has carried as if it had been carried here, and hears the stations that it has heard. */
+export function addReport({ engine, forwarding, wiring }: DataPlane, { carried, sent, heard }: WorkerReport): void {
+  const { interfaces, adjacencies, l2fib } = forwarding;
+  for (let at = 0; at < carried.length; at += CARRIED_NUMBERS) {
+    const [index, rxPackets, rxBytes, txPackets, txBytes, txErrors, drops] = carried.subarray(at);
+    if (!interfaces.has(index!)) continue;
+    interfaces.rxPackets[index!]! += rxPackets!;
+    interfaces.rxBytes[index!]! += rxBytes!;
+    interfaces.txPackets[index!]! += txPackets!;
+    interfaces.txBytes[index!]! += txBytes!;
+    engine.countLost(index!, txErrors!);
+    engine.graph.addDropsOf(index!, drops!);
+  }
+  for (let at = 0; at < sent.length; at += 3) {
+    const adjacency = wiring.resolver.adjacency(sent[at]!);
+    if (!adjacencies.has(adjacency)) continue;
+    adjacencies.packets[adjacency]! += sent[at + 1]!;
+    adjacencies.bytes[adjacency]! += sent[at + 2]!;
+  }
+  for (let at = 0; at < heard.length; at += 5) {
+    const [bridge, high, low, index, heardS] = heard.subarray(at, at + 5);
+    l2fib.heard(bridge!, high!, low!, index!, heardS!);
   }
 }

@@ -17,7 +17,8 @@ import { strongestMode } from '../engine/event-loop.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { TapPort } from './port.ts';
 import type { Replication } from './replication.ts';
-import { CARRIED_NUMBERS, type WorkerReport } from './worker-messages.ts';
+import type { WorkerReport } from './worker-messages.ts';
+import { addReport } from './worker-report.ts';
 import { WorkerThread } from './worker-thread.ts';
 
 export interface WorkersEvents {
@@ -146,7 +147,7 @@ export class Workers {
     const thread = new WorkerThread(this.#plane, number, {
       died: (dead, why) => this.#died(dead, why),
       linkLost: (index, errno) => this.#events.linkLost(index, errno),
-      reported: (report) => this.#addUp(report),
+      reported: (report) => addReport(this.#plane, report),
     });
     this.#threads.set(number, thread);
     const ready = await thread.ready();
@@ -204,33 +205,6 @@ export class Workers {
       return links.some((_, queue) => this.workerOf(index, queue) === worker);
     });
     return strongestMode(served.map(({ part }) => part.tap.rxMode));
-  }
-
-  #addUp({ carried, sent, heard }: WorkerReport): void {
-    const { engine, forwarding, wiring, nowMs } = this.#plane;
-    const { interfaces, adjacencies, l2fib } = forwarding;
-    for (let at = 0; at < carried.length; at += CARRIED_NUMBERS) {
-      const [index, rxPackets, rxBytes, txPackets, txBytes, txErrors, drops] = carried.subarray(at);
-      if (!interfaces.has(index!)) continue;
-      interfaces.rxPackets[index!]! += rxPackets!;
-      interfaces.rxBytes[index!]! += rxBytes!;
-      interfaces.txPackets[index!]! += txPackets!;
-      interfaces.txBytes[index!]! += txBytes!;
-      engine.countLost(index!, txErrors!);
-      engine.graph.addDropsOf(index!, drops!);
-    }
-    for (let at = 0; at < sent.length; at += 3) {
-      const adjacency = wiring.resolver.adjacency(sent[at]!);
-      if (!adjacencies.has(adjacency)) continue;
-      adjacencies.packets[adjacency]! += sent[at + 1]!;
-      adjacencies.bytes[adjacency]! += sent[at + 2]!;
-    }
-    const nowS = Math.floor(nowMs / 1000);
-    for (let at = 0; at < heard.length; at += 4) {
-      const [bridge, high, low, index] = heard.subarray(at, at + 4);
-      // It may have moved, or been forgotten, since.
-      if (l2fib.find(bridge!, high!, low!) === index) l2fib.learn(bridge!, high!, low!, index!, nowS);
-    }
   }
 }
 
