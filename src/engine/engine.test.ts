@@ -63,6 +63,24 @@ describe('the engine', () => {
     assert.equal(bench.engine.interfaceCounters(0).txErrors, 2);
   });
 
+  it('reads a link in each turn where it is polled, until it is not or is lost', () => {
+    start();
+    bench.connected();
+    const { engine } = bench;
+    while (engine.turn());
+    engine.setPolled(0, true);
+    for (let i = 0; i < 5; i++) assert.equal(engine.turn(), true);
+    engine.setPolled(0, false);
+    while (engine.turn());
+    assert.equal(engine.turn(), false);
+    engine.setPolled(0, true);
+    const lost: number[] = [];
+    engine.onLinkLost = (index) => lost.push(index);
+    bench.device.failReads(ERRNO.EBADFD, 100);
+    while (engine.turn());
+    assert.deepEqual(lost, [0]);
+  });
+
   it('says once that a link is lost, and goes on', () => {
     start();
     bench.connected();

@@ -1,6 +1,8 @@
 /** The kernel's side of taps: made where they belong, changed while they run, given back. Asked of the kernel with ip(8) and ethtool(8). */
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { after, before, beforeEach, describe, it, type TestContext } from 'node:test';
+import { vhostNetAvailable } from '#tapster/sys/vhost-net.js';
 import { eventually, Program } from '../support/netns/process.ts';
 import { lacking } from '../support/netns/programs.ts';
 import { inLab, ip, Namespace, onOwnMachine } from './lab.ts';
@@ -121,6 +123,17 @@ describe('taps', () => {
     assert.match(lab.interface('tap0').mac, /^02:fe:/);
     await lab.apply(tap('', '', ', mac: "02:00:00:00:00:0a"'));
     assert.equal(lab.interface('tap0').mac, '02:00:00:00:00:0a');
+  });
+
+  it('are taken back whole where their frames can not be moved as asked for', async (t) => {
+    if (vhostNetAvailable()) return t.skip('this machine has vhost-net');
+    const before = readdirSync('/proc/self/fd').length;
+    const failure = await lab.refuse(tap('', ', backend: vhost-net, queues: 2, persist: true'));
+    assert.match(failure.code, /^vhost-net-(missing|denied)$/);
+    assert.match(failure.message, /read-write/);
+    assert.deepEqual(lab.network.taps(), []);
+    assert.equal(readdirSync('/proc/self/fd').length, before);
+    assert.ok(!red.shell('ip link').includes('eth0'));
   });
 
   it('never have the index of another', async () => {
