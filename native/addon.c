@@ -37,6 +37,7 @@ NAPI_MODULE_INIT() {
   sandbox_register(env, exports);
   raw_socket_register(env, exports);
   unix_socket_register(env, exports);
+  path_remover_register(env, exports);
   return exports;
 }
 

@@ -18,7 +18,9 @@
         "namespace-open.c",
         "netlink.c",
         "sandbox.c",
-        "raw-socket.c"
+        "small-process.c",
+        "raw-socket.c",
+        "path-remover.c"
       ],
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],
       "cflags!": ["-O3", "-fno-omit-frame-pointer"],

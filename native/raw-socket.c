@@ -1,11 +1,9 @@
 /*
  * A process of ours that opens raw sockets for echo, and nothing else: the engine has no capability to open one itself
- * any more when it needs it.
- *
- * It is a clone of a process with many threads: it calls only what is async-signal-safe. It keeps one capability and
- * one descriptor, and ends when the other end of that is closed, which is when we end.
+ * any more when it needs it. See small-process.c.
  */
 #include "addon.h"
+#include "small-process.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -14,17 +12,11 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-/* Where the process keeps its end: behind the standard descriptors, which are closed too. */
-#define CONTROL 3
 /* It does nothing but answer. */
 #define ANSWER_TIMEOUT_MS 1000
-/* Descriptors that are closed one by one where the kernel has no close_range (before 5.9). */
-#define CLOSED_MAX 65536
 
 struct answer {
   int32_t error; /* 0: a descriptor comes along */
@@ -34,27 +26,6 @@ union control {
   struct cmsghdr header;
   char bytes[CMSG_SPACE(sizeof(int))];
 };
-
-static void close_others(void) {
-  close(0);
-  close(1);
-  close(2);
-#ifdef SYS_close_range
-  if (syscall(SYS_close_range, CONTROL + 1, ~0U, 0) == 0) return;
-#endif
-  struct rlimit limit = {.rlim_cur = CLOSED_MAX};
-  getrlimit(RLIMIT_NOFILE, &limit);
-  int end = limit.rlim_cur < CLOSED_MAX ? (int)limit.rlim_cur : CLOSED_MAX;
-  for (int fd = CONTROL + 1; fd < end; fd++) close(fd);
-}
-
-static bool keep_one_capability(void) {
-  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-  struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
-  memset(data, 0, sizeof data);
-  data[0].effective = data[0].permitted = 1U << CAP_NET_RAW;
-  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_capset, &header, data) == 0;
-}
 
 static bool answer_with(int fd, int error) {
   struct answer answer = {.error = error};
@@ -71,18 +42,16 @@ static bool answer_with(int fd, int error) {
     header->cmsg_len = CMSG_LEN(sizeof fd);
     memcpy(CMSG_DATA(header), &fd, sizeof fd);
   }
-  return sendmsg(CONTROL, &message, MSG_NOSIGNAL) >= 0;
+  return sendmsg(SMALL_PROCESS_CONTROL, &message, MSG_NOSIGNAL) >= 0;
 }
 
-_Noreturn static void serve(int control) {
-  if (control != CONTROL && dup2(control, CONTROL) < 0) _exit(1);
-  close_others();
+_Noreturn static void serve(void *nothing) {
+  (void)nothing;
   prctl(PR_SET_NAME, "tapster-raw");
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (!keep_one_capability()) _exit(1);
   for (;;) {
     int32_t family = 0;
-    ssize_t received = recv(CONTROL, &family, sizeof family, 0);
+    ssize_t received = recv(SMALL_PROCESS_CONTROL, &family, sizeof family, 0);
     if (received < 0 && errno == EINTR) continue;
     if (received <= 0) _exit(0);
     int fd = -1, error = EINVAL;
@@ -98,20 +67,7 @@ _Noreturn static void serve(int control) {
 /* rawSocketServer(): starts the process. The descriptor that it is asked by, or -errno; it ends when that is closed. */
 static napi_value raw_socket_server(napi_env env, napi_callback_info info) {
   (void)info;
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return addon_result(env, -1);
-  /* No signal may reach a handler of ours in the child, and the terminal's are not for it. */
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  long pid = syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
-  int error = errno;
-  if (pid == 0) serve(ends[1]);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  close(ends[1]);
-  if (pid > 0) return addon_number(env, ends[0]);
-  close(ends[0]);
-  return addon_number(env, -error);
+  return addon_number(env, small_process_start(serve, NULL, CAP_NET_RAW, NULL));
 }
 
 /* rawSocket(server, family): a raw socket for ICMP or ICMPv6, or -errno. */

@@ -4,7 +4,7 @@
  *
  * Works within the engine's turns: the listening socket is in its poll set, and the guest's is an interface's queue.
  */
-import { closeSync, unlinkSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { POLL } from '../sys/sys.ts';
 import { describePeer, type UnixListener, unixCalls } from '../sys/unix-socket.ts';
 
@@ -18,6 +18,8 @@ export interface GuestListenerHooks {
   attached(fd: number, peer: string): void;
   /** Another one has come while one is there, and was sent away. */
   refused(peer: string): void;
+  /** The listener has been closed: nobody is to find its path. */
+  removePath(): void;
 }
 
 export class GuestListener {
@@ -46,11 +48,7 @@ export class GuestListener {
     this.#closed = true;
     this.#unwatch();
     closeSync(this.#fd);
-    try {
-      unlinkSync(this.path);
-    } catch {
-      // Somebody has removed it.
-    }
+    this.#hooks.removePath();
   }
 
   #accept(): void {

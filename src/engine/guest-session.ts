@@ -18,6 +18,7 @@ import { StreamLink } from '../link/stream-link.ts';
 import { Packets } from '../packet/packets.ts';
 import { ERRNO, errnoName } from '../sys/errno.ts';
 import { LinuxSys } from '../sys/linux.ts';
+import { startPathRemover } from '../sys/path-remover.ts';
 import { resolvConfFiles } from '../sys/resolv-conf.ts';
 import { applySandbox } from '../sys/sandbox.ts';
 import { describePeer, listenUnix, listenUnixSeries, type UnixListener } from '../sys/unix-socket.ts';
@@ -113,9 +114,12 @@ class GuestSession {
     }
     const opened = this.#open();
     if (!opened.ok) return opened;
+    const remover = startPathRemover(opened.value.path);
+    if (!remover.ok) return remover;
     const listener = new GuestListener(engine, opened.value, {
       attached: (guestFd, peer) => this.#plug(engine, guestFd, peer),
       refused: (peer) => this.#hooks.log('warning', `${peer} was sent away: there is a guest already`),
+      removePath: () => remover.value.remove(),
     });
     this.#listener = listener;
     this.#closers.add(() => listener.close());

@@ -1,0 +1,82 @@
+/*
+ * A process of ours that removes a socket's path when we end, and nothing else: the engine can't change files any more when
+ * it ends, and can't do anything when it is killed. See small-process.c.
+ *
+ * Only the socket that was there when the process was started is removed: whoever has put another in its place keeps it.
+ */
+#include "addon.h"
+#include "small-process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* It removes one file. */
+#define REMOVE_TIMEOUT_MS 1000
+
+struct socket_path {
+  char path[4096];
+  dev_t device;
+  ino_t inode;
+};
+
+static void serve(void *context) {
+  const struct socket_path *socket = context;
+  prctl(PR_SET_NAME, "tapster-path");
+  char byte;
+  ssize_t received;
+  do received = recv(SMALL_PROCESS_CONTROL, &byte, sizeof byte, 0);
+  while (received < 0 && errno == EINTR);
+  struct stat found;
+  if (lstat(socket->path, &found) == 0 && found.st_dev == socket->device && found.st_ino == socket->inode)
+    unlink(socket->path);
+  _exit(0);
+}
+
+/* pathRemover(path, pid: Int32Array): starts the process. The descriptor that it watches, or -errno; pid[0] is its number. */
+static napi_value path_remover(napi_env env, napi_callback_info info) {
+  napi_value values[2];
+  struct addon *addon;
+  size_t length = 0, words = 0;
+  struct socket_path socket;
+  if (!addon_arguments(env, info, 2, values, &addon)) return NULL;
+  int32_t *pid = addon_words(env, values[1], 1, &words);
+  if (pid == NULL) return NULL;
+  if (napi_get_value_string_utf8(env, values[0], socket.path, sizeof socket.path, &length) != napi_ok) {
+    napi_throw_type_error(env, NULL, "a path was expected");
+    return NULL;
+  }
+  struct stat found;
+  if (lstat(socket.path, &found) < 0) return addon_result(env, -1);
+  socket.device = found.st_dev;
+  socket.inode = found.st_ino;
+  return addon_number(env, small_process_start(serve, &socket, CAP_DAC_OVERRIDE, pid));
+}
+
+/* removePath(fd, pid): lets the process remove the path, and waits for that: 0, or -errno. Closes the descriptor. */
+static napi_value path_remove(napi_env env, napi_callback_info info) {
+  int32_t a[2];
+  if (!addon_integer_arguments(env, info, 2, a, NULL)) return NULL;
+  shutdown(a[0], SHUT_WR);
+  /* The process's end of the connection is closed when it has ended. */
+  struct pollfd ended = {.fd = a[0], .events = POLLIN};
+  int count;
+  do count = poll(&ended, 1, REMOVE_TIMEOUT_MS);
+  while (count < 0 && errno == EINTR);
+  const int error = count < 0 ? errno : count == 0 ? ETIMEDOUT : 0;
+  close(a[0]);
+  if (error == 0) waitpid(a[1], NULL, 0);
+  return addon_number(env, -error);
+}
+
+void path_remover_register(napi_env env, napi_value exports) {
+  addon_function(env, exports, "pathRemover", path_remover);
+  addon_function(env, exports, "removePath", path_remove);
+}
