@@ -3,7 +3,8 @@
  * them; numbers of interfaces and bridges are the same, those of adjacencies and routes are its own.
  *
  * A neighbour is complete here while it is complete there and frames can leave by its interface here: then packets for it go on, and all others are the main thread's, which
- * asks, waits and notices use. What leaves by a bridge's own leg is never ours.
+ * asks, waits and notices use. A bridge's own leg has no link,
+ * so what leaves by it is never ours.
  */
 import { IpAddress, type IpPrefix, MacAddress } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
@@ -182,10 +183,9 @@ export class Replica {
   }
 
   #complete({ adjacency, index, macHigh, macLow, usable }: Neighbour): void {
-    const { adjacencies, bridges } = this.forwarding;
+    const { adjacencies } = this.forwarding;
     if (adjacencies.kind[adjacency] !== ADJACENCY.NEIGHBOUR) return;
-    const complete = usable && this.#linked.has(index) && !bridges.isBvi(index);
-    if (complete) adjacencies.setComplete(adjacency, macHigh, macLow);
+    if (usable && this.#linked.has(index)) adjacencies.setComplete(adjacency, macHigh, macLow);
     else adjacencies.setIncomplete(adjacency);
   }
 
