@@ -318,7 +318,7 @@ class Network implements RunningNetwork {
     port.device.lost = true;
     const message = `the kernel's side of ${port.name} has gone (${errnoName(errno)})`;
     void this.#changes.run(async () => {
-      await this.#workers.recall(index);
+      await this.#workers.recall([index]);
       // A change that was in line before may have taken it away, or made another of its name.
       if (this.#plane.ports.at(index) !== port) return;
       this.#configurator.lose(port.name, { code: 'interface-lost', message });
@@ -344,11 +344,11 @@ class Network implements RunningNetwork {
 
   /** Workers let go of taps that are about to go, or to be changed. */
   async #recallTaps(actions: readonly Action[]): Promise<void> {
-    for (const { do: verb, part } of actions) {
-      if (verb === 'add' || part.contents.kind !== 'tap') continue;
-      const port = this.#plane.ports.find(part.contents.interface);
-      if (port !== undefined) await this.#workers.recall(port.index);
-    }
+    const indexes = actions.flatMap(({ do: verb, part: { contents } }) => {
+      if (verb === 'add' || contents.kind !== 'tap') return [];
+      return this.#plane.ports.find(contents.interface)?.index ?? [];
+    });
+    await this.#workers.recall(indexes);
   }
 
   #workerLost(worker: number, queues: readonly string[], why: string): void {

@@ -32,8 +32,8 @@ function obey(message: ToWorker): void {
       break;
     case 'detach':
       report();
-      path.detach(message.index);
-      tell({ type: 'detached', index: message.index });
+      for (const index of message.indexes) path.detach(index);
+      tell({ type: 'detached' });
       break;
     case 'mode':
       loop.mode = message.mode;

@@ -100,15 +100,15 @@ export type ToWorker =
   | { readonly type: 'updates'; readonly updates: readonly Update[] }
   | { readonly type: 'attach'; readonly tap: TapAttachment }
   /** Answered by `detached`. */
-  | { readonly type: 'detach'; readonly index: number }
+  | { readonly type: 'detach'; readonly indexes: readonly number[] }
   | { readonly type: 'mode'; readonly mode: RxMode }
   | { readonly type: 'time-nodes' }
   | { readonly type: 'clear'; readonly what: 'runtime' | 'errors' };
 
 export type FromWorker =
   | { readonly type: 'ready' }
-  /** The worker has nothing of the interface any more. */
-  | { readonly type: 'detached'; readonly index: number }
+  /** The worker has nothing any more of the interfaces that it was told to let go of. */
+  | { readonly type: 'detached' }
   /** Reading failed for good. */
   | { readonly type: 'lost'; readonly index: number; readonly errno: number }
   | ({ readonly type: 'report' } & WorkerReport);

@@ -36,9 +36,9 @@ export class WorkerThread {
   readonly #poll: number;
   readonly #bell: number;
   readonly #punted: PuntLink;
-  /** Called when it is ready, and when it has let go of an interface. */
+  /** Called when it is ready, and when it has let go of what it was told to. */
   #onReady: () => void = () => {};
-  readonly #onDetached: Map<number, () => void> = new Map();
+  #onDetached: () => void = () => {};
   #why: string = 'it ended';
   #ended: boolean = false;
   #mode: RxMode = 'interrupt';
@@ -83,12 +83,13 @@ export class WorkerThread {
     this.#tell({ type: 'attach', tap });
   }
 
-  /** Resolves when the worker uses nothing of the interface any more: if need be, because it was ended. */
-  async detach(index: number): Promise<void> {
-    const done = this.#answered((detached) => this.#onDetached.set(index, detached));
-    this.#tell({ type: 'detach', index });
+  /** Resolves when the worker uses nothing of the interfaces any more: if need be, because it was ended. One call at a time. */
+  async detach(indexes: readonly number[]): Promise<void> {
+    const done = this.#answered((detached) => {
+      this.#onDetached = detached;
+    });
+    this.#tell({ type: 'detach', indexes });
     await done;
-    this.#onDetached.delete(index);
   }
 
   setMode(mode: RxMode): void {
@@ -120,7 +121,7 @@ export class WorkerThread {
         this.#onReady();
         break;
       case 'detached':
-        this.#onDetached.get(message.index)?.();
+        this.#onDetached();
         break;
       case 'lost':
         this.#events.linkLost(message.index, message.errno);
@@ -165,7 +166,7 @@ export class WorkerThread {
     this.#plane.engine.removeQueue(MANY_INTERFACES, this.#bell);
     this.#punted.close();
     this.#onReady();
-    for (const detached of this.#onDetached.values()) detached();
+    this.#onDetached();
   }
 
   #closeDescriptors(): void {

@@ -63,10 +63,11 @@ export class Workers {
     const numbers = new Set([...places.values()].flatMap((workers) => workers ?? []));
     numbers.delete(MAIN);
     const isComplete = [...numbers].every((number) => this.#threads.has(number)) && numbers.size === this.#threads.size;
-    for (const { port, placement } of [...this.#attached.values()]) {
+    const wrong = [...this.#attached.values()].filter(({ port, placement }) => {
       const wanted = this.#isWatched(port) ? undefined : places.get(port);
-      if (!isComplete || wanted === undefined || !samePlaces(placement, wanted)) await this.recall(port.index);
-    }
+      return !isComplete || wanted === undefined || !samePlaces(placement, wanted);
+    });
+    await this.recall(wrong.map(({ port }) => port.index));
     if (!isComplete && !(await this.#make(numbers))) return this.place();
     if (numbers.size === 0) return;
     for (const [port, wanted] of places) {
@@ -76,13 +77,15 @@ export class Workers {
     for (const thread of this.#threads.values()) thread.setMode(this.#modeOf(thread.number));
   }
 
-  /** Resolves when no worker uses the interface any more, and the main thread serves all its queues. */
-  async recall(index: number): Promise<void> {
-    const attached = this.#attached.get(index);
-    if (attached === undefined) return;
-    await Promise.all([...this.#threads.values()].map((thread) => thread.detach(index)));
-    this.#attached.delete(index);
-    this.#takeBack(attached, () => true);
+  /** Resolves when no worker uses the interfaces any more, and the main thread serves all their queues. One call at a time. */
+  async recall(interfaceIndexes: readonly number[]): Promise<void> {
+    const indexes = interfaceIndexes.filter((index) => this.#attached.has(index));
+    if (indexes.length === 0) return;
+    await Promise.all([...this.#threads.values()].map((thread) => thread.detach(indexes)));
+    for (const index of indexes) {
+      this.#takeBack(this.#attached.get(index)!, () => true);
+      this.#attached.delete(index);
+    }
   }
 
   /** The worker that serves a queue. */
@@ -116,7 +119,7 @@ export class Workers {
 
   /** Ends all workers. The main thread serves all queues then. */
   async close(): Promise<void> {
-    for (const index of [...this.#attached.keys()]) await this.recall(index);
+    await this.recall([...this.#attached.keys()]);
     for (const thread of [...this.#threads.values()]) await this.#end(thread);
   }
 

@@ -215,6 +215,41 @@ describe('queues on workers', () => {
     await eventually('workers serve again', () => placement(lab, 'tap0').every((worker) => worker > 0));
   });
 
+  it('leaves to the main thread what is not decided', async () => {
+    await lab.apply('');
+    await lab.apply(
+      routed(OFF_MAIN)
+        .replaceAll('10.1.0.1/24,', '10.1.0.1/24, 10.3.0.1/24,')
+        .replace('interfaces:', 'uplink: { translate: host }\nroutes: [ { to: 0.0.0.0/0, via: uplink } ]\ninterfaces:'),
+    );
+    await red.reach('10.1.0.2');
+    await red.reach('10.0.0.1');
+    assert.match(
+      (await red.ping('10.1.0.2', { ttl: 1, waitSeconds: 1 })).text,
+      /From 10\.0\.0\.1 .*Time to live exceeded/,
+    );
+    assert.match(
+      (await red.ping('10.3.0.7', { waitSeconds: 5 })).text,
+      /From 10\.0\.0\.1 .*Destination Host Unreachable/,
+    );
+    assert.deepEqual(await red.client('udp-echo', '10.1.0.2', '7', '9000'), { echoed: true });
+    assert.equal((await red.client('connect', '10.1.0.2', '4'))['outcome'], 'ECONNREFUSED');
+  });
+
+  it('shows a capture all that goes by its interface', async () => {
+    await lab.apply(routed(OFF_MAIN));
+    await red.reach('10.1.0.2');
+    const file = `/run/workers-${process.pid}.pcap`;
+    const started = lab.network.startCapture({ interface: 'tap1', file, filter: 'icmp' });
+    assert.ok(started.ok, JSON.stringify(started));
+    await eventually('main serves it', () => placement(lab, 'tap1').every((worker) => worker === 0));
+    assert.deepEqual(placement(lab, 'tap0'), [1, 2]);
+    await red.reach('10.1.0.2', { count: 5 });
+    const stopped = await lab.network.stopCapture(started.value.name);
+    assert.ok(stopped.ok && stopped.value.packets === 10, JSON.stringify(stopped));
+    await eventually('workers serve again', () => placement(lab, 'tap1').every((worker) => worker > 0));
+  });
+
   it('goes on when a worker ends, and starts another one with the next change', async () => {
     await lab.apply('');
     const started = workersStarted();
