@@ -38,6 +38,7 @@ NAPI_MODULE_INIT() {
   raw_socket_register(env, exports);
   unix_socket_register(env, exports);
   path_remover_register(env, exports);
+  guest_memory_register(env, exports);
   return exports;
 }
 

@@ -10,6 +10,7 @@
         "socket.c",
         "stream.c",
         "unix-socket.c",
+        "guest-memory.c",
         "datagram.c",
         "poll.c",
         "signal.c",

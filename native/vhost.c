@@ -15,6 +15,7 @@
 #include <linux/vhost.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <sys/ioctl.h>
 
 /* Bytes of a ring's parts without and for its entries (virtio 1.2, section 2.7), the event index included. */
@@ -29,6 +30,20 @@
 static napi_value vhost_event_create(napi_env env, napi_callback_info info) {
   (void)info;
   return addon_result(env, eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+}
+
+/*
+ * eventAdopt(fd): makes another's event descriptor one that never blocks us; -EINVAL when it can not be one. What has a
+ * file type (a pipe, a file, a device) is none.
+ */
+static napi_value vhost_event_adopt(napi_env env, napi_callback_info info) {
+  int32_t fd;
+  struct stat status;
+  if (!addon_integer_arguments(env, info, 1, &fd, NULL)) return NULL;
+  if (fstat(fd, &status) < 0) return addon_result(env, -1);
+  if ((status.st_mode & S_IFMT) != 0) return addon_number(env, -EINVAL);
+  const int flags = fcntl(fd, F_GETFL);
+  return addon_result(env, flags < 0 ? flags : fcntl(fd, F_SETFL, flags | O_NONBLOCK));
 }
 
 /* vhostOpen() */
@@ -146,6 +161,7 @@ static napi_value vhost_set_backend(napi_env env, napi_callback_info info) {
 
 void vhost_register(napi_env env, napi_value exports) {
   addon_function(env, exports, "eventCreate", vhost_event_create);
+  addon_function(env, exports, "eventAdopt", vhost_event_adopt);
   addon_function(env, exports, "vhostOpen", vhost_open);
   addon_function(env, exports, "vhostSetOwner", vhost_set_owner);
   addon_function(env, exports, "vhostGetFeatures", vhost_get_features);

@@ -193,3 +193,24 @@ export const WORKER_REPLY_MS: number = 5000;
 
 /** Bytes that wait on either side of a stream socket to a guest, both directions together. Beyond it flows wait, and other frames are refused and counted. */
 export const STREAM_MEMORY_BYTES: number = 512 * 1024;
+
+/** Regions of one virtual machine's memory; beyond it the front end's message fails. QEMU asks how many there may be. */
+export const MEMORY_REGIONS_MAX: number = 64;
+
+/** Pairs of queues of one vhost-user connection; the front end is told. */
+export const VHOST_USER_PAIRS_MAX: number = 8;
+
+/** Entries of a vhost-user queue; a larger one is refused. QEMU and DPDK have no larger ones. */
+export const VHOST_USER_QUEUE_SIZE_MAX: number = 4096;
+
+/** Descriptors of one chain, those of an indirect table included; beyond it the queue is broken. Linux uses 19 for a frame. */
+export const CHAIN_DESCRIPTORS_MAX: number = 1024;
+
+/** Bytes of one virtual machine's memory: beyond it the front end's message fails. Each gigabyte is a registered memory. */
+export const GUEST_MEMORY_BYTES_MAX: number = 1024 * 1024 * 1024 * 1024;
+
+/** Bytes of frames that wait for a virtual machine to offer buffers, by queue; beyond it they are lost and counted. */
+export const VHOST_USER_QUEUED_BYTES: number = 2 * 1024 * 1024;
+
+/** Messages of one vhost-user connection that are handled in one turn; the others wait for the next. */
+export const MESSAGES_PER_TURN_MAX: number = 64;

@@ -390,6 +390,8 @@ export class Engine {
   #receive(queue: Queue): boolean {
     const frame = this.#frame;
     const got = queue.link.receive(this.packets, frame, FRAME_PACKETS_MAX);
+    // The other side of a virtqueue tells of new buffers as it tells of frames.
+    if (queue.link.blocked === false && this.#congestion.isCongested(queue.index)) this.#unblock(queue);
     if (got <= 0) {
       const isLost = got < 0 && got !== -ERRNO.EINTR;
       if (isLost) this.#lose(queue, -got);

@@ -1,0 +1,227 @@
+import assert from 'node:assert/strict';
+import { ftruncateSync, readdirSync } from 'node:fs';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { REQUEST } from '../virtio/vhost-user-message.ts';
+import {
+  ALL_FEATURES,
+  BUFFERS_AT,
+  FrontEnd,
+  frameOf,
+  MEMORY_BYTES,
+  messageOf,
+  u32,
+  u64,
+  withHeader,
+} from './vhost-user-front-end-fixture.test.ts';
+
+let vm: FrontEnd;
+
+describe('a vhost-user connection', () => {
+  beforeEach(() => {
+    vm = new FrontEnd(2);
+  });
+  afterEach(() => vm.close());
+
+  it('tells what it offers', () => {
+    assert.equal(vm.number(REQUEST.GET_FEATURES)! & ALL_FEATURES, ALL_FEATURES);
+    assert.equal(vm.number(REQUEST.GET_PROTOCOL_FEATURES), 0x1_a019n);
+    assert.equal(vm.number(REQUEST.GET_QUEUE_NUM), 2n);
+    assert.equal(vm.number(REQUEST.GET_MAX_MEM_SLOTS), 64n);
+  });
+
+  it('carries frames both ways, with their virtio-net headers', () => {
+    vm.negotiate();
+    vm.start();
+    assert.deepEqual(vm.guest.offload, { checksum: true, tcpSegmentation: true, udpSegmentation: true });
+    vm.receive();
+    const checksum = [1, 0, 0, 0, 0, 0, 34, 0, 16, 0, 9, 9];
+    vm.guestSends(withHeader(frameOf(60), checksum), BUFFERS_AT);
+    assert.equal(vm.isReady(), true);
+    assert.deepEqual(vm.receive(), [withHeader(frameOf(60), checksum.with(10, 0).with(11, 0))]);
+    assert.deepEqual([vm.drivers[1]!.take(), vm.wasCalled(1), vm.isReady()], [0, true, false]);
+    vm.guestOffers(BUFFERS_AT, 2048);
+    assert.equal(vm.transmit(frameOf(1514, 3)), 1);
+    assert.deepEqual([vm.drivers[0]!.take() >= 0, vm.drivers[0]!.takenBytes, vm.wasCalled(0)], [true, 1526, true]);
+    const expected = withHeader(frameOf(1514, 3), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    assert.deepEqual(vm.bytes.slice(BUFFERS_AT, BUFFERS_AT + 1526), expected);
+  });
+
+  it('merges buffers for a large frame, and cuts it into as many as it needs', () => {
+    vm.negotiate();
+    vm.start();
+    for (let i = 0; i < 5; i++) vm.guestOffers(BUFFERS_AT + 4000 * i, 1000);
+    assert.equal(vm.transmit(frameOf(2500), frameOf(700, 2)), 2);
+    const taken = Array.from({ length: 4 }, () => (vm.drivers[0]!.take() >= 0 ? vm.drivers[0]!.takenBytes : -1));
+    assert.deepEqual(taken, [1000, 1000, 512, 712]);
+    assert.deepEqual(vm.bytes[BUFFERS_AT + 10], 3);
+    const parts = [0, 1, 2].map((i) => [...vm.bytes.slice(BUFFERS_AT + 4000 * i, BUFFERS_AT + 4000 * i + taken[i]!)]);
+    assert.deepEqual(parts.flat().slice(12), [...frameOf(2500)]);
+  });
+
+  it('lets frames wait for buffers, and sends them in order when there are some', () => {
+    vm.negotiate();
+    vm.start();
+    vm.receive();
+    assert.equal(vm.transmit(frameOf(100, 1), frameOf(100, 2), frameOf(3000, 3)), 3);
+    assert.deepEqual([vm.link.blocked, vm.isReady()], [true, false]);
+    vm.guestOffers(BUFFERS_AT, 200);
+    assert.equal(vm.isReady(), true, 'it has asked to be kicked');
+    vm.receive();
+    const first = frameOf(1, 1)[0];
+    assert.deepEqual([vm.drivers[0]!.take() >= 0, vm.bytes[BUFFERS_AT + 12], vm.link.blocked], [true, first, true]);
+    for (let i = 0; i < 8; i++) vm.guestOffers(BUFFERS_AT + i * 512, 512);
+    vm.receive();
+    assert.deepEqual([vm.link.blocked, vm.isReady()], [false, false]);
+    assert.equal(vm.bytes[BUFFERS_AT + 12], frameOf(1, 2)[0]);
+    assert.equal(vm.bytes[BUFFERS_AT + 512 + 10], 6, 'the third takes six');
+    while (vm.transmit(frameOf(60_000), frameOf(60_000)) === 2);
+    assert.ok(vm.link.refused > 0, 'but not without bound');
+  });
+
+  it('drops what the guest may not send, and goes on', () => {
+    vm.negotiate((1n << 32n) | (1n << 29n));
+    vm.start();
+    const good = frameOf(60, 5);
+    const bad = [
+      withHeader(good, [1, 0, 0, 0, 0, 0, 34, 0, 16, 0]),
+      withHeader(good, [0, 1, 0, 0, 100, 0]),
+      withHeader(frameOf(13)),
+      new Uint8Array(11),
+      withHeader(frameOf(65_550)),
+    ];
+    let at = BUFFERS_AT;
+    for (const bytes of [...bad, withHeader(good)]) {
+      vm.guestSends(bytes, at);
+      at += bytes.length;
+    }
+    assert.deepEqual(vm.receive(), [withHeader(good)]);
+    assert.deepEqual([vm.link.skipped, vm.logged], [bad.length, []]);
+    assert.equal(Array.from(bad, () => vm.drivers[1]!.take()).includes(-1), false, 'all are given back');
+  });
+
+  it('breaks a queue, tells why, and starts it anew', () => {
+    vm.negotiate();
+    vm.start();
+    vm.drivers[1]!.offer(0x5000, 60, false);
+    vm.drivers[1]!.publish();
+    assert.deepEqual(vm.receive(), []);
+    assert.match(vm.logged.join(), /a queue of pair 0 is broken.*a buffer outside of the memory/);
+    assert.deepEqual([vm.receive(), vm.logged.length, vm.gone], [[], 1, []]);
+    assert.equal(vm.stop(1), 0);
+    vm.start();
+    vm.guestSends(withHeader(frameOf(60)), BUFFERS_AT);
+    assert.equal(vm.receive().length, 1);
+  });
+
+  it('goes on where it was when rings are stopped and started', () => {
+    vm.negotiate();
+    vm.start();
+    for (let i = 0; i < 5; i++) vm.guestSends(withHeader(frameOf(60)), BUFFERS_AT);
+    assert.equal(vm.receive().length, 5);
+    assert.equal(vm.stop(1), 5);
+    vm.guestSends(withHeader(frameOf(61)), BUFFERS_AT);
+    assert.deepEqual(vm.receive(), []);
+    vm.start(5);
+    assert.equal(vm.isReady(), true);
+    assert.equal(vm.receive()[0]?.length, 73);
+    vm.request(REQUEST.SET_VRING_ENABLE, u32(1, 0));
+    vm.guestSends(withHeader(frameOf(62)), BUFFERS_AT);
+    assert.deepEqual(vm.receive(), []);
+    vm.request(REQUEST.SET_VRING_ENABLE, u32(1, 1));
+    assert.equal(vm.receive()[0]?.length, 74);
+  });
+
+  it('survives a guest that takes its memory away under running queues', () => {
+    vm.negotiate();
+    vm.start();
+    vm.guestSends(withHeader(frameOf(60)), BUFFERS_AT);
+    vm.guestOffers(BUFFERS_AT, 2048);
+    ftruncateSync(vm.memoryFd, 4096);
+    vm.receive();
+    vm.transmit(frameOf(60));
+    ftruncateSync(vm.memoryFd, 0);
+    vm.receive();
+    vm.transmit(frameOf(60));
+    assert.equal(vm.setMemory(), 1n, 'the file is too short now');
+    ftruncateSync(vm.memoryFd, MEMORY_BYTES);
+    assert.equal(vm.setMemory(), 0n);
+    vm.start();
+    vm.receive();
+  });
+
+  it('takes regions one by one, and breaks queues in those that go', () => {
+    vm.negotiate();
+    vm.start();
+    const region = u64(0n, 0x4000_0000n, BigInt(MEMORY_BYTES), 0x7000_0000_0000n, 0n);
+    assert.equal(vm.acknowledged(REQUEST.ADD_MEM_REG, region, vm.memoryFd), 0n);
+    assert.equal(vm.acknowledged(REQUEST.ADD_MEM_REG, region, vm.memoryFd), 1n, 'it is there already');
+    vm.drivers[1]!.offer(0x4000_0000 + BUFFERS_AT, 72, false);
+    vm.drivers[1]!.publish();
+    assert.equal(vm.receive().length, 1);
+    assert.equal(vm.acknowledged(REQUEST.REM_MEM_REG, region), 0n);
+    assert.equal(vm.acknowledged(REQUEST.REM_MEM_REG, region), 1n);
+    vm.drivers[1]!.offer(0x4000_0000 + BUFFERS_AT, 72, false);
+    vm.drivers[1]!.publish();
+    assert.equal(vm.receive().length, 0);
+    assert.match(vm.logged.at(-1)!, /outside of the memory/);
+  });
+
+  it('tells the front end what can not be, where that asks', () => {
+    vm.negotiate();
+    for (const [request, payload, fd] of [
+      [REQUEST.SET_FEATURES, u64(1n << 34n)],
+      [REQUEST.SET_VRING_NUM, u32(0, 100)],
+      [REQUEST.SET_VRING_NUM, u32(0, 8192)],
+      [REQUEST.SET_VRING_ENABLE, u32(4, 1)],
+      [REQUEST.SET_VRING_KICK, u64(0n)],
+      [REQUEST.SET_VRING_KICK, u64(0n), vm.memoryFd],
+      [REQUEST.SET_MEM_TABLE, u64(2n), vm.memoryFd],
+      [REQUEST.SET_LOG_BASE, u64(0n, 0n), vm.memoryFd],
+      [999, new Uint8Array(0)],
+    ] as const) {
+      assert.equal(vm.acknowledged(request, payload, fd), 1n, `${request}`);
+    }
+    assert.deepEqual(vm.gone, []);
+  });
+
+  for (const [what, bytes] of [
+    ['another version', u32(1, 2, 0)],
+    ['a reply', u32(1, 5, 0)],
+    ['a payload without end', u32(1, 1, 0xffff_ffff)],
+    ['too short a payload', messageOf(REQUEST.SET_FEATURES, u32(1))],
+    ['what was not asked for an answer', messageOf(999, new Uint8Array(0))],
+  ] as const) {
+    it(`ends with ${what}`, () => {
+      vm.send(bytes);
+      vm.answer();
+      assert.equal(vm.gone.length, 1);
+      assert.notEqual(vm.gone[0], '');
+    });
+  }
+
+  it('reads a message that comes byte by byte, and several at once', () => {
+    const message = messageOf(REQUEST.GET_QUEUE_NUM, new Uint8Array(0));
+    for (const byte of message.subarray(0, -1)) {
+      vm.send(Uint8Array.of(byte));
+      assert.equal(vm.answer(), undefined);
+    }
+    vm.send(message.subarray(-1));
+    assert.equal(vm.answer()!.getUint8(0), 2);
+    vm.send(new Uint8Array([...messageOf(REQUEST.SET_OWNER, new Uint8Array(0)), ...message]));
+    assert.equal(vm.answer()!.getUint8(0), 2);
+  });
+
+  it('leaves no descriptor open', () => {
+    const open = (): number => readdirSync('/proc/self/fd').length;
+    vm.close();
+    const before = open();
+    const other = new FrontEnd(2);
+    other.negotiate();
+    other.start();
+    other.start();
+    other.acknowledged(REQUEST.SET_FEATURES, u64(0n), other.memoryFd);
+    other.stop(0);
+    other.close();
+    assert.equal(open(), before);
+  });
+});

@@ -1,0 +1,223 @@
+/**
+ * The memory of a virtual machine, as its front end tells of it (QEMU's vhost-user document, "Memory region description"): regions, each with the addresses that the
+ * guest knows it by, those that the front end knows it by, and a descriptor to map it from.
+ *
+ * Descriptors of a queue hold guest addresses; where the queue's own parts lie is told in user addresses. Both become (memory, place): the id of a registered memory and a place
+ * in it, which is what native calls take, or a view and a place. An address is a number: one of 2^53 and more is in no region.
+ *
+ * A lookup leaves its answer in fields, and allocates nothing. What lies in a region that was taken away is not found any more; views that are held of it still are safe to touch,
+ * and nobody else's memory.
+ */
+import { assert } from '../base/assert.ts';
+import { GUEST_MEMORY_BYTES_MAX, MEMORY_REGIONS_MAX } from '../base/limits.ts';
+import { failure, type Result, success } from '../base/result.ts';
+
+/** A region, as it is announced. */
+export interface MemoryRegion {
+  readonly guestAddress: number;
+  readonly userAddress: number;
+  readonly bytes: number;
+  /** Where in the descriptor's file it begins. */
+  readonly offset: number;
+}
+
+export interface MemoryWindow {
+  readonly memory: number;
+  /** Where it begins in the region. Windows may lie over each other. */
+  readonly at: number;
+  readonly view: DataView<ArrayBuffer>;
+}
+
+/** What a region was mapped to. */
+export interface MappedMemory {
+  readonly windows: readonly MemoryWindow[];
+  isLost(): boolean;
+  unmap(): void;
+}
+
+/** Maps a part of a file; or -errno. The descriptor stays the caller's. */
+export type MapMemory = (fd: number, offset: number, bytes: number) => MappedMemory | number;
+
+interface Mapped {
+  readonly region: MemoryRegion;
+  readonly mapped: MappedMemory;
+}
+
+/** One window of a region, flat, for lookups. */
+interface Slot {
+  readonly guestStart: number;
+  readonly userStart: number;
+  readonly bytes: number;
+  readonly memory: number;
+  readonly view: DataView<ArrayBuffer>;
+}
+
+const ADDRESS_MAX = Number.MAX_SAFE_INTEGER;
+/** What is aligned in a view is aligned in memory then. Real front ends give whole pages. */
+const OFFSET_ALIGNMENT = 16;
+
+export class GuestMemory {
+  /** Where the last lookup that succeeded ended: a memory, a place in it, and its view. */
+  memory: number = -1;
+  at: number = 0;
+  view: DataView<ArrayBuffer> = new DataView(new ArrayBuffer(0));
+  readonly #map: MapMemory;
+  #regions: Mapped[] = [];
+  #slots: readonly Slot[] = [];
+  /** The slot that the last guest address was in: most often the next one is there too. */
+  #last: number = 0;
+
+  constructor(map: MapMemory) {
+    this.#map = map;
+  }
+
+  get regionCount(): number {
+    return this.#regions.length;
+  }
+
+  /** Exchanges all regions for others, one descriptor for each. What was there before stays when one of them fails. */
+  replace(regions: readonly MemoryRegion[], fds: readonly number[]): Result<void> {
+    assert(regions.length === fds.length, 'each region has a descriptor');
+    if (regions.length > MEMORY_REGIONS_MAX) return tooMany(regions.length);
+    const fresh: Mapped[] = [];
+    for (const [i, region] of regions.entries()) {
+      const mapped = this.#mapRegion(region, fds[i]!, fresh);
+      if (!mapped.ok) {
+        for (const each of fresh) each.mapped.unmap();
+        return mapped;
+      }
+      fresh.push(mapped.value);
+    }
+    const gone = this.#regions;
+    this.#set(fresh);
+    for (const each of gone) each.mapped.unmap();
+    return success(undefined);
+  }
+
+  add(region: MemoryRegion, fd: number): Result<void> {
+    if (this.#regions.length === MEMORY_REGIONS_MAX) return tooMany(MEMORY_REGIONS_MAX + 1);
+    const mapped = this.#mapRegion(region, fd, this.#regions);
+    if (!mapped.ok) return mapped;
+    this.#set([...this.#regions, mapped.value]);
+    return success(undefined);
+  }
+
+  /** Takes the region away that has just these addresses and this size. */
+  remove({ guestAddress, userAddress, bytes }: MemoryRegion): Result<void> {
+    const found = this.#regions.find(
+      ({ region }) =>
+        region.guestAddress === guestAddress && region.userAddress === userAddress && region.bytes === bytes,
+    );
+    if (found === undefined) {
+      return failure(
+        'guest-memory-unknown',
+        `no region of ${bytes} bytes begins at guest address ${hex(guestAddress)}`,
+      );
+    }
+    this.#set(this.#regions.filter((each) => each !== found));
+    found.mapped.unmap();
+    return success(undefined);
+  }
+
+  /** Looks a guest address up. Returns how many of the `length` bytes from there on lie behind one another; 0: it is in no region. */
+  findGuest(address: number, length: number): number {
+    const slots = this.#slots;
+    const last = this.#last;
+    if (last < slots.length && this.#take(slots[last], address - slots[last].guestStart, length)) return length;
+    let most = 0;
+    for (let i = 0; i < slots.length; i++) {
+      const from = address - slots[i].guestStart;
+      if (!(from >= 0 && from < slots[i].bytes)) continue;
+      const there = Math.min(length, slots[i].bytes - from);
+      if (there <= most) continue;
+      most = there;
+      this.#last = i;
+      this.#take(slots[i], from, there);
+    }
+    return most;
+  }
+
+  /** Looks a user address up. Returns whether all of `length` bytes from there on lie behind one another. */
+  findUser(address: number, length: number): boolean {
+    for (const slot of this.#slots) if (this.#take(slot, address - slot.userStart, length)) return true;
+    return false;
+  }
+
+  /** Whether some of it turned out to be gone. */
+  isLost(): boolean {
+    return this.#regions.some(({ mapped }) => mapped.isLost());
+  }
+
+  close(): void {
+    const gone = this.#regions;
+    this.#set([]);
+    for (const each of gone) each.mapped.unmap();
+  }
+
+  #take(slot: Slot, from: number, length: number): boolean {
+    if (!(from >= 0 && from + length <= slot.bytes && from < slot.bytes)) return false;
+    this.memory = slot.memory;
+    this.at = from | 0;
+    this.view = slot.view;
+    return true;
+  }
+
+  #mapRegion(region: MemoryRegion, fd: number, others: readonly Mapped[]): Result<Mapped> {
+    const { guestAddress, userAddress, bytes, offset } = region;
+    const ends = [guestAddress + bytes, userAddress + bytes, offset + bytes];
+    if (bytes === 0 || offset % OFFSET_ALIGNMENT !== 0 || !ends.every((end) => end <= ADDRESS_MAX)) {
+      return failure(
+        'guest-memory-range',
+        `no region can have ${bytes} bytes at guest address ${hex(guestAddress)}, user address ${hex(userAddress)}, offset ${hex(offset)}`,
+      );
+    }
+    const sum = others.reduce((total, each) => total + each.region.bytes, bytes);
+    if (sum > GUEST_MEMORY_BYTES_MAX) {
+      return failure(
+        'guest-memory-size',
+        `${sum} bytes of guest memory are too many: ${GUEST_MEMORY_BYTES_MAX} are the most`,
+      );
+    }
+    const other = others.find(
+      (each) => overlaps(each.region, region, 'guestAddress') || overlaps(each.region, region, 'userAddress'),
+    );
+    if (other !== undefined) {
+      return failure(
+        'guest-memory-overlap',
+        `the region at guest address ${hex(guestAddress)} overlaps the one at ${hex(other.region.guestAddress)}`,
+      );
+    }
+    const mapped = this.#map(fd, offset, bytes);
+    if (typeof mapped !== 'number') return success({ region, mapped });
+    return failure(
+      'guest-memory-failed',
+      `${bytes} bytes of guest memory at ${hex(offset)} of their file can not be mapped: errno ${-mapped}`,
+    );
+  }
+
+  #set(regions: Mapped[]): void {
+    this.#regions = regions;
+    this.#slots = regions.flatMap(({ region, mapped }) =>
+      mapped.windows.map(({ memory, at, view }) => ({
+        guestStart: region.guestAddress + at,
+        userStart: region.userAddress + at,
+        bytes: view.byteLength,
+        memory,
+        view,
+      })),
+    );
+    this.#last = 0;
+  }
+}
+
+function overlaps(a: MemoryRegion, b: MemoryRegion, field: 'guestAddress' | 'userAddress'): boolean {
+  return a[field] < b[field] + b.bytes && b[field] < a[field] + a.bytes;
+}
+
+function hex(address: number): string {
+  return `0x${address.toString(16)}`;
+}
+
+function tooMany(count: number): Result<never> {
+  return failure('guest-memory-regions', `${count} memory regions are too many: ${MEMORY_REGIONS_MAX} are the most`);
+}
