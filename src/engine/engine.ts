@@ -348,7 +348,7 @@ export class Engine {
   }
 
   #queueReady(queue: Queue, events: number): void {
-    if ((events & POLL.OUT) !== 0 && (queue.link.drain?.() ?? true)) this.#unblock(queue);
+    if (this.#congestion.isCongested(queue.index) && (queue.link.drain?.() ?? true)) this.#unblock(queue);
     if ((events & ~POLL.OUT) !== 0) this.#becomeReadable(queue);
   }
 
@@ -390,8 +390,6 @@ export class Engine {
   #receive(queue: Queue): boolean {
     const frame = this.#frame;
     const got = queue.link.receive(this.packets, frame, FRAME_PACKETS_MAX);
-    // The other side of a virtqueue tells of new buffers as it tells of frames.
-    if (queue.link.blocked === false && this.#congestion.isCongested(queue.index)) this.#unblock(queue);
     if (got <= 0) {
       const isLost = got < 0 && got !== -ERRNO.EINTR;
       if (isLost) this.#lose(queue, -got);

@@ -68,6 +68,7 @@ const CHAINS_PER_FRAME_MAX = 1024;
 const HEADER_WORDS = VNET_HEADER_BYTES / 4;
 const FRAME_BYTES_MIN = 14;
 const EVENTS_MAX = 4;
+const NO_DESCRIPTOR = -1;
 /** In front of each frame in the store. */
 const LENGTH_BYTES = 4;
 
@@ -155,7 +156,8 @@ export class VhostUserLink implements Link {
 
   receive(packets: Packets, frame: Int32Array, framesMax: number): number {
     this.#sys.pollCollect(this.fd, this.#events, EVENTS_MAX, 0);
-    if (this.blocked) this.drain();
+    // The kick that was collected here is for whoever waits for `drain`, too.
+    if (this.blocked && this.drain()) this.signal(this.#toGuest?.kickFd ?? NO_DESCRIPTOR);
     const ring = this.#fromGuest;
     if (ring === undefined || ring.queue.broken !== '') return 0;
     const { queue } = ring;
