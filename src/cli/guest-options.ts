@@ -7,6 +7,8 @@ import { UsageError } from './usage-error.ts';
 export interface GuestFlags extends Omit<RunFlags, 'root' | 'ifname' | 'noConfig' | 'noDns'> {
   readonly socket?: string;
   readonly fd?: number;
+  readonly vhostUser?: true;
+  readonly queues?: number;
   readonly oneOff?: true;
 }
 
@@ -16,7 +18,13 @@ export function toGuestOptions(
   flags: GuestFlags,
   environment: NodeJS.ProcessEnv = process.env,
 ): GuestOptions {
-  const { socket, fd, oneOff, ...others } = flags;
+  const { socket, fd, vhostUser, queues, oneOff, ...others } = flags;
+  if (queues !== undefined && vhostUser === undefined) {
+    throw new UsageError(
+      '--queues without --vhost-user: a stream socket has one',
+      'Leave it out, or give --vhost-user.',
+    );
+  }
   if (fd !== undefined && (socket !== undefined || command.length > 0)) {
     const other = socket === undefined ? 'a command' : '--socket';
     throw new UsageError(`--fd with ${other}: the guest is plugged in already`, 'Leave one of them out.');
@@ -26,6 +34,7 @@ export function toGuestOptions(
     anyClient: flags.mac === undefined,
     socket: socket ?? series(environment),
     fd,
+    vhostUserPairs: vhostUser === undefined ? 0 : (queues ?? 1),
     oneOff: oneOff ?? false,
   };
 }

@@ -6,6 +6,8 @@ export interface GuestOptions extends RunOptions {
   readonly socket: string | { readonly pathOf: (number: number) => string };
   /** A connected socket to use instead. */
   readonly fd: number | undefined;
+  /** Pairs of queues of a vhost-user socket; 0: a stream socket. */
+  readonly vhostUserPairs: number;
   /** End with the first guest. */
   readonly oneOff: boolean;
 }

@@ -27,9 +27,10 @@ import type { Engine } from './engine.ts';
 import { EventLoop } from './event-loop.ts';
 import { GuestListener } from './guest-listener.ts';
 import type { GuestOptions } from './guest-options.ts';
-import { qemuArguments } from './qemu-arguments.ts';
+import { qemuArguments, qemuVhostUserArguments } from './qemu-arguments.ts';
 import { enginePlan, whyNoSandbox } from './sandbox-policy.ts';
 import { GUEST_INTERFACE, type SessionHooks, SessionHost } from './session-host.ts';
+import { VhostUserGuest } from './vhost-user-guest.ts';
 
 export interface GuestHooks extends SessionHooks {
   /** The socket is there: `arguments_` are what QEMU needs to be plugged into it. */
@@ -59,6 +60,7 @@ class GuestSession {
   /** What the engine reads: a link around the port. */
   #link: Link | undefined;
   #guestFd: number = -1;
+  #vhostUser: VhostUserGuest | undefined;
   /** The command's process, which may be signalled; our own where there is none. */
   #childPid: number = process.pid;
 
@@ -133,26 +135,63 @@ class GuestSession {
   }
 
   #plug(engine: Engine, fd: number, peer: string): void {
+    if (this.#options.vhostUserPairs > 0) this.#plugVhostUser(engine, fd);
+    else this.#plugStream(engine, fd);
+    this.#hooks.log('info', `${peer} is plugged in`);
+  }
+
+  #plugStream(engine: Engine, fd: number): void {
     this.#guestFd = fd;
     const at = engine.memory.length - STREAM_MEMORY_BYTES;
     const memory = { bytes: engine.memory, id: engine.arenaMemory, at, length: STREAM_MEMORY_BYTES };
     this.#port.plug(new StreamLink(engine.sys, { name: this.#port.name, fd, memory }));
     engine.addQueue(GUEST_INTERFACE, this.#link!, fd);
-    this.#hooks.log('info', `${peer} is plugged in`);
+  }
+
+  #plugVhostUser(engine: Engine, fd: number): void {
+    const { name } = this.#port;
+    const { arenaMemory } = engine;
+    const connection = { name, fd, pairs: this.#options.vhostUserPairs, arenaMemory };
+    const guest = new VhostUserGuest(engine, engine.sys, connection, {
+      gone: (why) => this.#vhostUserGone(engine, why),
+      log: (text) => this.#hooks.log('warning', text),
+    });
+    this.#vhostUser = guest;
+    // Frames to the guest go by its first pair.
+    const [first, ...others] = guest.links;
+    this.#port.plug(first!);
+    engine.addQueue(GUEST_INTERFACE, this.#link!, first!.fd);
+    for (const link of others) engine.addQueue(GUEST_INTERFACE, link, link.fd);
   }
 
   #guestGone(engine: Engine, errno: number): void {
     engine.removeQueue(GUEST_INTERFACE, this.#guestFd);
     this.#port.unplug();
     this.#guestFd = -1;
-    const why = errno === ERRNO.EPIPE ? '' : ` (${errnoName(errno)})`;
-    this.#hooks.log('info', `the guest has gone${why}`);
+    this.#sayGone(errno === ERRNO.EPIPE ? '' : errnoName(errno));
+  }
+
+  #vhostUserGone(engine: Engine, why: string): void {
+    const { links } = this.#vhostUser!;
+    for (const { fd } of links) engine.removeQueue(GUEST_INTERFACE, fd);
+    this.#vhostUser!.close();
+    this.#vhostUser = undefined;
+    this.#port.unplug();
+    for (const link of links.slice(1)) link.close();
+    this.#sayGone(why);
+  }
+
+  #sayGone(why: string): void {
+    this.#hooks.log('info', `the guest has gone${why === '' ? '' : ` (${why})`}`);
     if (this.#listener === undefined || this.#options.oneOff) this.#end(0);
     else this.#listener.release();
   }
 
   #qemuArguments(): readonly string[] {
-    return this.#listener === undefined ? [] : qemuArguments(this.#listener.path, this.#options.mac);
+    if (this.#listener === undefined) return [];
+    const { mac, vhostUserPairs } = this.#options;
+    const { path } = this.#listener;
+    return vhostUserPairs > 0 ? qemuVhostUserArguments(path, vhostUserPairs, mac) : qemuArguments(path, mac);
   }
 
   #followSignals(): void {

@@ -14,6 +14,24 @@ export function qemuArguments(path: string, mac?: MacAddress): string[] {
   ];
 }
 
+/**
+ * For a vhost-user socket. The machine's memory must be shared besides, and be as much as `-m` says: `-object memory-backend-memfd,id=memory,share=on,size=1G -machine
+ * memory-backend=memory`.
+ */
+export function qemuVhostUserArguments(path: string, pairs: number, mac?: MacAddress): string[] {
+  const escaped = path.replaceAll(',', ',,');
+  // Two vectors for each pair, one for the configuration, one for the control queue.
+  const queues = pairs > 1 ? `,mq=on,vectors=${2 * pairs + 2}` : '';
+  return [
+    '-chardev',
+    `socket,id=tapster,path=${escaped},reconnect=1`,
+    '-netdev',
+    `vhost-user,id=tapster,chardev=tapster,queues=${pairs}`,
+    '-device',
+    `virtio-net-pci,netdev=tapster${queues}${mac === undefined ? '' : `,mac=${mac}`}`,
+  ];
+}
+
 /** As a line that a shell takes. */
 export function shellLine(words: readonly string[]): string {
   return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');

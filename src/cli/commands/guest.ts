@@ -1,10 +1,12 @@
 /** `tapster guest`: its options. What it does is in `guest-command.ts`, which is loaded when it is asked for. */
 import { Command, Option } from 'commander';
+import { VHOST_USER_PAIRS_MAX } from '../../base/limits.ts';
 import { type GuestFlags, toGuestOptions } from '../guest-options.ts';
 import { flag, many, one } from '../option.ts';
 import { parseDnsAddress } from '../parse/address.ts';
 import { parseDescriptor } from '../parse/descriptor.ts';
 import { parseFilePath } from '../parse/file-path.ts';
+import { parseQueues } from '../parse/number.ts';
 import { addressOptions, reachabilityOptions, reportOptions } from './network-options.ts';
 
 const DESCRIPTION =
@@ -54,6 +56,8 @@ function socketOptions(): Option[] {
   return [
     one('--socket <PATH>', 'where to listen (the first free guest-N.sock in $XDG_RUNTIME_DIR/tapster)', parseFilePath),
     one('--fd <NUMBER>', 'a connected socket to use instead; ends with it', parseDescriptor),
+    flag('--vhost-user', "speak vhost-user instead of QEMU's stream: queues in the machine's shared memory"),
+    one('--queues <NUMBER>', `pairs of queues of vhost-user, 1 to ${VHOST_USER_PAIRS_MAX} (1)`, parseQueues),
     flag('-1, --one-off', 'end when the first guest has gone'),
   ];
 }

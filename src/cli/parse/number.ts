@@ -1,4 +1,5 @@
 /** Whole numbers of options: decimal digits, no sign, no leading zero, within a range. */
+import { VHOST_USER_PAIRS_MAX } from '../../base/limits.ts';
 import { type Parsed, parsed, wrong } from './parsed.ts';
 
 /** The smallest MTU that any IPv4 host must be able to receive (RFC 791, section 3.1). */
@@ -29,6 +30,15 @@ export function parseMaxFlows(text: string): Parsed<number> {
     MAX_FLOWS_MIN,
     MAX_FLOWS_MAX,
     `Use a number of flows from ${MAX_FLOWS_MIN} to ${MAX_FLOWS_MAX}.`,
+  );
+}
+
+export function parseQueues(text: string): Parsed<number> {
+  return parseWhole(
+    text,
+    1,
+    VHOST_USER_PAIRS_MAX,
+    `Use a number of pairs of queues from 1 to ${VHOST_USER_PAIRS_MAX}.`,
   );
 }
 
