@@ -129,6 +129,7 @@ describe('the packet store', () => {
             model = model.filter((each) => each.owner !== owner);
           }
           assert.equal(store.count, model.length);
+          assert.equal(store.usedBytes, BLOCK_BYTES * model.reduce((sum, each) => sum + each.blocks, 0));
         });
         for (let owner = 0; owner <= 20; owner++) {
           const marks = model.filter((each) => each.owner === owner).map(({ mark }) => mark);

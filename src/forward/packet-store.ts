@@ -69,6 +69,11 @@ export class PacketStore {
     return this.#packets;
   }
 
+  /** Memory of the packets that are held, in whole blocks. */
+  get usedBytes(): number {
+    return (this.#blocks - this.#freeBlocks) * BLOCK_BYTES;
+  }
+
   countOf(owner: number): number {
     return owner < this.#countOf.length ? this.#countOf[owner] : 0;
   }

@@ -5,7 +5,7 @@
  * - it is no larger than the interface's MTU, and asks for no offload that the device does not have
  * - what we made ourselves is well formed, its checksums right
  * - a packet that was routed has lost one of its hops, its header's checksum is right, and it comes from our MAC address on that very interface
- * - a frame that was bridged is not where it came from
+ * - a frame that is not from one of our MAC addresses was bridged: it leaves by a member of a bridge, from somebody who has sent frames, and is not where it came from
  */
 import assert from 'node:assert/strict';
 import { formatIpv4, formatIpWords, formatMacAddress, MacAddress } from '#tapster/base/address.js';
@@ -85,7 +85,7 @@ export class FrameJudge {
     if (sub !== undefined) assert.ok(carries(sub), `a frame leaves by ${sub.name}, which is down`);
     const isOurs = this.#isOurMac(plain);
     if (isOurs) this.#judgePacket(sub ?? port, plain, plain.length - NETWORK, false);
-    else this.#judgeBridged(name, bytes);
+    else this.#judgeBridged(sub ?? port, name, bytes);
   }
 
   #judgePacket(port: Port, plain: Uint8Array, bytes: number, isTun: boolean): void {
@@ -116,7 +116,10 @@ export class FrameJudge {
     assert.ok(OWN_HOPS.includes(packet.hops), `${packet.key} leaves with ${packet.hops} hops, came with ${[...came]}`);
   }
 
-  #judgeBridged(name: string, bytes: Uint8Array): void {
+  #judgeBridged({ name: port, bridge }: Port, name: string, bytes: Uint8Array): void {
+    const from = sourceMac(untagged(bytes));
+    assert.ok(bridge !== undefined, `a frame from ${from} leaves by ${port}, which is in no bridge`);
+    assert.ok(this.#sources.has(from), `a frame leaves by ${port} from ${from}, who has sent none`);
     const by = this.#recent.get(textOf(bytes));
     assert.ok(by === undefined || !by.has(name) || by.size > 1, `a frame goes back by ${name}, where it came from`);
   }

@@ -7,6 +7,7 @@ import { readCorpus, toHex } from './corpus.ts';
 import { attempt, fuzz } from './fuzzer.ts';
 import { parseSettings, type Settings } from './settings.ts';
 import { canaryTarget } from './targets/canary.ts';
+import { forwardingCanaryTarget } from './targets/forwarding.ts';
 import { TARGETS } from './targets.ts';
 
 const ALL_MS = 20_000;
@@ -44,6 +45,11 @@ describe('the canary', () => {
     // A magic, a count, a byte, and few options, the last of them option 9 with a length that is not there.
     assert.match(toHex(failure.input), /^7a0[1-3]00.{0,28}09..$/);
     assert.ok((await attempt(canaryTarget(true), failure.input)) !== undefined, 'and fails again');
+  });
+
+  it('is found in a running network', async () => {
+    const { failure } = await fuzz(forwardingCanaryTarget, options);
+    assert.match(String(failure?.error.message), /a station is behind a member of its bridge/);
   });
 
   it('is silent without the bug', async () => {

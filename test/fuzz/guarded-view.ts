@@ -80,8 +80,8 @@ export class WindowView extends WatchedView {
 const HEADROOM_BYTES = 14;
 
 /**
- * The view of an arena: what is in no packet, or half in one, may not be touched. Behind what is used datagrams are read from sockets, and get their headers before they are made packets; so that
- * is allowed, but while `sealed`: in a graph nothing is there but packets.
+ * The view of an arena: what is in no packet, or half in one, may not be touched. Into what is free datagrams are read from sockets, several at once, and get their headers before they are made packets, when
+ * fragments of earlier ones may lie behind them; so what is in no packet at all is allowed, but while `sealed`: in a graph nothing is there but packets.
  */
 export class ArenaView extends WatchedView {
   sealed: boolean = false;
@@ -95,13 +95,22 @@ export class ArenaView extends WatchedView {
 
   protected override touch(at: number, bytes: number): void {
     if (this.#isInside(this.#last, at, bytes)) return;
-    if (!this.sealed && at >= this.#packets.used) return;
     for (let packet = this.#packets.count - 1; packet >= 0; packet--) {
       if (!this.#isInside(packet, at, bytes)) continue;
       this.#last = packet;
       return;
     }
+    if (!this.sealed && !this.#touchesAny(at, bytes)) return;
     throw new RangeError(`access to ${bytes} bytes at ${at}, which are in none of ${this.#packets.count} packets`);
+  }
+
+  #touchesAny(at: number, bytes: number): boolean {
+    const { count, length, start } = this.#packets;
+    for (let packet = 0; packet < count; packet++) {
+      const from = start[packet]!;
+      if (at < from + length[packet]! && at + bytes > from - VNET_HEADER_BYTES) return true;
+    }
+    return false;
   }
 
   #isInside(packet: number, at: number, bytes: number): boolean {

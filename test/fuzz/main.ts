@@ -27,7 +27,8 @@ async function main(chosen: Settings): Promise<number> {
   const coverage = chosen.guided || chosen.report === 'measured' ? new Coverage() : undefined;
   const { TARGETS } = await import('./targets.ts');
   const { canaryTarget } = await import('./targets/canary.ts');
-  const all = [...TARGETS, canaryTarget(true)];
+  const { forwardingCanaryTarget } = await import('./targets/forwarding.ts');
+  const all = [...TARGETS, canaryTarget(true), forwardingCanaryTarget];
   if (chosen.list) {
     for (const { name, about } of all) process.stdout.write(`${name.padEnd(14)} ${about}\n`);
     return 0;

@@ -3,7 +3,7 @@
  * and networks are few, so that frames of `network-frames.ts` find them.
  */
 import assert from 'node:assert/strict';
-import { formatIpAddress, type IpPrefix, isIpv4, MacAddress } from '#tapster/base/address.js';
+import { formatIpAddress, type IpPrefix, isIpv4, MacAddress, prefixContains } from '#tapster/base/address.js';
 import type { BridgeConfig, Config, InterfaceConfig, PortConfig } from '#tapster/config/config.js';
 import { parseConfig } from '#tapster/config/parse-config.js';
 
@@ -24,6 +24,7 @@ interfaces:
     publish: ["8080:10.0.0.2:80", "5353:10.0.0.2:53/udp", "8081:[fd00::2]:80"]
     vlans: { 100: { address: [10.0.100.1/24] }, 7: { bridge: lan } }
   tap1:
+    mtu: 1300
     tap: { backend: read-write, id: 1, offload: csum }
     mac: 02:fe:00:00:00:01
     address: [10.0.1.1/24, "fd00:1::1/64"]
@@ -78,6 +79,7 @@ export const OURS: ReadonlySet<string> = new Set(
   ),
 );
 
+/** Inputs know them by number: further ones come last. */
 const CHANGES: readonly Change[] = [
   ...DEVICES.map((name) => without(name)),
   ...DEVICES.map((name) => port(name, (entry) => ({ ...entry, up: false }))),
@@ -121,13 +123,37 @@ const CHANGES: readonly Change[] = [
   (config) => ({ ...config, neighbours: config.neighbours.slice(1) }),
   (config) => ({ ...config, neighbours: config.neighbours.slice(0, 1) }),
   (config) => ({ ...config, interfaces: {}, defaults: { ...config.defaults, taps: 'disabled' } }),
+  (config) => ['tap2', 'tap3'].reduce((each, name) => port(name, inGroup)(each), config),
+  port('tap3', (entry) => ({ ...entry, mtu: 600 })),
+  port('tap4', (entry) => ({ ...entry, tap: { ...entry.tap, groCoalesce: entry.tap.offload === 'gso' } })),
+  port('tap0', (entry) => ({ ...entry, tap: { ...entry.tap, offload: 'gso', groCoalesce: true } })),
+  port('tap0', (entry) => ({ ...entry, tap: { ...entry.tap, offload: 'none', groCoalesce: false } })),
+  refused,
 ];
 
 export const CHANGES_COUNT: number = CHANGES.length;
 
 /** The configuration with the changes that are on. */
 export function configOf(on: readonly boolean[]): Config {
-  return agreed(CHANGES.reduce((config, change, index) => (on[index] === true ? change(config) : config), BASE));
+  const config = agreed(CHANGES.reduce((each, change, index) => (on[index] === true ? change(each) : each), BASE));
+  return on[CHANGES.indexOf(refused)] === true ? config : withReachedHops(config);
+}
+
+/** With routes whose next hop is on none of our networks: the last part of such a configuration fails, and all is undone. */
+function refused(config: Config): Config {
+  return config;
+}
+
+function withReachedHops(config: Config): Config {
+  const ports = Object.values(config.interfaces).flatMap((entry) => [entry, ...Object.values(entry.vlans)]);
+  const bvis = Object.values(config.bridges).flatMap(({ bvi }) => bvi ?? []);
+  const networks = [...ports, ...bvis].flatMap(({ address }) => address);
+  const isReached = (hop: Config['routes'][number]['via'][number]): boolean =>
+    hop.address === undefined ||
+    hop.interface !== undefined ||
+    networks.some((network) => prefixContains(network, hop.address!));
+  const routes = config.routes.map((route) => ({ ...route, via: route.via.filter(isReached) }));
+  return { ...config, routes: routes.filter(({ via }) => via.length > 0) };
 }
 
 /** Without what names something that is not there: a file that does is refused. */
@@ -174,6 +200,10 @@ function port(name: string, change: (entry: InterfaceConfig) => InterfaceConfig)
     const entry = config.interfaces[name];
     return entry === undefined ? config : { ...config, interfaces: { ...config.interfaces, [name]: change(entry) } };
   };
+}
+
+function inGroup(entry: InterfaceConfig): InterfaceConfig {
+  return { ...entry, splitHorizonGroup: 1 };
 }
 
 /** Of tap0; undefined: none. */

@@ -16,9 +16,9 @@ const NETWORK = VNET_BYTES + ethernet.HEADER_BYTES;
 export const TYPE_VLAN = 0x8100;
 const TAG_BYTES = 4;
 
-type Words = readonly [number, number, number, number];
+export type Words = readonly [number, number, number, number];
 
-interface Guests {
+export interface Guests {
   /** Ours there; of bridge members that of the BVI. */
   readonly ourMac: number;
   readonly ipv4: readonly number[];
@@ -32,7 +32,7 @@ const LAN: Guests = {
 };
 
 /** By device; the third byte from the end of an Ethernet address is that of its guest. */
-const GUESTS: readonly Guests[] = [
+export const GUESTS: readonly Guests[] = [
   {
     ourMac: 0,
     ipv4: words4('10.0.0.2', '10.0.0.2', '10.0.0.9', '10.0.100.2'),
@@ -78,8 +78,8 @@ const ALL6: readonly Words[] = [
 ];
 
 /** The MAC address of a device's guest has these halves; ours have others. */
-const GUEST_HIGH = 0x0200;
-const OUR_HIGH = 0x02fe;
+export const GUEST_HIGH = 0x0200;
+export const OUR_HIGH = 0x02fe;
 
 /** A frame that comes in by a device. */
 export function networkFrame(random: Random, device: number): Uint8Array {
@@ -130,7 +130,7 @@ export function typeOf(bytes: Uint8Array): number {
   return bytes.length < NETWORK ? -1 : (bytes[NETWORK - 2]! << 8) | bytes[NETWORK - 1]!;
 }
 
-function withTag(bytes: Uint8Array, id: number): Uint8Array {
+export function withTag(bytes: Uint8Array, id: number): Uint8Array {
   const whole = new Uint8Array(bytes.length + TAG_BYTES);
   whole.set(bytes.subarray(0, VNET_BYTES + 12));
   whole.set(bytes.subarray(VNET_BYTES + 12), VNET_BYTES + 12 + TAG_BYTES);
@@ -138,7 +138,7 @@ function withTag(bytes: Uint8Array, id: number): Uint8Array {
   return whole;
 }
 
-function withoutEthernet(bytes: Uint8Array): Uint8Array {
+export function withoutEthernet(bytes: Uint8Array): Uint8Array {
   const whole = new Uint8Array(Math.max(VNET_BYTES, bytes.length - ethernet.HEADER_BYTES));
   whole.set(bytes.subarray(0, VNET_BYTES));
   whole.set(bytes.subarray(NETWORK), VNET_BYTES);
@@ -156,7 +156,8 @@ function readdress(bytes: Uint8Array, random: Random, device: number, guests: Gu
   const view = viewOf(bytes);
   const isGroup = ethernet.isMulticast(view, VNET_BYTES);
   const other = random.below(DEVICES_COUNT);
-  if (isGroup ? random.chance(0.2) : random.chance(0.8)) {
+  if (random.chance(0.01)) ethernet.setDestination(view, VNET_BYTES, RESERVED_HIGH, RESERVED_LOW | random.below(16));
+  else if (isGroup ? random.chance(0.2) : random.chance(0.8)) {
     ethernet.setDestination(view, VNET_BYTES, OUR_HIGH, guests.ourMac);
   } else if (!isGroup || random.chance(0.3)) {
     if (random.chance(0.7)) ethernet.setDestination(view, VNET_BYTES, GUEST_HIGH, other << 8);
@@ -174,6 +175,10 @@ function readdress(bytes: Uint8Array, random: Random, device: number, guests: Gu
     readdressIpv6(view, random, guests);
   }
 }
+
+/** IEEE 802.1Q-2022, table 8-1: bridges keep these to themselves. */
+const RESERVED_HIGH = 0x0180;
+const RESERVED_LOW = 0xc200_0000 | 0;
 
 const DEVICES_COUNT: number = GUESTS.length;
 

@@ -9,22 +9,30 @@ import { failure, type Result, success } from '#tapster/base/result.js';
 import type { Config } from '#tapster/config/config.js';
 import { EMPTY_CONFIG } from '#tapster/config/empty-config.js';
 import type { Contents, TapPart } from '#tapster/config/parts.js';
+import { FLOW_STATE } from '#tapster/flow/flow-table.js';
+import type { CaptureSink } from '#tapster/link/capture.js';
+import { CapturePoint } from '#tapster/link/capture-point.js';
 import { Configurator } from '#tapster/network/configurator.js';
 import { DataPlane } from '#tapster/network/data-plane.js';
 import { PartBuilder } from '#tapster/network/part-builder.js';
 import { carries } from '#tapster/network/port.js';
 import type { TapDevice } from '#tapster/network/tap-device.js';
 import { type LinkOffload, NO_OFFLOAD } from '#tapster/packet/offload.js';
+import type { Packet, Packets } from '#tapster/packet/packets.js';
 import { SimulatedSys } from '#tapster/sys/simulated.js';
 import type { SimulatedDevice } from '#tapster/sys/simulated-device.js';
 import { fates } from './fates.ts';
 import { FrameJudge } from './frame-judge.ts';
 import { guard } from './guarded-view.ts';
+import { answerOf } from './network-guests.ts';
 import { addServices } from './rig.ts';
 import { settle, wait } from './turns.ts';
 
+/** As few as there may be, so that there are too many. */
 export const FLOWS_MAX = 16;
 const UNWILLING = 'the kernel is not willing';
+/** A fault of `socket`, which published ports are made with. */
+const NO_MEMORY = 'ENOMEM';
 const DONE: Result<void> = success(undefined);
 /** Descriptors of an engine that has no interfaces: its poll set and its timer. */
 const OWN_DESCRIPTORS = 2;
@@ -38,9 +46,13 @@ export class NetworkRig {
   readonly judge: FrameJudge;
   /** The call to the kernel's side of a tap that fails, counted from now on; 0: none. */
   failsAt: number = 0;
+  /** Guests answer nothing. */
+  silent: boolean = false;
   readonly #lost: { readonly name: string; readonly errno: number }[] = [];
   readonly #before: { given: number; dropped: number; done: number } = { ...fates };
   readonly #nothing: Record<string, number>;
+  readonly #witness: CaptureSink = new Witness();
+  #captures: boolean = false;
   #opened: number = 0;
   #closed: number = 0;
 
@@ -55,8 +67,8 @@ export class NetworkRig {
       nodes: [],
       random: () => random.next(),
     });
-    const { engine, segments, tagged } = this.plane;
-    for (const packets of [engine.packets, segments, tagged]) guard(packets);
+    const { engine, joined, segments, tagged } = this.plane;
+    for (const packets of [engine.packets, joined, segments, tagged]) guard(packets);
     this.judge = new FrameJudge(this.plane);
     const builder = new SettlingBuilder(
       this.plane,
@@ -81,7 +93,7 @@ export class NetworkRig {
       const { message } = applied.failure;
       // Unless the kernel is unwilling just then: what it was not willing to is unmet, and repaired.
       const [, left = ''] = message.split('could not all be undone');
-      assert.ok(left === '' || left.includes(UNWILLING), message);
+      assert.ok(left === '' || left.includes(UNWILLING) || left.includes(NO_MEMORY), message);
       if (left === '')
         assert.equal(this.configurator.unmet.length, before, 'nothing is missing behind what was undone');
     }
@@ -91,12 +103,45 @@ export class NetworkRig {
   /** Between two steps of a change; those of the first one are seen by nobody. */
   #settleSteps(): void {
     if (this.configurator.revision > 0) this.settle();
+    this.#checkOrphans();
+  }
+
+  /** Nothing is kept of interfaces that are gone, or that are not what they were. */
+  #checkOrphans(): void {
+    const { engine, forwarding, wiring, ports } = this.plane;
+    const { flows } = engine;
+    for (let flow = 0; flow < flows.max; flow++) {
+      if (flows.state[flow] === FLOW_STATE.FREE) continue;
+      const port = ports.at(flows.interfaceIndex(flow));
+      assert.ok(port !== undefined, 'a flow has an interface');
+      assert.ok(port.kind === 'bvi' || port.bridge === undefined, `a flow has ${port.name}, which is in a bridge`);
+    }
+    for (const { bridge, interfaceIndex } of forwarding.l2fib.count > 0 ? forwarding.l2fib.entries() : []) {
+      assert.equal(forwarding.interfaces.bridge[interfaceIndex], bridge, 'a station is behind a member of its bridge');
+    }
+    const { store, table } = wiring.resolver;
+    for (const { interfaceIndex } of table.list(0)) {
+      assert.ok(ports.at(interfaceIndex) !== undefined, 'a neighbour is on an interface');
+    }
+    if (store.count === 0) assert.equal(store.usedBytes, 0, 'no memory is kept of packets that wait no more');
   }
 
   send(name: string, frame: Uint8Array): void {
     const device = this.devices.get(name);
     if (device === undefined || !device.send(frame)) return;
     this.judge.came(name, frame);
+  }
+
+  /** A capture sees all frames of the taps that are there, or they are seen no more. */
+  capture(): void {
+    this.#captures = !this.#captures;
+    for (const { queueLinks } of this.plane.ports.taps()) {
+      for (const point of queueLinks) {
+        assert.ok(point instanceof CapturePoint);
+        if (this.#captures) point.add(this.#witness);
+        else point.remove(this.#witness);
+      }
+    }
   }
 
   settle(): void {
@@ -135,6 +180,7 @@ export class NetworkRig {
     const { given, done } = this.#fates();
     assert.equal(this.#fates().dropped, drops, 'each drop is counted once');
     assert.equal(given, drops + done, 'what was received is dropped or done');
+    this.#checkOrphans();
     for (const port of this.plane.ports) {
       const { index } = port;
       assert.equal(forwarding.interfaces.up[index] === 1, carries(port), `${port.name} is as it should be`);
@@ -186,6 +232,7 @@ export class NetworkRig {
       vlans: vlans.count,
       neighbours: wiring.resolver.table.count,
       waiting: wiring.resolver.store.count,
+      waitingBytes: wiring.resolver.store.usedBytes,
       descriptors: this.sys.openDescriptors().length - OWN_DESCRIPTORS,
     };
   }
@@ -193,16 +240,40 @@ export class NetworkRig {
   #openTap(part: TapPart): Result<TapDevice> {
     const failed = this.#fail();
     if (failed !== undefined) return failed;
-    const device = this.sys.device({ onFrame: (frame) => this.judge.sent(part.interface, frame) });
+    const device = this.sys.device({ onFrame: (frame) => this.#sent(part.interface, frame) });
     this.devices.set(part.interface, device);
     // A class with private parts, of which links see what follows only.
     return success(new SimulatedTap(this.sys, device.fd, part, () => this.#fail()) as unknown as TapDevice);
+  }
+
+  #sent(name: string, frame: Uint8Array): void {
+    this.judge.sent(name, frame);
+    const answer = this.silent ? undefined : answerOf(name, frame);
+    if (answer !== undefined) this.send(name, answer);
   }
 
   #fail(): Result<never> | undefined {
     if (this.failsAt === 0 || --this.failsAt > 0) return undefined;
     return failure('tap-failed', UNWILLING);
   }
+}
+
+/** A capture that reads each frame as a whole, and keeps nothing. */
+class Witness implements CaptureSink {
+  received(packets: Packets, packet: Packet): void {
+    read(packets, packet);
+  }
+
+  transmitted(packets: Packets, packet: Packet): void {
+    read(packets, packet);
+  }
+
+  turnEnded(): void {}
+}
+
+function read({ view, start, length }: Packets, packet: Packet): void {
+  const from = start[packet]!;
+  for (let at = from; at < from + length[packet]!; at++) view.getUint8(at);
 }
 
 /** Lets the engine have turns behind each step. */

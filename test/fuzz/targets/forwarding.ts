@@ -12,6 +12,9 @@
  * | 5      | somebody calls a published port: which                                                                |
  * | 6      | the kernel's side of a tap goes: which; and can be made again                                         |
  * | 7      | a call to the kernel's side of a tap fails: the how manyeth from now on                               |
+ * | 8      | guests answer no more, or again                                                                        |
+ * | 9      | a capture begins to see all frames, or ends                                                            |
+ * | 10     | writes to a device fail: which, how many times, with what                                              |
  * | others | a turn                                                                                                |
  */
 import assert from 'node:assert/strict';
@@ -22,6 +25,7 @@ import { pick } from '../frames.ts';
 import { CHANGES_COUNT, configOf, DEVICES } from '../network-config.ts';
 import { networkFrame, repairNetworkFrame } from '../network-frames.ts';
 import { NetworkRig } from '../network-rig.ts';
+import { bulk, dhcpClient, train } from '../network-traffic.ts';
 import { type FuzzTarget, joinByLength, splitByLength } from '../target.ts';
 import { act, setFaults } from './engine.ts';
 
@@ -33,8 +37,18 @@ const DEED = 4;
 const CALL = 5;
 const LOSS = 6;
 const FAILURE = 7;
-const TURN = 8;
-const PARTS_MAX = 50;
+const SILENCE = 8;
+const CAPTURE = 9;
+const WRITES = 10;
+const TURN = 11;
+const PARTS_MAX = 40;
+
+/** What an input has besides frames, the most likely first. */
+const OTHERS: readonly number[] = [
+  ...[CHANGE, CHANGE, CHANGE, CHANGE, TIME, TIME, TIME, TURN, TURN, TURN, CALL, CALL],
+  ...[FAULTS, DEED, LOSS, FAILURE, SILENCE, CAPTURE, WRITES],
+];
+const WRITE_ERRORS: readonly number[] = [ERRNO.EAGAIN, ERRNO.ENOBUFS, ERRNO.EIO];
 
 export const forwardingTarget: FuzzTarget = {
   name: 'forwarding',
@@ -42,7 +56,7 @@ export const forwardingTarget: FuzzTarget = {
     'frames into a running network that is changed meanwhile: each counted, none sent where it must not, nothing left',
   bytesMax: 16_384,
   millisecondsMax: 3000,
-  generate: (random) => joinByLength(Array.from({ length: random.between(1, PARTS_MAX) }, () => part(random))),
+  generate: (random) => joinByLength(Array.from({ length: random.between(1, PARTS_MAX) }, () => parts(random)).flat()),
   split: splitByLength,
   join: joinByLength,
   repair: (bytes, random) => {
@@ -50,13 +64,31 @@ export const forwardingTarget: FuzzTarget = {
       repairNetworkFrame(bytes.subarray(2), random, bytes[1]! % DEVICES.length);
     }
   },
-  run,
+  run: (input) => run(input, new NetworkRig()),
 };
 
+/** The same with a planted bug, which must be found: bridges remember the stations behind members that have left. */
+export const forwardingCanaryTarget: FuzzTarget = {
+  ...forwardingTarget,
+  name: 'forwarding-canary',
+  about: 'a running network with a planted bug, which must be found',
+  run: (input) => {
+    const rig = new NetworkRig();
+    rig.plane.forwarding.l2fib.removeAll = () => 0;
+    return run(input, rig);
+  },
+};
+
+function parts(random: Random): Uint8Array[] {
+  if (random.chance(0.8)) return [part(random)];
+  const device = random.below(DEVICES.length);
+  const make = pick(random, [train, bulk, bulk, dhcpClient]);
+  const frames = [make(random, device)].flat();
+  return frames.map((frame) => Uint8Array.of(FRAME, device, ...frame));
+}
+
 function part(random: Random): Uint8Array {
-  const kind = random.chance(0.6)
-    ? FRAME
-    : pick(random, [CHANGE, CHANGE, CHANGE, TIME, TIME, TURN, TURN, FAULTS, DEED, CALL, CALL, LOSS, FAILURE]);
+  const kind = random.chance(0.6) ? FRAME : pick(random, OTHERS);
   const device = random.below(DEVICES.length);
   if (kind === FRAME) return Uint8Array.of(FRAME, device, ...networkFrame(random, device));
   if (kind === CHANGE) {
@@ -67,8 +99,7 @@ function part(random: Random): Uint8Array {
   return Uint8Array.of(kind, random.next(), random.next(), random.next());
 }
 
-async function run(input: Uint8Array): Promise<void> {
-  const rig = new NetworkRig();
+async function run(input: Uint8Array, rig: NetworkRig): Promise<void> {
   const on: boolean[] = [];
   await rig.apply(configOf(on));
   // Or nothing of it would be tried.
@@ -90,6 +121,9 @@ async function run(input: Uint8Array): Promise<void> {
     else if (kind === DEED) act(rig.sys.network.peers, first, second, third);
     else if (kind === CALL) call(rig, first, second);
     else if (kind === LOSS) rig.devices.get(device)?.failReads(ERRNO.EBADFD);
+    else if (kind === SILENCE) rig.silent = !rig.silent;
+    else if (kind === CAPTURE) rig.capture();
+    else if (kind === WRITES) rig.devices.get(device)?.failWrites(WRITE_ERRORS[third % 3]!, 1 + (second % 4));
     else if (kind === FAILURE) rig.failsAt = 1 + (first % 8);
     await rig.mourn();
     rig.check();
@@ -105,5 +139,5 @@ function call({ sys }: NetworkRig, which: number, from: number): void {
   const caller = { address: parseIpAddress(CALLERS[from % CALLERS.length]!)!, port: 4000 + (which >> 4), scope: 0 };
   const ours = parseIpAddress('192.0.2.1')!;
   if ((which & 1) === 0) sys.network.call({ address: ours, port: 8080 + ((which >> 1) & 1), scope: 0 }, caller);
-  else sys.network.send(caller, { address: ours, port: 5353, scope: 0 }, Uint8Array.of(1, 2, 3));
+  else sys.network.send(caller, { address: ours, port: 5353, scope: 0 }, Uint8Array.of(1, 2, 1, 0));
 }
