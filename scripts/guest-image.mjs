@@ -48,16 +48,41 @@ export class Unavailable extends Error {}
 
 /** Paths of the kernel and of an initramfs that runs `/init`; `remove` deletes what was made for this run only. */
 export function buildGuest() {
-  if (process.arch !== 'x64') throw new Unavailable(`the guest is made for x86-64; this machine is ${process.arch}`);
-  const missing = NEEDED.filter((program) => findProgram(program) === undefined);
-  if (missing.length > 0) throw new Unavailable(`not installed: ${missing.join(', ')}`);
-  mkdirSync(cache, { recursive: true });
-  const kernel = findKernel();
+  const kernel = needKernel();
   const base = baseArchive(kernel);
   const folder = mkdtempSync(join(tmpdir(), 'tapster-guest-'));
   const initramfs = join(folder, 'initramfs');
   writeFileSync(initramfs, Buffer.concat([readFileSync(base), readFileSync(projectArchive(folder))]));
   return { kernel: kernel.image, initramfs, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** As small as a virtual machine can be: busybox, and the modules of a network device. `init` is what it does; the initramfs is written to `path`. Returns the kernel's path. */
+export function buildSmallGuest(path, init) {
+  const kernel = needKernel();
+  const folder = mkdtempSync(join(tmpdir(), 'tapster-vm-'));
+  try {
+    for (const name of ['dev', 'etc', 'proc', 'sys', 'tmp']) mkdirSync(join(folder, name));
+    const busybox = findProgram('busybox');
+    place(folder, realpathSync(busybox), '/bin/busybox');
+    for (const library of new Set(librariesOf(busybox))) place(folder, realpathSync(library), library);
+    for (const module of modulesOf(kernel, ['virtio_pci', 'virtio_net', 'af_packet'])) {
+      place(folder, join(kernel.folder, module), `/${module}`);
+    }
+    run('depmod', ['--basedir', folder, kernel.version]);
+    writeFileSync(join(folder, 'init'), init, { mode: 0o755 });
+    writeArchive(folder, path);
+    return kernel.image;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function needKernel() {
+  if (process.arch !== 'x64') throw new Unavailable(`the guest is made for x86-64; this machine is ${process.arch}`);
+  const missing = NEEDED.filter((program) => findProgram(program) === undefined);
+  if (missing.length > 0) throw new Unavailable(`not installed: ${missing.join(', ')}`);
+  mkdirSync(cache, { recursive: true });
+  return findKernel();
 }
 
 /** The kernel of the cache, or a downloaded one. */
@@ -128,7 +153,7 @@ function baseArchive(kernel) {
     for (const path of files) place(folder, path, `/usr/bin/${path === node ? 'node' : basename(path)}`);
     const libraries = new Set(files.flatMap(librariesOf));
     for (const path of libraries) place(folder, realpathSync(path), path);
-    for (const path of modulesOf(kernel)) place(folder, join(kernel.folder, path), `/${path}`);
+    for (const path of modulesOf(kernel, MODULES)) place(folder, join(kernel.folder, path), `/${path}`);
     run('depmod', ['--basedir', folder, kernel.version]);
     writeFileSync(join(folder, 'init'), INIT, { mode: 0o755 });
     writeArchive(folder, `${archive}.unfinished`);
@@ -171,7 +196,7 @@ function librariesOf(path) {
 }
 
 /** Paths of the modules and of all that they need, relative to the kernel's folder. */
-function modulesOf({ folder, version }) {
+function modulesOf({ folder, version }, names) {
   const below = join('lib', 'modules', version);
   const needs = new Map();
   for (const line of readFileSync(join(folder, below, 'modules.dep'), 'utf8')
@@ -186,7 +211,8 @@ function modulesOf({ folder, version }) {
     );
   }
   return new Set(
-    MODULES.flatMap((name) => needs.get(name) ?? [])
+    names
+      .flatMap((name) => needs.get(name) ?? [])
       .filter(Boolean)
       .map((path) => join(below, path)),
   );

@@ -1,6 +1,6 @@
 /** From the flags of `tapster guest` to the value that a session takes. */
 import { join } from 'node:path';
-import type { GuestOptions } from '../engine/guest-options.ts';
+import type { GuestOptions, GuestSockets } from '../engine/guest-options.ts';
 import { type RunFlags, toRunOptions } from './run-options.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -32,14 +32,14 @@ export function toGuestOptions(
   return {
     ...toRunOptions(command, others),
     anyClient: flags.mac === undefined,
-    socket: socket ?? series(environment),
+    socket: fd === undefined ? (socket ?? series(environment)) : undefined,
     fd,
     vhostUserPairs: vhostUser === undefined ? 0 : (queues ?? 1),
     oneOff: oneOff ?? false,
   };
 }
 
-function series(environment: NodeJS.ProcessEnv): GuestOptions['socket'] {
+function series(environment: NodeJS.ProcessEnv): GuestSockets {
   const { XDG_RUNTIME_DIR: runtime } = environment;
   if (runtime === undefined && process.getuid!() !== 0) {
     throw new UsageError('XDG_RUNTIME_DIR is not set, so there is no folder for the socket', 'Give one: --socket PATH');

@@ -1,9 +1,13 @@
 /** What `tapster guest` is asked to do, as a value: the options of `tapster run` for the network, and where the guest is plugged in. */
 import type { RunOptions } from './run-options.ts';
 
+export interface GuestSockets {
+  readonly pathOf: (number: number) => string;
+}
+
 export interface GuestOptions extends RunOptions {
-  /** The path to listen at; or a series, of which the first free one is taken. */
-  readonly socket: string | { readonly pathOf: (number: number) => string };
+  /** The path to listen at; or a series, of which the first free one is taken; undefined: `fd` is used. */
+  readonly socket: string | GuestSockets | undefined;
   /** A connected socket to use instead. */
   readonly fd: number | undefined;
   /** Pairs of queues of a vhost-user socket; 0: a stream socket. */

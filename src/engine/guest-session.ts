@@ -8,6 +8,7 @@
  */
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
+import { assert } from '../base/assert.ts';
 import { ARENA_BYTES, SEGMENT_ARENA_BYTES, STREAM_MEMORY_BYTES } from '../base/limits.ts';
 import { failure, type Result, success } from '../base/result.ts';
 import { FRAME_PACKETS_MAX } from '../graph/node.ts';
@@ -131,6 +132,7 @@ class GuestSession {
 
   #open(): Result<UnixListener> {
     const { socket } = this.#options;
+    assert(socket !== undefined, 'a guest comes by a path, if not by a descriptor');
     return typeof socket === 'string' ? listenUnix(socket) : listenUnixSeries(socket.pathOf);
   }
 

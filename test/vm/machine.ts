@@ -1,0 +1,97 @@
+/**
+ * Virtual machines for tests: QEMU with Debian's kernel, a few megabytes of busybox, and a shell on the serial console that the tests give lines to.
+ *
+ * Emulated (TCG): a stock kernel hangs under the KVM of some machines, and boots in a few seconds without.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { eventually, type Program } from '../support/netns/process.ts';
+import { lacking } from '../support/netns/programs.ts';
+import { CHECKOUT } from '../support/netns/user.ts';
+
+const SKIPPED = 77;
+/** Emulated, beside whatever else runs here. */
+const BOOT_TIMEOUT_MS = 60_000;
+const LINE_TIMEOUT_MS = 40_000;
+
+export interface Image {
+  readonly kernel: string;
+  readonly initramfs: string;
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'tapster-vm-'));
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+
+/** What machines boot, or why there are none here. */
+export function vmImage(): Image | string {
+  const missing = lacking('qemu-system-x86_64');
+  if (missing !== false) return missing;
+  const initramfs = join(folder, 'initramfs');
+  const script = join(CHECKOUT, 'scripts', 'vm-image.mjs');
+  const { status, stdout, stderr } = spawnSync(process.execPath, [script, initramfs], { encoding: 'utf8' });
+  if (status === SKIPPED) return stderr.trim();
+  assert.equal(status, 0, stderr);
+  return { kernel: stdout.trim(), initramfs };
+}
+
+/** The words that boot an image, without a network device. */
+export function qemuWords({ kernel, initramfs }: Image): string[] {
+  return [
+    ...['qemu-system-x86_64', '-machine', 'q35', '-accel', 'tcg', '-cpu', 'max', '-m', '192M'],
+    ...['-nodefaults', '-no-user-config', '-display', 'none', '-serial', 'stdio'],
+    ...['-kernel', kernel, '-initrd', initramfs, '-append', 'console=ttyS0 quiet panic=-1'],
+    // The device's firmware would try to boot from it.
+    ...['-global', 'virtio-net-pci.romfile='],
+  ];
+}
+
+/** A machine whose console is the input and output of a program: QEMU, or what has started it. */
+export class Machine {
+  readonly program: Program;
+  #lines: number = 0;
+  #boots: number = 0;
+
+  /** The program is to have been started with `keepInput` and without a time limit. */
+  constructor(program: Program) {
+    this.program = program;
+  }
+
+  /** Waits until it has booted, once more with each call. */
+  async booted(): Promise<void> {
+    this.#boots++;
+    const all = (): number => this.program.stdout.split('@ready').length - 1;
+    await eventually('the machine has booted', () => all() >= this.#boots, BOOT_TIMEOUT_MS);
+  }
+
+  /** Runs a line of shell there, and gives what it printed. It must succeed. */
+  async run(line: string): Promise<string> {
+    const { status, text } = await this.attempt(line);
+    assert.equal(status, 0, `${line}: ${text}`);
+    return text;
+  }
+
+  async attempt(line: string): Promise<{ readonly status: number; readonly text: string }> {
+    const number = ++this.#lines;
+    const from = this.program.stdout.length;
+    this.program.write(`${line}\necho "@end ${number} $?"\n`);
+    const end = new RegExp(`@end ${number} (\\d+)\r?\n`);
+    const match = (): RegExpExecArray | null => end.exec(this.program.stdout.slice(from));
+    await eventually(`the machine has run "${line}"`, () => match() !== null, LINE_TIMEOUT_MS);
+    const { 1: status, index } = match()!;
+    const text = this.program.stdout.slice(from, from + index).replaceAll('\r', '');
+    return { status: Number(status), text: text.replace(/^(?:[/~] # )+/gm, '') };
+  }
+
+  /** Starts a line of which nothing is waited for. */
+  begin(line: string): void {
+    this.program.write(`${line}\n`);
+  }
+
+  async powerOff(): Promise<void> {
+    this.begin('poweroff -f');
+    await this.program.ended;
+  }
+}
