@@ -214,3 +214,5 @@ export const VHOST_USER_QUEUED_BYTES: number = 2 * 1024 * 1024;
 
 /** Messages of one vhost-user connection that are handled in one turn; the others wait for the next. */
 export const MESSAGES_PER_TURN_MAX: number = 64;
+/** Interfaces of one engine that virtual machines are plugged into by a stream socket: memory is kept for each. One more is refused. */
+export const STREAM_INTERFACES_MAX: number = 32;

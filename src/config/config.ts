@@ -33,11 +33,18 @@ export interface PortConfig {
 
 export interface InterfaceConfig extends PortConfig {
   readonly tap: TapConfig;
+  /** A virtual machine's device instead of the tap. */
+  readonly stream?: StreamConfig | undefined;
   /** Our own MAC address; undefined: drawn when the interface is made. */
   readonly mac?: MacAddress | undefined;
   readonly promiscuous: boolean;
   /** Sub-interfaces, by their VLAN number in decimal. */
   readonly vlans: Readonly<Record<string, PortConfig>>;
+}
+
+/** A socket that a virtual machine is plugged into: QEMU's `-netdev stream`. */
+export interface StreamConfig {
+  readonly socket: string;
 }
 
 export interface TapConfig {

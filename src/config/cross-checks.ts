@@ -17,7 +17,11 @@ import {
   vlanName,
 } from './config.ts';
 import { formatPath, type Problem, shortValue } from './problem.ts';
+import { sameValue } from './same-value.ts';
+import { TAP_SCHEMA } from './tap-schema.ts';
 import type { YamlSource } from './yaml-source.ts';
+
+const DEFAULT_TAP = TAP_SCHEMA.parse({});
 
 type Path = readonly (string | number)[];
 
@@ -34,6 +38,12 @@ export function crossProblems(config: Config, refused: readonly Problem[], sourc
     found.push({ code, ...place, path, value: shortValue(value), message });
   };
   for (const [name, entry] of Object.entries(config.interfaces)) {
+    if (entry.stream !== undefined) {
+      if (!sameValue(entry.tap, DEFAULT_TAP)) {
+        tell('excluded', ['interfaces', name, 'tap'], undefined, 'excludes stream: an interface has one other side');
+      }
+      continue;
+    }
     checkTap(['interfaces', name, 'tap'], entry, tell);
     if (config.defaults.taps === 'disabled') {
       tell(
@@ -194,7 +204,11 @@ function checkUnique(config: Config, tell: Tell): void {
       if (taken) return;
     }
   };
-  for (const [name, { tap }] of Object.entries(config.interfaces)) {
+  for (const [name, { tap, stream }] of Object.entries(config.interfaces)) {
+    if (stream !== undefined) {
+      once(`socket ${stream.socket}`, ['interfaces', name, 'stream', 'socket'], stream.socket);
+      continue;
+    }
     const path = ['interfaces', name, 'tap'];
     if (tap.id !== undefined) once(`id ${tap.id}`, [...path, 'id'], tap.id);
     const hostName = hostNameOf(name, tap);

@@ -28,6 +28,8 @@ function detail(contents: Contents): string {
       const where = namespace === undefined ? '' : ` in namespace ${namespace}`;
       return ` (${contents.tap.mode} ${contents.hostName}${where})`;
     }
+    case 'stream':
+      return ` (at ${contents.stream.socket})`;
     case 'member':
       return ` of bridge ${contents.bridge}`;
     case 'neighbour':

@@ -8,7 +8,7 @@ import type {
   RouterAdvertisementConfig,
   ServicesConfig,
 } from './config.ts';
-import { ADDRESSES_SCHEMA, MTU_SCHEMA, TAP_SCHEMA } from './tap-schema.ts';
+import { ADDRESSES_SCHEMA, MTU_SCHEMA, STREAM_SCHEMA, TAP_SCHEMA } from './tap-schema.ts';
 import {
   ADDRESS_SCHEMA,
   DOMAIN_SCHEMA,
@@ -100,6 +100,9 @@ const PORT_SHAPE: {
 
 export const INTERFACE_SCHEMA: z.ZodType<InterfaceConfig> = z.strictObject({
   tap: TAP_SCHEMA.prefault({}).describe('A TAP (or TUN) device of the kernel.'),
+  stream: STREAM_SCHEMA.optional().describe(
+    "A virtual machine's network device instead of a tap: QEMU's `-netdev stream`, plugged into a socket of ours. Excludes `tap`.",
+  ),
   ...PORT_SHAPE,
   mac: MAC_SCHEMA.optional().describe('Our MAC address on it. Left out: drawn when the interface is made.'),
   promiscuous: z.boolean().default(false).describe('Take frames for any MAC address.'),

@@ -12,6 +12,7 @@ import {
   type Hop,
   hostMtuOf,
   hostNameOf,
+  type InterfaceConfig,
   type LoggingConfig,
   MTU_DEFAULT,
   type Port,
@@ -19,6 +20,7 @@ import {
   type PublishConfig,
   ports,
   type RouterAdvertisementConfig,
+  type StreamConfig,
   type TapConfig,
   type UplinkConfig,
   vlanName,
@@ -31,6 +33,7 @@ const ORDER: readonly Contents['kind'][] = [
   'logging',
   'bridge',
   'tap',
+  'stream',
   'vlan',
   'bvi',
   'host-address',
@@ -57,6 +60,7 @@ export type Contents =
       readonly flood: boolean;
     }
   | TapPart
+  | StreamPart
   | {
       readonly kind: 'vlan';
       readonly interface: string;
@@ -94,6 +98,15 @@ export interface TapPart {
   readonly tap: TapConfig;
 }
 
+export interface StreamPart {
+  readonly kind: 'stream';
+  readonly interface: string;
+  readonly mac: MacAddress | undefined;
+  readonly mtu: number;
+  readonly promiscuous: boolean;
+  readonly stream: StreamConfig;
+}
+
 export type ServicePart = { readonly kind: 'service'; readonly interface: string } & (
   | { readonly service: 'dhcp'; readonly settings: DhcpConfig }
   | { readonly service: 'ra'; readonly settings: RouterAdvertisementConfig }
@@ -116,7 +129,7 @@ export function partsOf(config: Config): Map<string, Part> {
   add({ kind: 'logging', ...config.logging });
   if (config.uplink !== undefined) add({ kind: 'uplink', ...config.uplink });
   addBridges(config, add);
-  addTaps(config, add);
+  addDevices(config, add);
   const all = ports(config);
   for (const port of all) addPort(port, add);
   for (const neighbour of config.neighbours) {
@@ -135,6 +148,7 @@ function keyOf(contents: Contents): string {
     case 'bridge':
       return bridgeKey(contents.bridge);
     case 'tap':
+    case 'stream':
     case 'vlan':
     case 'bvi':
       return interfaceKey(contents.interface);
@@ -176,31 +190,38 @@ function addBridges(config: Config, add: Add): void {
   }
 }
 
-function addTaps(config: Config, add: Add): void {
+function addDevices(config: Config, add: Add): void {
   for (const [name, entry] of Object.entries(config.interfaces)) {
-    const { tap, mac, promiscuous } = entry;
+    const { stream, mac, promiscuous } = entry;
     const mtu = entry.mtu ?? MTU_DEFAULT;
-    const host = { ...tap.host, address: [], gateway: [] };
-    add({
-      kind: 'tap',
-      interface: name,
-      hostName: hostNameOf(name, tap),
-      hostMtu: hostMtuOf(config, entry),
-      mac,
-      mtu,
-      promiscuous,
-      tap: { ...tap, host },
-    });
-    for (const address of tap.host.address) add({ kind: 'host-address', interface: name, address }, interfaceKey(name));
-    for (const gateway of tap.host.gateway) {
-      const within = tap.host.address.filter((prefix) => prefixContains(prefix, gateway));
-      const needs = within.map((address) => keyOf({ kind: 'host-address', interface: name, address }));
-      add({ kind: 'host-gateway', interface: name, gateway }, interfaceKey(name), ...needs);
-    }
+    if (stream === undefined) addTap(config, name, entry, add);
+    else add({ kind: 'stream', interface: name, mac, mtu, promiscuous, stream });
     for (const [vlan, sub] of Object.entries(entry.vlans)) {
       const own = { interface: vlanName(name, vlan), parent: name, vlan: Number(vlan), mtu: sub.mtu ?? mtu };
       add({ kind: 'vlan', ...own }, interfaceKey(name));
     }
+  }
+}
+
+function addTap(config: Config, name: string, entry: InterfaceConfig, add: Add): void {
+  const { tap, mac, promiscuous } = entry;
+  const mtu = entry.mtu ?? MTU_DEFAULT;
+  const host = { ...tap.host, address: [], gateway: [] };
+  add({
+    kind: 'tap',
+    interface: name,
+    hostName: hostNameOf(name, tap),
+    hostMtu: hostMtuOf(config, entry),
+    mac,
+    mtu,
+    promiscuous,
+    tap: { ...tap, host },
+  });
+  for (const address of tap.host.address) add({ kind: 'host-address', interface: name, address }, interfaceKey(name));
+  for (const gateway of tap.host.gateway) {
+    const within = tap.host.address.filter((prefix) => prefixContains(prefix, gateway));
+    const needs = within.map((address) => keyOf({ kind: 'host-address', interface: name, address }));
+    add({ kind: 'host-gateway', interface: name, gateway }, interfaceKey(name), ...needs);
   }
 }
 

@@ -4,7 +4,14 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { MacAddress } from '../base/address.ts';
-import { ARENA_BYTES, JOIN_ARENA_BYTES, SEGMENT_ARENA_BYTES, TAG_ARENA_BYTES } from '../base/limits.ts';
+import {
+  ARENA_BYTES,
+  JOIN_ARENA_BYTES,
+  SEGMENT_ARENA_BYTES,
+  STREAM_INTERFACES_MAX,
+  STREAM_MEMORY_BYTES,
+  TAG_ARENA_BYTES,
+} from '../base/limits.ts';
 import { Engine } from '../engine/engine.ts';
 import type { FlowSink } from '../engine/flow-record.ts';
 import { FlowReporter } from '../engine/flow-reporter.ts';
@@ -12,6 +19,7 @@ import { ResolverWatch } from '../engine/resolver-watch.ts';
 import { NameTable } from '../flow/names.ts';
 import type { Insertion } from '../graph/insert-nodes.ts';
 import { FRAME_PACKETS_MAX } from '../graph/node.ts';
+import type { StreamMemory } from '../link/stream-link.ts';
 import { Packets } from '../packet/packets.ts';
 import type { Sys } from '../sys/sys.ts';
 import { Captures } from './captures.ts';
@@ -20,6 +28,8 @@ import { ForwardingWiring, type ForwardingWiringOptions } from './forwarding-wir
 import { carries, offloadOf, type Port, Ports } from './port.ts';
 import { UplinkPolicy, type UplinkSettings } from './uplink-policy.ts';
 import type { CaptureView } from './views.ts';
+
+const LINK_ARENA_BYTES: number = TAG_ARENA_BYTES + JOIN_ARENA_BYTES + SEGMENT_ARENA_BYTES;
 
 export interface DataPlaneOptions {
   readonly flowsMax?: number;
@@ -67,7 +77,7 @@ export class DataPlane {
         return new ResolverWatch(flows, this.policy, reporter);
       },
       random,
-      extraBytes: TAG_ARENA_BYTES + JOIN_ARENA_BYTES + SEGMENT_ARENA_BYTES,
+      extraBytes: LINK_ARENA_BYTES + STREAM_INTERFACES_MAX * STREAM_MEMORY_BYTES,
     });
     this.reporter = reporter!;
     this.wiring.onGuestSettled = () => this.engine.retryCallers();
@@ -76,6 +86,13 @@ export class DataPlane {
     this.tagged = new Packets(TAG_ARENA_BYTES, FRAME_PACKETS_MAX, memory, ARENA_BYTES);
     this.joined = new Packets(JOIN_ARENA_BYTES, FRAME_PACKETS_MAX, memory, joined);
     this.segments = new Packets(SEGMENT_ARENA_BYTES, FRAME_PACKETS_MAX, memory, joined + JOIN_ARENA_BYTES);
+  }
+
+  /** Where the stream of that number keeps what waits. Pages that none has used take no memory. */
+  streamMemory(slot: number): StreamMemory {
+    const { memory, arenaMemory } = this.engine;
+    const at = ARENA_BYTES + LINK_ARENA_BYTES + slot * STREAM_MEMORY_BYTES;
+    return { bytes: memory, id: arenaMemory, at, length: STREAM_MEMORY_BYTES };
   }
 
   get nowMs(): number {
@@ -101,7 +118,7 @@ export class DataPlane {
           }
         : undefined,
     );
-    if (port.kind === 'tap') for (const sub of this.ports.under(port)) this.refresh(sub);
+    if (port.kind === 'tap' || port.kind === 'stream') for (const sub of this.ports.under(port)) this.refresh(sub);
   }
 
   /** Takes a port away, of which nothing depends any more. */

@@ -9,7 +9,7 @@ import { VlanLink } from '../link/vlan.ts';
 import type { DataPlane } from './data-plane.ts';
 import { randomMac } from './data-plane.ts';
 import type { ForwardingHop } from './forwarding.ts';
-import { type BviPart, carries, type Port, type TapPort, type VlanPart } from './port.ts';
+import { type BviPart, carries, type DevicePort, type Port, type VlanPart } from './port.ts';
 
 type Of<Kind extends Contents['kind']> = Extract<Contents, { kind: Kind }>;
 
@@ -57,7 +57,7 @@ export class ForwardingParts {
   }
 
   addVlan(part: VlanPart): Result<void> {
-    const parent = this.#port(part.parent) as TapPort;
+    const parent = this.#port(part.parent) as DevicePort;
     const { interfaces, vlans } = this.#plane.forwarding;
     const mac = { high: interfaces.macHigh[parent.index]!, low: interfaces.macLow[parent.index]! };
     const index = this.#plane.forwarding.addInterface(mac, part.mtu);

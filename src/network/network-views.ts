@@ -16,7 +16,7 @@ import { FLOW_STATE } from '../flow/flow-table.ts';
 import { ADJACENCY, ADJACENCY_ADDRESS_WORDS } from '../forward/adjacency.ts';
 import type { DataPlane } from './data-plane.ts';
 import type { PartBuilder } from './part-builder.ts';
-import { carries, type Port, type TapPort } from './port.ts';
+import { type BviPort, carries, type DevicePort, type Port, type TapPort } from './port.ts';
 import type { FlowQuery } from './running-network.ts';
 import type {
   BridgeView,
@@ -42,6 +42,8 @@ const HOP_KINDS: Readonly<Record<number, RouteHopView['kind']>> = {
   [ADJACENCY.UPLINK]: 'uplink',
 };
 
+const NOTHING_JOINED = { joined: 0, joinedFrames: 0 } as const;
+
 const FLOWS_LISTED_MAX = 10_000;
 const ROUTES_LISTED_MAX = 10_000;
 
@@ -61,14 +63,14 @@ export class NetworkViews {
   }
 
   hardware(): HardwareView[] {
-    return this.#plane.ports.taps().map((port) => {
+    return this.#plane.ports.devices().map((port) => {
       const { segmented, segments, checksummed, dropped } = port.software;
-      const { joined, joinedFrames } = port.coalesce;
+      const { joined, joinedFrames } = port.kind === 'tap' ? port.coalesce : NOTHING_JOINED;
       return {
         name: port.name,
         index: port.index,
-        device: port.part.tap.mode,
-        backend: port.backend,
+        device: port.kind === 'tap' ? port.part.tap.mode : 'stream',
+        backend: port.kind === 'tap' ? port.backend : 'socket',
         linkUp: isLinkUp(port),
         queues: this.#queues(port),
         offloads: offloadNames(port),
@@ -262,7 +264,9 @@ export class NetworkViews {
     };
   }
 
-  #queues({ device, index, part }: TapPort): QueueView[] {
+  #queues(port: DevicePort): QueueView[] {
+    if (port.kind === 'stream') return [{ queue: 0, worker: 0, mode: 'interrupt' }];
+    const { device, index, part } = port;
     const { rxMode: mode } = part.tap;
     return device.fds.map((_, queue) => ({ queue, worker: this.#workers.workerOf(index, queue), mode }));
   }
@@ -309,11 +313,15 @@ function endpoint({ address, port }: FlowRecord['guest']): string {
 }
 
 function isLinkUp(port: Port): boolean {
-  const device = port.kind === 'tap' ? port.device : port.kind === 'vlan' ? port.parent.device : undefined;
-  return carries(port) && device?.lost !== true;
+  return carries(port) && hasOtherSide(port.kind === 'vlan' ? port.parent : port);
 }
 
-function offloadNames({ link }: TapPort): string[] {
+function hasOtherSide(port: DevicePort | BviPort): boolean {
+  if (port.kind === 'stream') return port.guest.isPlugged;
+  return port.kind === 'bvi' || !port.device.lost;
+}
+
+function offloadNames({ link }: DevicePort): string[] {
   const { checksum, tcpSegmentation, udpSegmentation } = link.offload;
   return [
     ...(checksum ? ['checksum'] : []),

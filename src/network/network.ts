@@ -24,6 +24,7 @@ import { EventLog } from './event-log.ts';
 import { flowView, NetworkViews } from './network-views.ts';
 import { PartBuilder } from './part-builder.ts';
 import { Pinger } from './pinger.ts';
+import type { StreamPort } from './port.ts';
 import { Replication } from './replication.ts';
 import type {
   ApplyOptions,
@@ -123,6 +124,7 @@ class Network implements RunningNetwork {
       const message = `${name} is read and written: ${why.message}`;
       this.#tell('warning', 'interface', 'vhost-net-refused', message, { interface: name, code: why.code });
     };
+    this.#builder.streams.onGuest = (port, what, peer) => this.#guestEvent(port, what, peer);
     this.#pinger = new Pinger(this.#plane);
     const replication = new Replication(this.#plane, () => this.#builder.forwarding.bridges);
     this.#builder.onChanged = (part) => replication.partChanged(part);
@@ -298,6 +300,7 @@ class Network implements RunningNetwork {
       await this.#workers.close();
       this.#plane.wiring.withdraw();
       this.#builder.taps.release();
+      this.#builder.streams.release();
       this.#loop.stop();
       this.#plane.engine.close();
       this.#resolvers.close();
@@ -314,6 +317,7 @@ class Network implements RunningNetwork {
   /** May be called within a turn: what follows is done when it has ended. */
   #linkLost(index: number, errno: number): void {
     const port = this.#plane.ports.at(index);
+    if (port?.kind === 'stream') this.#builder.streams.unplug(port);
     if (port?.kind !== 'tap' || port.device.lost) return;
     port.device.lost = true;
     const message = `the kernel's side of ${port.name} has gone (${errnoName(errno)})`;
@@ -349,6 +353,15 @@ class Network implements RunningNetwork {
       return this.#plane.ports.find(contents.interface)?.index ?? [];
     });
     await this.#workers.recall(indexes);
+  }
+
+  /** A machine's coming and going is its interface's link state. */
+  #guestEvent({ name }: StreamPort, what: 'attached' | 'detached' | 'refused', peer: string): void {
+    const fields = { interface: name, ...(peer === '' ? {} : { peer }) };
+    const sentAway = `${peer} was sent away from ${name}: there is a guest already`;
+    if (what === 'refused') this.#tell('warning', 'interface', 'guest-refused', sentAway, fields);
+    else if (what === 'attached') this.#tell('info', 'interface', 'link-up', `${peer} is plugged into ${name}`, fields);
+    else this.#tell('info', 'interface', 'link-down', `the guest of ${name} has gone`, fields);
   }
 
   #workerLost(worker: number, queues: readonly string[], why: string): void {

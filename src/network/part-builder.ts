@@ -5,12 +5,14 @@ import type { Contents } from '../config/parts.ts';
 import type { DataPlane } from './data-plane.ts';
 import { ForwardingParts } from './forwarding-parts.ts';
 import { ServiceParts } from './service-parts.ts';
+import { StreamParts } from './stream-parts.ts';
 import { type OpenTap, TapParts } from './tap-parts.ts';
 
 const DONE: Result<void> = success(undefined);
 
 export class PartBuilder {
   readonly taps: TapParts;
+  readonly streams: StreamParts;
   readonly forwarding: ForwardingParts;
   readonly services: ServiceParts;
   /** Hears of each part that was made, changed or taken away; of one that failed, too. */
@@ -20,6 +22,7 @@ export class PartBuilder {
   /** `onLogging` hears of what is to be logged, and where; `openTap` makes the kernel's side of taps, where it is not the kernel that has it. */
   constructor(plane: DataPlane, onLogging: (logging: LoggingConfig) => Result<void>, openTap?: OpenTap) {
     this.taps = new TapParts(plane, openTap);
+    this.streams = new StreamParts(plane);
     this.forwarding = new ForwardingParts(plane);
     this.services = new ServiceParts(plane);
     this.#onLogging = onLogging;
@@ -46,7 +49,7 @@ export class PartBuilder {
   }
 
   #add(part: Contents): Result<void> {
-    const { taps, forwarding, services } = this;
+    const { taps, streams, forwarding, services } = this;
     switch (part.kind) {
       case 'defaults':
         taps.defaults = part;
@@ -57,6 +60,8 @@ export class PartBuilder {
         return forwarding.addBridge(part);
       case 'tap':
         return taps.add(part);
+      case 'stream':
+        return streams.add(part);
       case 'vlan':
         return forwarding.addVlan(part);
       case 'bvi':
@@ -85,7 +90,7 @@ export class PartBuilder {
   }
 
   #remove(part: Contents): Result<void> {
-    const { taps, forwarding, services } = this;
+    const { taps, streams, forwarding, services } = this;
     switch (part.kind) {
       case 'defaults':
       case 'logging':
@@ -95,6 +100,9 @@ export class PartBuilder {
         break;
       case 'tap':
         taps.remove(part);
+        break;
+      case 'stream':
+        streams.remove(part);
         break;
       case 'vlan':
         forwarding.removeVlan(part);
@@ -135,12 +143,14 @@ export class PartBuilder {
   }
 
   #change(from: Contents, to: Contents): Result<void> {
-    const { taps, forwarding, services } = this;
+    const { taps, streams, forwarding, services } = this;
     switch (to.kind) {
       case 'bridge':
         return forwarding.changeBridge(to);
       case 'tap':
         return this.#followed(to.interface, taps.change(to));
+      case 'stream':
+        return this.#followed(to.interface, streams.change(to));
       case 'vlan':
       case 'bvi':
         return this.#followed(to.interface, forwarding.changePort(to));

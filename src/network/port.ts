@@ -1,8 +1,11 @@
 /** An interface of a running network: what it was made of, and what it has become. */
 import type { IpAddress, IpPrefix } from '../base/address.ts';
-import type { Contents, TapPart } from '../config/parts.ts';
+import type { Contents, StreamPart, TapPart } from '../config/parts.ts';
+import type { GuestListener } from '../engine/guest-listener.ts';
 import type { TapBackend, TapQueueLink } from '../engine/tap-backend.ts';
+import type { CapturePoint } from '../link/capture-point.ts';
 import type { Coalesce } from '../link/coalesce.ts';
+import type { GuestPort } from '../link/guest-port.ts';
 import type { Link } from '../link/link.ts';
 import type { SoftwareOffload } from '../link/software-offload.ts';
 import type { TunLink } from '../link/tun-link.ts';
@@ -46,10 +49,27 @@ export interface TapPort extends PortCommon {
   readonly hostGateways: IpAddress[];
 }
 
+/** A virtual machine is plugged in here, or none. */
+export interface StreamPort extends PortCommon {
+  readonly kind: 'stream';
+  part: StreamPart;
+  /** Its place in the memory of streams. */
+  readonly slot: number;
+  readonly listener: GuestListener;
+  readonly guest: GuestPort;
+  readonly software: SoftwareOffload;
+  readonly link: CapturePoint;
+  /** The machine's connection; -1: there is none. */
+  fd: number;
+}
+
+/** What has another side of its own, and may have sub-interfaces. */
+export type DevicePort = TapPort | StreamPort;
+
 export interface VlanPort extends PortCommon {
   readonly kind: 'vlan';
   part: VlanPart;
-  readonly parent: TapPort;
+  readonly parent: DevicePort;
   readonly link: Link;
 }
 
@@ -58,7 +78,7 @@ export interface BviPort extends PortCommon {
   part: BviPart;
 }
 
-export type Port = TapPort | VlanPort | BviPort;
+export type Port = DevicePort | VlanPort | BviPort;
 
 /** Whether frames pass: a sub-interface needs its parent. */
 export function carries(port: Port): boolean {
@@ -104,12 +124,20 @@ export class Ports {
     return [...this].filter((port) => port.kind === 'tap');
   }
 
+  devices(): DevicePort[] {
+    return [...this].filter((port) => port.kind === 'tap' || port.kind === 'stream');
+  }
+
+  streams(): StreamPort[] {
+    return [...this].filter((port) => port.kind === 'stream');
+  }
+
   nameOf(index: number): string | undefined {
     return this.#byIndex.get(index)?.name;
   }
 
-  /** The sub-interfaces of a tap. */
-  under(parent: TapPort): VlanPort[] {
+  /** The sub-interfaces of a device. */
+  under(parent: DevicePort): VlanPort[] {
     return [...this].filter((port) => port.kind === 'vlan').filter((port) => port.parent === parent);
   }
 }

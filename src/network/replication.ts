@@ -77,6 +77,7 @@ export class Replication {
         yield this.#bridge(part.bridge);
         break;
       case 'tap':
+      case 'stream':
       case 'vlan':
       case 'bvi':
       case 'member':
@@ -140,7 +141,8 @@ export class Replication {
       return;
     }
     yield this.#interface(port);
-    if (port.kind === 'tap') for (const sub of this.#plane.ports.under(port)) yield this.#interface(sub);
+    if (port.kind === 'tap' || port.kind === 'stream')
+      for (const sub of this.#plane.ports.under(port)) yield this.#interface(sub);
   }
 
   #interface(port: Port): InterfaceUpdate {

@@ -41,7 +41,7 @@ export interface InterfaceView {
   readonly name: string;
   /** Never used again while the engine runs. */
   readonly index: number;
-  readonly kind: 'tap' | 'vlan' | 'bvi';
+  readonly kind: 'tap' | 'stream' | 'vlan' | 'bvi';
   /** Admin state. */
   readonly up: boolean;
   /** Whether the other side can hear us: its device is there and up. */
@@ -64,9 +64,9 @@ export interface InterfaceView {
 export interface HardwareView {
   readonly name: string;
   readonly index: number;
-  /** `tap`, `tun`. */
+  /** `tap`, `tun`, `stream`. */
   readonly device: string;
-  readonly backend: 'read-write' | 'vhost-net';
+  readonly backend: 'read-write' | 'vhost-net' | 'socket';
   readonly linkUp: boolean;
   readonly queues: readonly QueueView[];
   readonly offloads: readonly string[];

@@ -10,7 +10,13 @@ import { configOf, inLab, Namespace, onOwnMachine } from './lab.ts';
 await onOwnMachine(import.meta.url);
 
 const FOLDER = join(CHECKOUT, 'examples');
-const TRIED = ['bridge.yaml', 'router-with-services.yaml', 'two-namespaces.yaml', 'vlans.yaml'];
+const TRIED = [
+  'bridge.yaml',
+  'router-with-services.yaml',
+  'two-namespaces.yaml',
+  'vlans.yaml',
+  'vm-and-namespace.yaml',
+];
 
 describe('the configurations of examples', () => {
   const lab = inLab();

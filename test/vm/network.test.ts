@@ -1,0 +1,95 @@
+/** A virtual machine as an interface of a network: `examples/vm-and-namespace.yaml`, in which it shares a bridge with a namespace, and another behind an interface of its own. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { qemuArguments } from '#tapster/engine/qemu-arguments.js';
+import { inLab, Namespace, onOwnMachine } from '../network/lab.ts';
+import { Program } from '../support/netns/process.ts';
+import { CHECKOUT } from '../support/netns/user.ts';
+import { type Image, Machine, qemuWords, vmImage } from './machine.ts';
+
+await onOwnMachine(import.meta.url);
+
+const image = vmImage();
+const EXAMPLE = readFileSync(join(CHECKOUT, 'examples', 'vm-and-namespace.yaml'), 'utf8');
+const SOCKET = '/tmp/tapster-vm0.sock';
+
+const ROUTED = `
+interfaces:
+  vm0:
+    stream: { socket: ${SOCKET} }
+    address: [10.7.0.1/24]
+    services: { dhcp: {} }
+  tap0:
+    tap: { host: { name: eth0, namespace: red, address: [10.8.0.2/24], gateway: [10.8.0.1] } }
+    address: [10.8.0.1/24]
+`;
+
+describe('a virtual machine in a network', { skip: typeof image === 'string' ? image : false }, () => {
+  const lab = inLab();
+  let red: Namespace;
+  let vm: Machine;
+  before(() => {
+    red = new Namespace('red');
+  });
+  after(() => red.delete());
+
+  const boot = async (): Promise<void> => {
+    const words = [...qemuWords(image as Image), ...qemuArguments(SOCKET)];
+    vm = new Machine(new Program(words, { timeoutMs: 0, keepInput: true }));
+    await vm.booted();
+  };
+  const events = (name: string): number => lab.events.filter(({ event }) => event === name).length;
+
+  it('has no link before it comes', async () => {
+    await lab.apply(EXAMPLE);
+    const { kind, up, linkUp } = lab.interface('vm0');
+    assert.deepEqual({ kind, up, linkUp }, { kind: 'stream', up: true, linkUp: false });
+    const hardware = lab.network.hardware().find(({ name }) => name === 'vm0');
+    assert.deepEqual([hardware?.device, hardware?.backend], ['stream', 'socket']);
+  });
+
+  it('shares a bridge with a namespace', async () => {
+    await boot();
+    await lab.heard('link-up');
+    assert.equal(lab.interface('vm0').linkUp, true);
+    assert.match(await vm.run('/up'), /^lease 10\.1\.0\.1\d\d\/24 10\.1\.0\.1 /m);
+    assert.match(await vm.run('ping -c 2 10.1.0.2'), /2 packets received/);
+    await vm.run('for i in 1 2 3 4 5 6 7 8 9; do ip -6 route | grep -q default && break; sleep 0.5; done');
+    assert.match(await vm.run('ping -c 2 fd00:1::2'), /2 packets received/);
+    assert.ok(lab.network.stations('lan').some(({ interface: name }) => name === 'vm0'));
+  });
+
+  it('goes, which is its link and no more', async () => {
+    vm.program.kill('SIGKILL');
+    await lab.heard('link-down');
+    const { up, linkUp } = lab.interface('vm0');
+    assert.deepEqual({ up, linkUp }, { up: true, linkUp: false });
+    await red.reach('10.1.0.1');
+  });
+
+  it('is routed to a namespace, behind an interface of its own', async () => {
+    await lab.apply(ROUTED);
+    await boot();
+    assert.match(await vm.run('/up'), /^lease 10\.7\.0\.\d+\/24 10\.7\.0\.1 /m);
+    assert.match(await vm.run('ping -c 2 10.8.0.2'), /2 packets received/);
+    await vm.run('ip link set eth0 mtu 1500');
+    assert.equal(events('link-up'), 2);
+  });
+
+  it('lets no other take its place', async () => {
+    const failure = await lab.refuse(`${ROUTED}  vm1:\n    stream: { socket: /none/vm1.sock }\n`);
+    assert.equal(failure.code, 'socket-folder-missing');
+    const second = new Program([...qemuWords(image as Image), ...qemuArguments(SOCKET)], { timeoutMs: 0 });
+    await lab.heard('guest-refused');
+    second.kill('SIGKILL');
+    assert.match(await vm.run('ping -c 1 10.8.0.2'), /1 packets received/);
+  });
+
+  it('leaves no socket behind', async () => {
+    await lab.apply('interfaces: {}');
+    assert.ok(!existsSync(SOCKET));
+    vm.program.kill('SIGKILL');
+  });
+});
