@@ -194,6 +194,9 @@ export const WORKER_REPLY_MS: number = 5000;
 /** Bytes that wait on either side of a stream socket to a guest, both directions together. Beyond it flows wait, and other frames are refused and counted. */
 export const STREAM_MEMORY_BYTES: number = 512 * 1024;
 
+/** Interfaces of one engine that virtual machines are plugged into by a stream socket: memory is kept for each. One more is refused. */
+export const STREAM_INTERFACES_MAX: number = 32;
+
 /** Regions of one virtual machine's memory; beyond it the front end's message fails. QEMU asks how many there may be. */
 export const MEMORY_REGIONS_MAX: number = 64;
 
@@ -214,5 +217,3 @@ export const VHOST_USER_QUEUED_BYTES: number = 2 * 1024 * 1024;
 
 /** Messages of one vhost-user connection that are handled in one turn; the others wait for the next. */
 export const MESSAGES_PER_TURN_MAX: number = 64;
-/** Interfaces of one engine that virtual machines are plugged into by a stream socket: memory is kept for each. One more is refused. */
-export const STREAM_INTERFACES_MAX: number = 32;
