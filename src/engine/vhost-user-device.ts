@@ -10,6 +10,7 @@
  * turn: nothing is in flight when we go), CONFIG (QEMU keeps a network device's configuration itself, and warns of back ends that offer it), IOMMU.
  */
 import { MEMORY_REGIONS_MAX, VHOST_USER_PAIRS_MAX, VHOST_USER_QUEUE_SIZE_MAX } from '../base/limits.ts';
+import { type Result, success } from '../base/result.ts';
 import type { VhostUserFeatures, VhostUserLink, VhostUserQueue } from '../link/vhost-user.ts';
 import { POLL, POLL_OPERATION, type Sys } from '../sys/sys.ts';
 import { DeviceQueue } from '../virtio/device-queue.ts';
@@ -198,14 +199,19 @@ export class VhostUserDevice {
       case REQUEST.ADD_MEM_REG:
         return this.#relocate(memory.add(message.readRegion(payload), fds[0]!));
       default:
-        return this.#relocate(memory.remove(message.readRegion(payload)));
+        memory.remove(message.readRegion(payload));
+        return this.#relocate(success(undefined));
     }
   }
 
   /** The memory has changed: queues lie elsewhere in it. */
-  #relocate(changed: ReturnType<GuestMemory['replace']>): Outcome {
+  #relocate(changed: Result<void>): Outcome {
     if (!changed.ok) return failed(changed.failure.message);
-    for (const ring of this.#rings) ring.queue?.locate();
+    for (const ring of this.#rings) {
+      ring.queue?.locate();
+      // It may have been kicked while it had no place.
+      if (ring.queue !== undefined && ring.kickFd >= 0) this.#linkOf(ring).signal(ring.kickFd);
+    }
     return DONE;
   }
 

@@ -181,14 +181,14 @@ describe("a device's queue", () => {
 
   it('is broken when its region goes, and lives where it comes back', () => {
     const each = rig();
-    assert.ok(each.memory.remove(region(0, USER, BYTES)).ok);
+    each.memory.remove(region(0, USER, BYTES));
     each.queue.locate();
     assert.equal(each.queue.broken, 'the queue does not lie in the memory');
-    const other = rig();
-    show(other, [[BUFFERS, 1, 0, 0]]);
-    assert.ok(other.memory.replace([region(0, USER, BYTES)], [0]).ok);
-    other.queue.locate();
-    assert.equal(other.queue.take(), true);
+    show(each, [[BUFFERS, 1, 0, 0]]);
+    assert.deepEqual([each.queue.take(), each.queue.enableKicks()], [false, false]);
+    assert.ok(each.memory.add(region(0, USER, BYTES), 0).ok);
+    each.queue.locate();
+    assert.deepEqual([each.queue.broken, each.queue.take()], ['', true]);
   });
 
   for (const eventIndex of [false, true]) {

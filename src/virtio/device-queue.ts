@@ -53,6 +53,9 @@ export const PIECE_WORDS = 3;
 /** A descriptor's buffer is one piece, unless it lies across regions. */
 const PIECES_MAX = CHAIN_DESCRIPTORS_MAX + 16;
 
+/** A front end may take a region away and add a larger one in its place while queues run. */
+const NO_PLACE = 'the queue does not lie in the memory';
+
 const WORD = 0x1_0000_0000;
 /** High words of addresses that a number holds exactly are below this. */
 const HIGH_WORD_MAX = 0x1f_ffff;
@@ -100,7 +103,7 @@ export class DeviceQueue {
     this.#written = this.#published;
   }
 
-  /** Looks up again where it lies, when the memory's regions have changed. */
+  /** Looks up again where it lies, when the memory's regions have changed. One that was broken only by having no place lives again when it has one. */
   locate(): void {
     const { size, descriptors, available, used } = this.#options.ring;
     if (!isQueueSize(size)) {
@@ -111,9 +114,10 @@ export class DeviceQueue {
     const availableRing = this.#part(available, availableRingBytes(size), 2);
     const usedRing = this.#part(used, usedRingBytes(size), 4);
     if (table === undefined || availableRing === undefined || usedRing === undefined) {
-      this.#break('the queue does not lie in the memory');
+      this.#break(NO_PLACE);
       return;
     }
+    if (this.broken === NO_PLACE) this.broken = '';
     this.#descriptors = table;
     this.#available = availableRing;
     this.#used = usedRing;

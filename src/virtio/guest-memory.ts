@@ -94,29 +94,23 @@ export class GuestMemory {
     return success(undefined);
   }
 
+  /** Adds a region. One that is there already is mapped anew: QEMU 7.2 announces each once for each pair of queues. */
   add(region: MemoryRegion, fd: number): Result<void> {
-    if (this.#regions.length === MEMORY_REGIONS_MAX) return tooMany(MEMORY_REGIONS_MAX + 1);
-    const mapped = this.#mapRegion(region, fd, this.#regions);
+    const same = this.#find(region);
+    const others = this.#regions.filter((each) => each !== same);
+    if (others.length === MEMORY_REGIONS_MAX) return tooMany(MEMORY_REGIONS_MAX + 1);
+    const mapped = this.#mapRegion(region, fd, others);
     if (!mapped.ok) return mapped;
-    this.#set([...this.#regions, mapped.value]);
+    this.#set([...others, mapped.value]);
+    same?.mapped.unmap();
     return success(undefined);
   }
 
-  /** Takes the region away that has just these addresses and this size. */
-  remove({ guestAddress, userAddress, bytes }: MemoryRegion): Result<void> {
-    const found = this.#regions.find(
-      ({ region }) =>
-        region.guestAddress === guestAddress && region.userAddress === userAddress && region.bytes === bytes,
-    );
-    if (found === undefined) {
-      return failure(
-        'guest-memory-unknown',
-        `no region of ${bytes} bytes begins at guest address ${hex(guestAddress)}`,
-      );
-    }
+  /** Takes the region away that has just these addresses and this size. One that is not there is gone already, for the same reason. */
+  remove(region: MemoryRegion): void {
+    const found = this.#find(region);
     this.#set(this.#regions.filter((each) => each !== found));
-    found.mapped.unmap();
-    return success(undefined);
+    found?.mapped.unmap();
   }
 
   /** Looks a guest address up. Returns how many of the `length` bytes from there on lie behind one another; 0: it is in no region. */
@@ -152,6 +146,13 @@ export class GuestMemory {
     const gone = this.#regions;
     this.#set([]);
     for (const each of gone) each.mapped.unmap();
+  }
+
+  #find({ guestAddress, userAddress, bytes }: MemoryRegion): Mapped | undefined {
+    return this.#regions.find(
+      ({ region }) =>
+        region.guestAddress === guestAddress && region.userAddress === userAddress && region.bytes === bytes,
+    );
   }
 
   #take(slot: Slot, from: number, length: number): boolean {
