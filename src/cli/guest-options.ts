@@ -6,6 +6,7 @@ import { UsageError } from './usage-error.ts';
 
 export interface GuestFlags extends Omit<RunFlags, 'root' | 'ifname' | 'noConfig' | 'noDns'> {
   readonly socket?: string;
+  readonly connect?: string;
   readonly fd?: number;
   readonly vhostUser?: true;
   readonly queues?: number;
@@ -18,21 +19,26 @@ export function toGuestOptions(
   flags: GuestFlags,
   environment: NodeJS.ProcessEnv = process.env,
 ): GuestOptions {
-  const { socket, fd, vhostUser, queues, oneOff, ...others } = flags;
+  const { socket, connect, fd, vhostUser, queues, oneOff, ...others } = flags;
   if (queues !== undefined && vhostUser === undefined) {
     throw new UsageError(
       '--queues without --vhost-user: a stream socket has one',
       'Leave it out, or give --vhost-user.',
     );
   }
-  if (fd !== undefined && (socket !== undefined || command.length > 0)) {
-    const other = socket === undefined ? 'a command' : '--socket';
-    throw new UsageError(`--fd with ${other}: the guest is plugged in already`, 'Leave one of them out.');
+  const given = { '--fd': fd, '--connect': connect, '--socket': socket };
+  const [first, second] = Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+  if (second !== undefined || (first !== undefined && first !== '--socket' && command.length > 0)) {
+    throw new UsageError(
+      `${first} with ${second ?? 'a command'}: the guest is there already`,
+      'Leave one of them out.',
+    );
   }
   return {
     ...toRunOptions(command, others),
     anyClient: flags.mac === undefined,
-    socket: fd === undefined ? (socket ?? series(environment)) : undefined,
+    socket: first === undefined ? series(environment) : socket,
+    connectPath: connect,
     fd,
     vhostUserPairs: vhostUser === undefined ? 0 : (queues ?? 1),
     oneOff: oneOff ?? false,

@@ -6,8 +6,10 @@ export interface GuestSockets {
 }
 
 export interface GuestOptions extends RunOptions {
-  /** The path to listen at; or a series, of which the first free one is taken; undefined: `fd` is used. */
+  /** The path to listen at; or a series, of which the first free one is taken; undefined: nobody is waited for. */
   readonly socket: string | GuestSockets | undefined;
+  /** Where somebody listens, to connect to instead. */
+  readonly connectPath: string | undefined;
   /** A connected socket to use instead. */
   readonly fd: number | undefined;
   /** Pairs of queues of a vhost-user socket; 0: a stream socket. */

@@ -22,7 +22,7 @@ import { LinuxSys } from '../sys/linux.ts';
 import { startPathRemover } from '../sys/path-remover.ts';
 import { resolvConfFiles } from '../sys/resolv-conf.ts';
 import { applySandbox } from '../sys/sandbox.ts';
-import { describePeer, listenUnix, listenUnixSeries, type UnixListener } from '../sys/unix-socket.ts';
+import { connectUnix, describePeer, listenUnix, listenUnixSeries, type UnixListener } from '../sys/unix-socket.ts';
 import { Closers } from './closers.ts';
 import type { Engine } from './engine.ts';
 import { EventLoop } from './event-loop.ts';
@@ -110,9 +110,11 @@ class GuestSession {
 
   /** Takes the guest that is there, or waits for guests. */
   #attach(engine: Engine): Result<void> {
-    const { fd } = this.#options;
-    if (fd !== undefined) {
-      this.#plug(engine, fd, describePeer(fd));
+    const { fd, connectPath } = this.#options;
+    const connected = connectPath === undefined ? success(fd) : connectUnix(connectPath);
+    if (!connected.ok) return connected;
+    if (connected.value !== undefined) {
+      this.#plug(engine, connected.value, describePeer(connected.value));
       return success(undefined);
     }
     const opened = this.#open();

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -184,6 +184,26 @@ describe('a virtual machine behind tapster guest', { skip }, () => {
     const ended = await new Program([process.execPath, '-e', script, ...words]).ended;
     assert.equal(ended.status, 0, ended.stderr);
     assert.match(ended.stderr, /is plugged in\n.*the guest has gone/);
+  });
+
+  it('listens, and Tapster connects', async () => {
+    const path = lab.newPath('qemu.sock');
+    const vm = machine([
+      ...['-netdev', `stream,id=tapster,server=on,addr.type=unix,addr.path=${path}`],
+      ...['-device', 'virtio-net-pci,netdev=tapster'],
+    ]);
+    await eventually('QEMU listens', () => existsSync(path));
+    chmodSync(path, 0o666);
+    const tapster = lab.start(['guest', '--connect', path, '-v'], ENDLESS);
+    await tapster.says(/is plugged in/);
+    await vm.booted();
+    await vm.run('/up');
+    assert.match(await vm.run(`ping -c 1 ${PLACES.server[4]}`), /1 packets received/);
+    await vm.powerOff();
+    assert.equal((await tapster.ended).status, 0);
+    const none = await lab.start(['guest', '--connect', path]).ended;
+    assert.equal(none.status, 125);
+    assert.match(none.stderr, /nobody listens at/);
   });
 
   it('goes on when Tapster is killed and started again', { skip: lacksReconnect() }, async () => {

@@ -55,6 +55,7 @@ function groups(): [string, Option[]][] {
 function socketOptions(): Option[] {
   return [
     one('--socket <PATH>', 'where to listen (the first free guest-N.sock in $XDG_RUNTIME_DIR/tapster)', parseFilePath),
+    one('--connect <PATH>', 'where QEMU listens, to connect to instead; ends with it', parseFilePath),
     one('--fd <NUMBER>', 'a connected socket to use instead; ends with it', parseDescriptor),
     flag('--vhost-user', "speak vhost-user instead of QEMU's stream: queues in the machine's shared memory"),
     one('--queues <NUMBER>', `pairs of queues of vhost-user, 1 to ${VHOST_USER_PAIRS_MAX} (1)`, parseQueues),

@@ -1,0 +1,38 @@
+/** Where the guest of `tapster guest` is plugged in: one way of several, none of which needs what another does. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type GuestFlags, toGuestOptions } from './guest-options.ts';
+import { UsageError } from './usage-error.ts';
+
+const none = { tcp: true, udp: true, icmp: true, sandbox: true } as unknown as GuestFlags;
+const options = (flags: Partial<GuestFlags>, command: readonly string[] = [], environment = {}) =>
+  toGuestOptions(command, { ...none, ...flags }, environment);
+
+describe('where a guest is plugged in', () => {
+  it('is a path, or the first free one of a series in the folder of the session', () => {
+    assert.equal(options({ socket: '/tmp/vm.sock' }).socket, '/tmp/vm.sock');
+    const { socket } = options({}, [], { XDG_RUNTIME_DIR: '/run/user/7' });
+    assert.ok(typeof socket === 'object');
+    const folder = process.getuid!() === 0 ? '/run' : '/run/user/7';
+    assert.equal(socket.pathOf(3), `${folder}/tapster/guest-3.sock`);
+  });
+
+  it('is a descriptor or a path to connect to, which need no folder', () => {
+    assert.deepEqual([options({ fd: 3 }).fd, options({ fd: 3 }).socket], [3, undefined]);
+    assert.deepEqual([options({ connect: '/q' }).connectPath, options({ connect: '/q' }).socket], ['/q', undefined]);
+  });
+
+  it('is one of these', () => {
+    for (const flags of [
+      { fd: 3, socket: '/s' },
+      { fd: 3, connect: '/q' },
+      { connect: '/q', socket: '/s' },
+    ]) {
+      assert.throws(() => options(flags), UsageError);
+    }
+    for (const flags of [{ fd: 3 }, { connect: '/q' }]) {
+      assert.throws(() => options(flags, ['qemu']), /with a command: the guest is there already/);
+    }
+    assert.equal(options({ socket: '/s' }, ['qemu']).socket, '/s');
+  });
+});
