@@ -2,7 +2,14 @@
  * A configuration as a set of parts: what an engine creates, removes and changes one by one. Each has a key (what it is), contents, and the keys of the parts
  * that must be there before it.
  */
-import { formatIpPrefix, type IpAddress, type IpPrefix, type MacAddress, prefixContains } from '../base/address.ts';
+import {
+  formatIpPrefix,
+  type IpAddress,
+  type IpPrefix,
+  isIpv4,
+  type MacAddress,
+  prefixContains,
+} from '../base/address.ts';
 import {
   bviName,
   type Config,
@@ -135,7 +142,7 @@ export function partsOf(config: Config): Map<string, Part> {
   for (const neighbour of config.neighbours) {
     add({ kind: 'neighbour', ...neighbour }, interfaceKey(neighbour.interface));
   }
-  for (const { to, via } of config.routes) add({ kind: 'route', to, via }, ...hopNeeds(via, all));
+  for (const { to, via } of config.routes) add({ kind: 'route', to, via }, ...hopNeeds(to, via, all));
   const rank = new Map<string, number>(ORDER.map((kind, index) => [kind, index]));
   parts.sort((a, b) => rank.get(a.contents.kind)! - rank.get(b.contents.kind)!);
   return new Map(parts.map((part) => [part.key, part]));
@@ -244,17 +251,19 @@ function addServices(name: string, { services }: Pick<PortConfig, 'services'>, n
   if (services.dns !== undefined) add({ ...common, service: 'dns', settings: services.dns }, needs);
 }
 
-/** A hop needs its interface, or the uplink, or the addresses in whose networks it lies. */
-function hopNeeds(via: readonly Hop[], all: readonly Port[]): string[] {
+/** A hop needs its interface, or the uplink, or the addresses in whose networks it lies; an interface alone those from which neighbours are asked there. */
+function hopNeeds(to: IpPrefix, via: readonly Hop[], all: readonly Port[]): string[] {
   const needs = new Set<string>();
   for (const { kind, address, interface: name } of via) {
     if (kind === 'uplink') needs.add('uplink');
     if (name !== undefined) needs.add(interfaceKey(name));
-    if (address === undefined) continue;
+    if (address === undefined && name === undefined) continue;
     for (const port of all) {
       if (name !== undefined && port.name !== name) continue;
       for (const prefix of port.served.address) {
-        if (!prefixContains(prefix, address)) continue;
+        const helps =
+          address === undefined ? isIpv4(prefix.address) === isIpv4(to.address) : prefixContains(prefix, address);
+        if (!helps) continue;
         needs.add(keyOf({ kind: 'address', interface: port.name, address: prefix }));
       }
     }

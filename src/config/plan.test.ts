@@ -90,6 +90,20 @@ describe('the plan', () => {
     ]);
   });
 
+  it('takes a route by an interface away before the addresses from which neighbours are asked there', () => {
+    const address = (...texts: string[]): unknown => ({ tap0: { tap: {}, address: texts } });
+    const routes = [{ to: '10.7.0.0/16', via: 'tap0' }];
+    const both = config({ interfaces: address('10.0.0.1/24', 'fd00::1/64'), routes });
+    const without4 = config({ interfaces: address('fd00::1/64'), routes });
+    assert.deepEqual(lines(both, without4), [
+      '- route 10.7.0.0/16',
+      '- address tap0 10.0.0.1/24',
+      '+ route 10.7.0.0/16 via tap0',
+    ]);
+    const without6 = config({ interfaces: address('10.0.0.1/24'), routes });
+    assert.deepEqual(lines(both, without6), ['- address tap0 fd00::1/64']);
+  });
+
   it('leads from any configuration to any other, and back', () => {
     fc.assert(
       fc.property(configs(), configs(), (a, b) => {

@@ -139,20 +139,30 @@ export function configOf(on: readonly boolean[]): Config {
   return on[CHANGES.indexOf(refused)] === true ? config : withReachedHops(config);
 }
 
-/** With routes whose next hop is on none of our networks: the last part of such a configuration fails, and all is undone. */
+/** With routes whose next hop is on none of our networks: such a configuration fails at one of its last parts, and all is undone. */
 function refused(config: Config): Config {
   return config;
 }
 
 function withReachedHops(config: Config): Config {
-  const ports = Object.values(config.interfaces).flatMap((entry) => [entry, ...Object.values(entry.vlans)]);
-  const bvis = Object.values(config.bridges).flatMap(({ bvi }) => bvi ?? []);
-  const networks = [...ports, ...bvis].flatMap(({ address }) => address);
-  const isReached = (hop: Config['routes'][number]['via'][number]): boolean =>
-    hop.address === undefined ||
-    hop.interface !== undefined ||
-    networks.some((network) => prefixContains(network, hop.address!));
-  const routes = config.routes.map((route) => ({ ...route, via: route.via.filter(isReached) }));
+  const interfaces = Object.entries(config.interfaces);
+  const ports = interfaces.flatMap(([name, entry]) => [
+    { name, address: entry.address },
+    ...Object.entries(entry.vlans).map(([id, { address }]) => ({ name: `${name}.${id}`, address })),
+  ]);
+  const bvis = Object.entries(config.bridges).flatMap(([name, { bvi }]) =>
+    bvi ? [{ name, address: bvi.address }] : [],
+  );
+  const all = [...ports, ...bvis];
+  const isReached = (
+    to: IpPrefix,
+    { address: hop, interface: by }: Config['routes'][number]['via'][number],
+  ): boolean => {
+    const own = all.filter(({ name }) => by === undefined || name === by).flatMap(({ address }) => address);
+    if (hop !== undefined) return by !== undefined || own.some((network) => prefixContains(network, hop));
+    return by === undefined || own.some(({ address }) => isIpv4(address) === isIpv4(to.address));
+  };
+  const routes = config.routes.map((route) => ({ ...route, via: route.via.filter((hop) => isReached(route.to, hop)) }));
   return { ...config, routes: routes.filter(({ via }) => via.length > 0) };
 }
 
