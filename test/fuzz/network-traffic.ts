@@ -19,29 +19,54 @@ import { GUEST_HIGH, GUESTS, OUR_HIGH, withoutEthernet } from './network-frames.
 const NETWORK = VNET_BYTES + ethernet.HEADER_BYTES;
 
 /** Of the guest that begins each network, and who is behind routes. */
-const ENDS4: readonly number[] = ['10.0.0.2', '10.0.1.2', '10.0.2.2', '10.0.2.9', '10.0.3.2', '10.9.1.1', '10.9.2.2']
-  .concat(['10.9.3.3', '10.6.0.1', '198.51.100.7', '10.0.1.1'])
+const ENDS4: readonly number[] = [
+  '198.51.100.7',
+  '10.0.0.2',
+  '10.0.1.2',
+  '10.0.2.2',
+  '10.0.2.9',
+  '10.0.3.2',
+  '10.9.1.1',
+  '10.9.2.2',
+]
+  .concat(['10.9.3.3', '10.6.0.1', '10.0.1.1'])
   .map((text) => parseIpAddress(text)!.w3);
-const ENDS6: readonly (readonly number[])[] = ['fd00::2', 'fd00:1::2', 'fd00:2::2', 'fd00:3::2', 'fd00:9::5']
-  .concat(['2001:db8:1::7', 'fd00:6::7'])
+const ENDS6: readonly (readonly number[])[] = [
+  '2001:db8:1::7',
+  'fd00::2',
+  'fd00:1::2',
+  'fd00:2::2',
+  'fd00:3::2',
+  'fd00:9::5',
+]
+  .concat(['fd00:6::7'])
   .map((text) => parseIpAddress(text)!)
   .map(({ w0, w1, w2, w3 }) => [w0, w1, w2, w3]);
+/** Among both: who is behind the uplink. */
+const REMOTE = 0;
 /** Around what configurations have as MTU, and more than any: for those that are to be cut. */
 const SIZES: readonly number[] = [548, 600, 601, 1280, 1300, 1301, 1500, 4000];
 const TRAIN_BYTES: readonly number[] = [100, 536, 1200, 1448];
 const SEGMENT_BYTES = 1000;
 const DHCP_CLIENTS = 7;
+/** The first option is the message's type. */
+const DHCP_OPTIONS_AT = 240;
+const DHCP_OPTION_TYPE = 53;
+const DHCP_END = 255;
+/** More than there may be flows. */
+const FLOWS_DIALLED_MAX = 20;
 
 /** Frames that one guest sends at once: segments of one connection, or the first ones of several. */
 export function train(random: Random, device: number): Uint8Array[] {
   const isIpv6 = random.chance(0.4);
-  const destination = random.below(isIpv6 ? ENDS6.length : ENDS4.length);
+  const dials = random.chance(0.3);
+  const ends = isIpv6 ? ENDS6 : ENDS4;
+  const destination = dials && random.chance(0.6) ? REMOTE : random.below(ends.length);
   const hops = pick(random, [1, 2, 37, 64, 200]);
   const bytes = pick(random, TRAIN_BYTES);
   const [from, to] = [random.between(4000, 4003), pick(random, [80, 84, 7])];
-  const dials = random.chance(0.3);
   let sequence = 1001;
-  return Array.from({ length: random.between(2, 6) }, (_, index) => {
+  return Array.from({ length: random.between(2, dials ? FLOWS_DIALLED_MAX : 6) }, (_, index) => {
     const message = new Uint8Array(tcp.HEADER_BYTES + bytes);
     const flags = dials ? tcp.SYN : tcp.ACK | (random.chance(0.1) ? pick(random, [tcp.PSH, tcp.FIN, tcp.SYN]) : 0);
     tcp.writeHeader(
@@ -79,14 +104,21 @@ export function bulk(random: Random, device: number): Uint8Array {
   return asSent(device, bytes);
 }
 
-/** From one of more clients than there are addresses for. */
-export function dhcpClient(random: Random, device: number): Uint8Array {
-  const client = random.below(DHCP_CLIENTS);
-  const message = dhcpMessage(random);
+/** From one client, or from more than there are addresses for. */
+export function dhcpClients(random: Random, device: number): Uint8Array[] {
+  const first = random.below(DHCP_CLIENTS);
+  if (random.chance(0.7)) return [dhcpClient(random, device, first)];
+  const discovery = dhcpMessage(random).slice(0, DHCP_OPTIONS_AT + 4);
+  discovery.set([DHCP_OPTION_TYPE, 1, 1, DHCP_END], DHCP_OPTIONS_AT);
+  return Array.from({ length: DHCP_CLIENTS }, (_, client) => dhcpClient(random, device, client, discovery));
+}
+
+function dhcpClient(random: Random, device: number, client: number, given?: Uint8Array): Uint8Array {
+  const message = given ?? dhcpMessage(random);
   const view = viewOf(message);
   view.setUint16(28, GUEST_HIGH);
   view.setInt32(30, (device << 8) | client);
-  if (message.length > 250 && random.chance(0.7)) message[242] = pick(random, [1, 1, 3, 7]);
+  if (given === undefined && random.chance(0.7)) message[DHCP_OPTIONS_AT + 2] = pick(random, [1, 1, 3, 7]);
   const datagram = new Uint8Array(udp.HEADER_BYTES + message.length);
   udp.writeHeader(viewOf(datagram), 0, 68, 67, datagram.length);
   datagram.set(message, udp.HEADER_BYTES);

@@ -25,7 +25,7 @@ import { pick } from '../frames.ts';
 import { CHANGES_COUNT, configOf, DEVICES } from '../network-config.ts';
 import { networkFrame, repairNetworkFrame } from '../network-frames.ts';
 import { NetworkRig } from '../network-rig.ts';
-import { bulk, dhcpClient, train } from '../network-traffic.ts';
+import { bulk, dhcpClients, train } from '../network-traffic.ts';
 import { type FuzzTarget, joinByLength, splitByLength } from '../target.ts';
 import { act, setFaults } from './engine.ts';
 
@@ -82,7 +82,7 @@ export const forwardingCanaryTarget: FuzzTarget = {
 function parts(random: Random): Uint8Array[] {
   if (random.chance(0.8)) return [part(random)];
   const device = random.below(DEVICES.length);
-  const make = pick(random, [train, bulk, bulk, dhcpClient]);
+  const make = pick(random, [train, bulk, bulk, dhcpClients]);
   const frames = [make(random, device)].flat();
   return frames.map((frame) => Uint8Array.of(FRAME, device, ...frame));
 }
