@@ -16,7 +16,7 @@ export interface Watching {
 export interface GuestListenerHooks {
   /** A guest has come: its connection is the taker's. */
   attached(fd: number, peer: string): void;
-  /** Another one has come while one is there, and was sent away. */
+  /** Another one has come while one is there, and was sent away; told once of one who tries again and again. */
   refused(peer: string): void;
   /** The listener has been closed: nobody is to find its path. */
   removePath(): void;
@@ -28,6 +28,8 @@ export class GuestListener {
   readonly #hooks: GuestListenerHooks;
   readonly #unwatch: () => void;
   #isTaken: boolean = false;
+  /** Who was sent away last. */
+  #refused: string = '';
   #closed: boolean = false;
 
   constructor(engine: Watching, { fd, path }: UnixListener, hooks: GuestListenerHooks) {
@@ -40,6 +42,7 @@ export class GuestListener {
   /** The guest has gone: another may come. */
   release(): void {
     this.#isTaken = false;
+    this.#refused = '';
   }
 
   /** Listens no more, and removes the path. */
@@ -56,7 +59,9 @@ export class GuestListener {
       const peer = describePeer(fd);
       if (this.#isTaken) {
         closeSync(fd);
-        this.#hooks.refused(peer);
+        // QEMU tries again at once, tens of thousands of times a second.
+        if (peer !== this.#refused) this.#hooks.refused(peer);
+        this.#refused = peer;
       } else {
         this.#isTaken = true;
         this.#hooks.attached(fd, peer);
