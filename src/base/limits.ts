@@ -217,3 +217,15 @@ export const VHOST_USER_QUEUED_BYTES: number = 2 * 1024 * 1024;
 
 /** Messages of one vhost-user connection that are handled in one turn; the others wait for the next. */
 export const MESSAGES_PER_TURN_MAX: number = 64;
+
+/** Ranges of ports that one kind of forward of a drop-in (`-t`, `-u`, `-T`, `-U`) consists of: every second port. Beyond it the option is refused. */
+export const FORWARD_RULES_MAX: number = 32_768;
+
+/** Addresses and interfaces at which one kind of forward binds ports, 8 KiB each while options are read. Beyond it the option is refused. */
+export const FORWARD_BINDINGS_MAX: number = 256;
+
+/** Bytes of a request to the drop-in's API socket of slirp4netns, which has this bound too. A larger one is refused. */
+export const SLIRP_REQUEST_BYTES_MAX: number = 4095;
+
+/** Name servers, and as many search domains, that options of a drop-in hand out. Beyond it the option is refused. */
+export const DROPIN_NAMES_MAX: number = 64;
