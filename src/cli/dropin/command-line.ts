@@ -16,6 +16,9 @@ export const DROPIN_EXIT = { success: 0, refused: 1 } as const;
 /** Where the description of an option begins. */
 const HELP_COLUMN = 34;
 
+/** Characters of a value that a message repeats: a list of ports may have a hundred thousand. */
+const SHOWN_MAX = 120;
+
 /** An option's row in a table: how it is written, what help says of it. */
 export interface DescribedOption extends OptionShape {
   readonly group: string;
@@ -42,7 +45,8 @@ export function wrongValue(
   value: string,
   { wrong, right }: Wrong,
 ): { readonly kind: 'refused'; readonly text: string } {
-  const written = shape.value === undefined ? '' : ` ${value === '' ? '""' : value}`;
+  const short = value.length > SHOWN_MAX ? `${value.slice(0, SHOWN_MAX)}...` : value;
+  const written = shape.value === undefined ? '' : ` ${short === '' ? '""' : short}`;
   return refused(program, `--${shape.long}${written}: ${wrong}`, right);
 }
 

@@ -352,6 +352,12 @@ describe('readPastaCommandLine', () => {
     assert.match(result.text, /more than 64/);
   });
 
+  it('repeats no more of a value than a message can bear', () => {
+    const result = readPastaCommandLine('pasta', ['-t', `${'22,'.repeat(10_000)}22`], '0.1.0');
+    assert.ok(result.kind === 'refused');
+    assert.match(result.text, /^pasta: --tcp-ports (22,){40}\.\.\.: port 22 is forwarded already\n/);
+  });
+
   it('warns of what will go', () => {
     const result = readPastaCommandLine('pasta', ['--no-copy-routes'], '0.1.0');
     assert.ok(result.kind === 'run');
