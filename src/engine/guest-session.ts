@@ -7,6 +7,7 @@
  * A command, if there is one, is started with the arguments for QEMU behind its own, when the socket is there; the session ends with it. It is not confined: it is the user's.
  */
 import { spawn } from 'node:child_process';
+import { closeSync, unlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import { assert } from '../base/assert.ts';
 import { ARENA_BYTES, SEGMENT_ARENA_BYTES, STREAM_MEMORY_BYTES } from '../base/limits.ts';
@@ -120,7 +121,11 @@ class GuestSession {
     const opened = this.#open();
     if (!opened.ok) return opened;
     const remover = startPathRemover(opened.value.path);
-    if (!remover.ok) return remover;
+    if (!remover.ok) {
+      closeSync(opened.value.fd);
+      unlinkSync(opened.value.path);
+      return remover;
+    }
     const listener = new GuestListener(engine, opened.value, {
       attached: (guestFd, peer) => this.#plug(engine, guestFd, peer),
       refused: (peer) => this.#hooks.log('warning', `${peer} was sent away: there is a guest already`),
