@@ -5,7 +5,8 @@
  * - it is no larger than the interface's MTU, and asks for no offload that the device does not have
  * - what we made ourselves is well formed, its checksums right
  * - a packet that was routed has lost one of its hops, its header's checksum is right, and it comes from our MAC address on that very interface
- * - a frame that is not from one of our MAC addresses was bridged: it leaves by a member of a bridge, from somebody who has sent frames, and is not where it came from
+ * - a frame that is not from one of our MAC addresses was bridged: it leaves by a member of a bridge, from somebody who has sent frames, is not where it came from or in the same
+ *   split-horizon group, and no larger than the MTU
  */
 import assert from 'node:assert/strict';
 import { formatIpv4, formatIpWords, formatMacAddress, MacAddress } from '#tapster/base/address.js';
@@ -116,12 +117,25 @@ export class FrameJudge {
     assert.ok(OWN_HOPS.includes(packet.hops), `${packet.key} leaves with ${packet.hops} hops, came with ${[...came]}`);
   }
 
-  #judgeBridged({ name: port, bridge }: Port, name: string, bytes: Uint8Array): void {
+  #judgeBridged({ name: port, bridge, index }: Port, name: string, bytes: Uint8Array): void {
     const from = sourceMac(untagged(bytes));
+    const { mtu, splitHorizonGroup } = this.#plane.forwarding.interfaces;
     assert.ok(bridge !== undefined, `a frame from ${from} leaves by ${port}, which is in no bridge`);
     assert.ok(this.#sources.has(from), `a frame leaves by ${port} from ${from}, who has sent none`);
     const by = this.#recent.get(textOf(bytes));
     assert.ok(by === undefined || !by.has(name) || by.size > 1, `a frame goes back by ${name}, where it came from`);
+    if (vnet.gsoType(viewOf(bytes), 0) === vnet.GSO_NONE) {
+      const size = untagged(bytes).length - NETWORK;
+      assert.ok(size <= mtu[index]!, `${size} bytes are bridged to ${port}, whose MTU is ${mtu[index]}`);
+    }
+    const [came, ...others] = by ?? [];
+    const source = came === undefined || others.length > 0 ? undefined : this.#plane.ports.find(came);
+    if (source === undefined || port !== name) return;
+    const group = splitHorizonGroup[index]!;
+    assert.ok(
+      group === 0 || group !== splitHorizonGroup[source.index],
+      `a frame goes from ${came} to ${port}, in one group`,
+    );
   }
 
   #isOurMac(plain: Uint8Array): boolean {

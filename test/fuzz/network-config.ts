@@ -29,8 +29,8 @@ interfaces:
     mac: 02:fe:00:00:00:01
     address: [10.0.1.1/24, "fd00:1::1/64"]
   tap2: { tap: { backend: read-write, id: 2 }, mac: "02:fe:00:00:00:02", bridge: lan }
-  tap3: { tap: { backend: read-write, id: 3 }, mac: "02:fe:00:00:00:03", bridge: lan }
-  tap4: { tap: { backend: read-write, id: 4, offload: gso }, mac: "02:fe:00:00:00:04", bridge: lan }
+  tap3: { tap: { backend: read-write, id: 3 }, mac: "02:fe:00:00:00:03", bridge: lan, splitHorizonGroup: 1 }
+  tap4: { tap: { backend: read-write, id: 4, offload: gso }, mac: "02:fe:00:00:00:04", bridge: lan, splitHorizonGroup: 1 }
   tun0: { tap: { backend: read-write, id: 5, mode: tun }, mac: "02:fe:00:00:00:05", address: [10.0.3.1/24, "fd00:3::1/64"] }
 bridges:
   lan:
@@ -102,7 +102,7 @@ const CHANGES: readonly Change[] = [
   port('tap2', (entry) => ({ ...entry, bridge: undefined, address: [prefixOf('10.0.4.1', entry)] })),
   port('tap3', (entry) => ({ ...entry, bridge: undefined })),
   port('tap2', (entry) => ({ ...entry, splitHorizonGroup: 1 })),
-  port('tap3', (entry) => ({ ...entry, splitHorizonGroup: 1 })),
+  port('tap3', (entry) => ({ ...entry, splitHorizonGroup: 0 })),
   port('tap4', (entry) => ({ ...entry, tap: { ...entry.tap, offload: 'none' } })),
   port('tap1', (entry) => ({ ...entry, tap: { ...entry.tap, offload: 'gso' } })),
   (config) => ({ ...config, bridges: {} }),
@@ -123,7 +123,6 @@ const CHANGES: readonly Change[] = [
   (config) => ({ ...config, neighbours: config.neighbours.slice(1) }),
   (config) => ({ ...config, neighbours: config.neighbours.slice(0, 1) }),
   (config) => ({ ...config, interfaces: {}, defaults: { ...config.defaults, taps: 'disabled' } }),
-  (config) => ['tap2', 'tap3'].reduce((each, name) => port(name, inGroup)(each), config),
   port('tap3', (entry) => ({ ...entry, mtu: 600 })),
   port('tap4', (entry) => ({ ...entry, tap: { ...entry.tap, groCoalesce: entry.tap.offload === 'gso' } })),
   port('tap0', (entry) => ({ ...entry, tap: { ...entry.tap, offload: 'gso', groCoalesce: true } })),
@@ -210,10 +209,6 @@ function port(name: string, change: (entry: InterfaceConfig) => InterfaceConfig)
     const entry = config.interfaces[name];
     return entry === undefined ? config : { ...config, interfaces: { ...config.interfaces, [name]: change(entry) } };
   };
-}
-
-function inGroup(entry: InterfaceConfig): InterfaceConfig {
-  return { ...entry, splitHorizonGroup: 1 };
 }
 
 /** Of tap0; undefined: none. */

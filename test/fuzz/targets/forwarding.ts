@@ -80,11 +80,20 @@ export const forwardingCanaryTarget: FuzzTarget = {
 };
 
 function parts(random: Random): Uint8Array[] {
+  if (random.chance(0.05)) return excursion(random);
   if (random.chance(0.8)) return [part(random)];
   const device = random.below(DEVICES.length);
   const make = pick(random, [train, bulk, bulk, dhcpClients]);
   const frames = [make(random, device)].flat();
   return frames.map((frame) => Uint8Array.of(FRAME, device, ...frame));
+}
+
+/** A change, frames, and the change back. */
+function excursion(random: Random): Uint8Array[] {
+  const change = Uint8Array.of(CHANGE, random.below(CHANGES_COUNT));
+  const device = random.below(DEVICES.length);
+  const frames = [...train(random, device), bulk(random, device), networkFrame(random, device)];
+  return [change, ...frames.map((frame) => Uint8Array.of(FRAME, device, ...frame)), Uint8Array.of(TURN), change];
 }
 
 function part(random: Random): Uint8Array {
