@@ -37,6 +37,8 @@ NAPI_MODULE_INIT() {
   sandbox_register(env, exports);
   raw_socket_register(env, exports);
   unix_socket_register(env, exports);
+  splice_register(env, exports);
+  socket_server_register(env, exports);
   path_remover_register(env, exports);
   guest_memory_register(env, exports);
   return exports;

@@ -48,6 +48,8 @@ void namespace_register(napi_env env, napi_value exports);
 void sandbox_register(napi_env env, napi_value exports);
 void raw_socket_register(napi_env env, napi_value exports);
 void unix_socket_register(napi_env env, napi_value exports);
+void splice_register(napi_env env, napi_value exports);
+void socket_server_register(napi_env env, napi_value exports);
 void path_remover_register(napi_env env, napi_value exports);
 void guest_memory_register(napi_env env, napi_value exports);
 

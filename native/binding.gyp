@@ -9,6 +9,8 @@
         "vhost.c",
         "socket.c",
         "stream.c",
+        "splice.c",
+        "socket-server.c",
         "unix-socket.c",
         "guest-memory.c",
         "datagram.c",

@@ -50,7 +50,7 @@ struct opening {
  * Privilege over a namespace is privilege in the user namespace that owns it. Whoever made that one, and is not
  * inside, has it there; so we join it where we have too little where we are.
  */
-static int enter(int fd) {
+int namespace_enter(int fd) {
   if (setns(fd, CLONE_NEWNET) == 0) return 0;
   if (errno != EPERM) return errno;
   int user = ioctl(fd, NS_GET_USERNS);
@@ -63,7 +63,7 @@ static int enter(int fd) {
 
 _Noreturn static void open_inside(struct opening *opening) {
   opening->step = NAMESPACE_OPEN_ENTER;
-  if ((opening->error = enter(opening->namespace_fd)) != 0) _exit(0);
+  if ((opening->error = namespace_enter(opening->namespace_fd)) != 0) _exit(0);
   opening->step = NAMESPACE_OPEN_NETLINK;
   int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
   while (fd >= 0) {

@@ -116,6 +116,12 @@ enum namespace_open_step {
   NAMESPACE_OPEN_TUN = 4,
 };
 
+/*
+ * namespace-open.c: joins a network namespace, and the user namespace that owns it where that is needed: 0 or errno. For children with one
+ * thread.
+ */
+int namespace_enter(int fd);
+
 void namespace_open_register(napi_env env, napi_value exports);
 
 /* netlink.c */

@@ -57,7 +57,7 @@ static napi_value path_remover(napi_env env, napi_callback_info info) {
   if (lstat(socket.path, &found) < 0) return addon_result(env, -1);
   socket.device = found.st_dev;
   socket.inode = found.st_ino;
-  return addon_number(env, small_process_start(serve, &socket, CAP_DAC_OVERRIDE, pid));
+  return addon_number(env, small_process_start(NULL, serve, &socket, CAP_DAC_OVERRIDE, pid));
 }
 
 /* removePath(fd, pid): lets the process remove the path, and waits for that: 0, or -errno. Closes the descriptor. */

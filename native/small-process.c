@@ -47,7 +47,8 @@ static bool keep_one_capability(int capability) {
   return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_capset, &header, data) == 0;
 }
 
-int small_process_start(void (*serve)(void *context), void *context, int capability, pid_t *pid_out) {
+int small_process_start(void (*prepare)(void *context), void (*serve)(void *context), void *context, int capability,
+                        pid_t *pid_out) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return -errno;
   /* No signal may reach a handler of ours in the child, and the terminal's are not for it. */
@@ -57,6 +58,7 @@ int small_process_start(void (*serve)(void *context), void *context, int capabil
   const long pid = syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
   const int error = errno;
   if (pid == 0) {
+    if (prepare != NULL) prepare(context);
     if (ends[1] != SMALL_PROCESS_CONTROL && dup2(ends[1], SMALL_PROCESS_CONTROL) < 0) _exit(1);
     close_others();
     if (keep_one_capability(capability)) serve(context);

@@ -9,8 +9,10 @@
 
 /*
  * Starts a process that runs `serve` with no descriptor but SMALL_PROCESS_CONTROL, and no capability but one. Returns our
- * end, or -errno; that it is closed, by us or by our end, the process sees. `pid` may be NULL.
+ * end, or -errno; that it is closed, by us or by our end, the process sees. `prepare` comes before, with all that we have: it may go to
+ * other namespaces, and has no other way to say how it fared than `context`, of which the process has a copy. `prepare` and `pid` may be NULL.
  */
-int small_process_start(void (*serve)(void *context), void *context, int capability, pid_t *pid);
+int small_process_start(void (*prepare)(void *context), void (*serve)(void *context), void *context, int capability,
+                        pid_t *pid);
 
 #endif

@@ -229,3 +229,16 @@ export const SLIRP_REQUEST_BYTES_MAX: number = 4095;
 
 /** Name servers, and as many search domains, that options of a drop-in hand out. Beyond it the option is refused. */
 export const DROPIN_NAMES_MAX: number = 64;
+
+/** Connections between the loopback interfaces of host and namespace, both directions together. Beyond it callers wait to be accepted. */
+export const SPLICE_CONNECTIONS_MAX: number = 8192;
+
+/** Pipes by which bytes of such connections move, and bytes of each: a user has 64 MiB in all without further ado. Beyond it bytes are copied. */
+export const SPLICE_PIPES_MAX: number = 32;
+export const SPLICE_PIPE_BYTES: number = 512 * 1024;
+
+/** Bytes that one direction of such a connection moves in one turn, so that others have theirs. */
+export const SPLICE_TURN_BYTES: number = 4 * 1024 * 1024;
+
+/** Senders of datagrams between the two, one for each address and port. Beyond it the one that has been silent for longest is forgotten. */
+export const SPLICE_SENDERS_MAX: number = 4096;

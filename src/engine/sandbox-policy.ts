@@ -14,7 +14,7 @@ import type { CallPolicy, ConditionalCall } from '../sys/seccomp.ts';
 
 /** In the order of how often they are made: kernels before 5.11 compare one by one. */
 const ALLOWED = words(`
-  recvmsg sendmsg epoll_wait epoll_pwait epoll_pwait2 readv writev read write recvfrom sendto sendmmsg recvmmsg epoll_ctl
+  recvmsg sendmsg epoll_wait epoll_pwait epoll_pwait2 readv writev read write recvfrom sendto sendmmsg recvmmsg epoll_ctl splice
   futex futex_waitv futex_wake futex_wait futex_requeue timerfd_settime clock_gettime setsockopt getsockopt
   close shutdown accept4 accept connect bind getsockname getpeername epoll_create1 epoll_create eventfd2 pipe2 timerfd_create
   pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek fsync fdatasync ftruncate dup dup2 dup3 poll ppoll select pselect6
@@ -57,8 +57,8 @@ const CLONE_NAMESPACE_BITS = 0x7e02_0000;
 const PROT_EXEC = 4;
 const MAP_ANONYMOUS = 0x20;
 
-/** asm-generic/fcntl.h: F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC. */
-const FCNTLS = [0, 1, 2, 3, 4, 1030] as const;
+/** asm-generic/fcntl.h, linux/fcntl.h: F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_GETPIPE_SZ. */
+const FCNTLS = [0, 1, 2, 3, 4, 1030, 1031, 1032] as const;
 
 /** linux/prctl.h: PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_GET_NO_NEW_PRIVS, PR_SET_VMA. */
 const PRCTLS = [2, 3, 15, 16, 39, 0x53564d41] as const;

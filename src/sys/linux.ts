@@ -72,6 +72,9 @@ export class LinuxSys implements Sys, ProcessFunctions {
   readonly receive: Sys['receive'] = native.receive;
   readonly sendVector: Sys['sendVector'] = native.sendVector;
 
+  readonly pipe: Sys['pipe'] = native.pipe;
+  readonly splice: Sys['splice'] = native.splice;
+
   readonly receiveDatagrams: Sys['receiveDatagrams'] = native.receiveDatagrams;
   readonly sendDatagrams: Sys['sendDatagrams'] = native.sendDatagrams;
   readonly receiveError: Sys['receiveError'] = native.receiveError;

@@ -17,6 +17,7 @@ export type FaultyCall =
   | 'discard'
   | 'receive'
   | 'sendVector'
+  | 'splice'
   | 'receiveDatagrams'
   | 'sendDatagrams'
   | 'readFrames'

@@ -31,6 +31,7 @@ import { Memories } from './simulated-memory.ts';
 import { localTowards, SimulatedNetwork } from './simulated-network.ts';
 import { type Descriptor, PollSet } from './simulated-poll.ts';
 import { getOption, setOption } from './simulated-socket-options.ts';
+import { SplicePipe, splice } from './simulated-splice.ts';
 import { StreamSocket } from './simulated-stream.ts';
 import { Timer } from './simulated-timer.ts';
 import { SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE, type Sys } from './sys.ts';
@@ -197,12 +198,9 @@ export class SimulatedSys implements Sys {
     const failed = this.faults.fail('socket');
     if (failed !== 0) return failed;
     if (family !== SOCKET_FAMILY.INET && family !== SOCKET_FAMILY.INET6) return -ERRNO.EAFNOSUPPORT;
-    const fd = this.#freeNumber();
-    if (fd >= this.#options.descriptorsMax) return -ERRNO.EMFILE;
+    if (this.#freeNumber() >= this.#options.descriptorsMax) return -ERRNO.EMFILE;
     const socket = this.#makeSocket(family, type, protocol);
-    if (typeof socket === 'number') return socket;
-    this.#descriptors[fd] = socket;
-    return fd;
+    return typeof socket === 'number' ? socket : this.#place(socket);
   }
 
   bind(fd: number, address: Int32Array): number {
@@ -340,6 +338,21 @@ export class SimulatedSys implements Sys {
     return failed !== 0 ? failed : socket.send(pieces, this.#shorten('sendVector', socket, total));
   }
 
+  pipe(bytes: number, ends: Int32Array): number {
+    const pipe = new SplicePipe(bytes);
+    ends.set([this.#place(pipe.readEnd), this.#place(pipe.writeEnd), pipe.pieces]);
+    return 0;
+  }
+
+  splice(from: number, to: number, bytes: number): number {
+    const source = this.#descriptors[from];
+    const target = this.#descriptors[to];
+    if (source === undefined || target === undefined) return -ERRNO.EBADF;
+    const socket = source instanceof StreamSocket ? source : target;
+    const failed = this.#fault('splice', socket);
+    return failed !== 0 ? failed : splice(source, target, this.#shorten('splice', socket, bytes));
+  }
+
   // --- datagrams ---
 
   receiveDatagrams(
@@ -393,9 +406,7 @@ export class SimulatedSys implements Sys {
   // --- readiness and timers ---
 
   pollCreate(): number {
-    const fd = this.#freeNumber();
-    this.#descriptors[fd] = new PollSet();
-    return fd;
+    return this.#place(new PollSet());
   }
 
   pollControl(poll: number, operation: number, fd: number, events: number, token: number): number {
@@ -414,9 +425,7 @@ export class SimulatedSys implements Sys {
   }
 
   timerCreate(): number {
-    const fd = this.#freeNumber();
-    this.#descriptors[fd] = new Timer(this.clock);
-    return fd;
+    return this.#place(new Timer(this.clock));
   }
 
   timerSet(fd: number, delayUs: number): number {
@@ -432,6 +441,12 @@ export class SimulatedSys implements Sys {
   #socket(fd: number): StreamSocket | DatagramSocket | undefined {
     const descriptor = this.#descriptors[fd];
     return descriptor instanceof StreamSocket || descriptor instanceof DatagramSocket ? descriptor : undefined;
+  }
+
+  #place(descriptor: Descriptor): number {
+    const fd = this.#freeNumber();
+    this.#descriptors[fd] = descriptor;
+    return fd;
   }
 
   #freeNumber(): number {

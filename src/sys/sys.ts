@@ -53,6 +53,9 @@ export const ERROR_RECORD_WORDS = 18;
 /** Words of what `tcpInfo` reports: state, RTT us, RTT variance us, retransmits in all, send window scale, MSS, unsent bytes, congestion window. */
 export const TCP_INFO_WORDS = 8;
 
+/** Words of what `pipe` reports. */
+export const PIPE_WORDS = 3;
+
 /** Words of a poll event: the ready events (EPOLL* bits) and the token that was given with the descriptor. */
 export const POLL_EVENT_WORDS = 2;
 
@@ -134,6 +137,17 @@ export interface Sys {
   receive(fd: number, memory: number, at: number, length: number): number;
   /** One sendmsg(2) (MSG_NOSIGNAL) of `count` (start, length) pairs of `vector`. `more`: MSG_MORE. Returns bytes taken, or -errno. */
   sendVector(fd: number, memory: number, vector: number, vectorAt: number, count: number, more: boolean): number;
+
+  /**
+   * A pipe of about that many bytes for `splice`: where it is read, where it is written, and how many pieces it holds (`PIPE_WORDS`). A piece has one byte or
+   * more. 0 or -errno.
+   */
+  pipe(bytes: number, ends: Int32Array): number;
+  /**
+   * splice(2) of up to `bytes` from a stream socket into a pipe, or from a pipe into a stream socket, within the kernel. Returns bytes, 0 at the end of the
+   * stream, -EAGAIN when there is nothing (yet), or no room.
+   */
+  splice(from: number, to: number, bytes: number): number;
 
   // --- datagrams ---
   /**
