@@ -261,12 +261,15 @@ export class SpliceTcp implements NumberedReceiver {
 
   #connectReady(slot: number, events: number): void {
     const near = 2 * slot;
-    if ((events & (POLL.ERR | POLL.HUP)) !== 0) {
-      if (this.#deps.sys.getOption(this.#fd[near + 1], SOL.SOCKET, SO.ERROR) !== 0) this.#fail(slot);
+    if ((events & (POLL.OUT | POLL.ERR)) === 0) return;
+    this.#state[slot] = STATE.OPEN;
+    if ((events & POLL.ERR) !== 0) {
+      // It was refused; or reset, and has something to say that came before. Reading tells.
+      this.#flags[near] = FLAG.WRITABLE;
+      this.#flags[near + 1] = FLAG.READABLE | FLAG.HUNG_UP;
+      if (this.#move(near + 1)) this.#break(slot, 0);
       return;
     }
-    if ((events & POLL.OUT) === 0) return;
-    this.#state[slot] = STATE.OPEN;
     if (this.#watch(near) !== 0) {
       this.#fail(slot);
       return;
@@ -282,9 +285,12 @@ export class SpliceTcp implements NumberedReceiver {
     if ((events & POLL.IN) !== 0) this.#flags[half] |= FLAG.READABLE;
     if ((events & (POLL.OUT | POLL.HUP | POLL.ERR)) !== 0) this.#flags[half] |= FLAG.WRITABLE;
     if (!this.#move(half)) return;
-    if ((events & POLL.ERR) !== 0 && this.#deps.sys.getOption(this.#fd[half], SOL.SOCKET, SO.ERROR) !== 0) {
-      this.#break(half >> 1);
-      return;
+    if ((events & POLL.ERR) !== 0) {
+      const error = this.#deps.sys.getOption(this.#fd[half], SOL.SOCKET, SO.ERROR);
+      if (error !== 0) {
+        this.#break(half >> 1, -error);
+        return;
+      }
     }
     this.#move(half ^ 1);
   }
@@ -349,7 +355,7 @@ export class SpliceTcp implements NumberedReceiver {
   /** From socket to socket, without a pipe. As `#fill`. */
   #copy(from: number, to: number): number {
     const { sys } = this.#deps;
-    const seen = sys.peek(this.#fd[from], this.#copyMemory, 0, COPY_BYTES, 0, NONE);
+    const seen = sys.peek(this.#fd[from], this.#copyMemory, 0, COPY_BYTES, 0, this.#copyMemory);
     if (seen <= 0) return this.#readNothing(from, seen);
     this.#vector[1] = seen;
     const sent = sys.sendVector(this.#fd[to], this.#copyMemory, this.#vectorMemory, 0, 1, false);
@@ -387,7 +393,7 @@ export class SpliceTcp implements NumberedReceiver {
       return 0;
     }
     if (result < 0) {
-      this.#break(from >> 1);
+      this.#break(from >> 1, result);
       return NONE;
     }
     this.#flags[from] |= FLAG.ENDED;
@@ -409,7 +415,7 @@ export class SpliceTcp implements NumberedReceiver {
     // What the other has said before it failed is for its peer still.
     this.#flags[to] |= FLAG.READABLE | FLAG.HUNG_UP;
     if ((this.#flags[to] & FLAG.ENDED) === 0 && !this.#move(to)) return false;
-    this.#break(to >> 1);
+    this.#break(to >> 1, result);
     return false;
   }
 
@@ -424,8 +430,12 @@ export class SpliceTcp implements NumberedReceiver {
     this.#end(slot, true);
   }
 
-  #break(slot: number): void {
-    this.counters.reset++;
+  /** `error`: -errno. A target that can't be reached says so before anything was moved. */
+  #break(slot: number, error: number): void {
+    const begun = this.#moved[2 * slot] + this.#moved[2 * slot + 1] > 0;
+    const wasReset = error === -ERRNO.ECONNRESET || error === -ERRNO.EPIPE;
+    if (begun || wasReset) this.counters.reset++;
+    else this.counters.refused++;
     this.#end(slot, true);
   }
 
