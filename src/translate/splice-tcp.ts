@@ -22,7 +22,15 @@
  *
  * A slot is not used again in the turn in which its connection ended, for events of that one may have been collected already.
  *
- * Measured on two cores of a virtual machine: see `MEASURED` in `test/splice/speed.test.ts`.
+ * Measured on two busy cores of a virtual machine, client, server and we sharing them, medians of seven rounds one after the other (Debian's pasta of 2023 with its
+ * own splicing; bare: the server on the host, with nobody between):
+ *
+ * |                                  | of pasta's | of bare loopback's |
+ * | -------------------------------- | ---------- | ------------------ |
+ * | bytes to the namespace, 1 stream | 1.08       | 0.40               |
+ * | bytes from it, 1 stream          | 1.13       | 0.40               |
+ * | connections in a second          | 0.90       | 0.33               |
+ * | time of a round trip of 1 byte   | 1.32       | 3.5                |
  */
 
 import { isIpv4Words } from '../base/address.ts';

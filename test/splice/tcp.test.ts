@@ -6,6 +6,7 @@ import { readdirSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { SOCKET_FAMILY, SOCKET_TYPE } from '#tapster/sys/sys.js';
 import type { SpliceTcpOptions } from '#tapster/translate/splice-tcp.js';
 import { call, LOOPBACK_V6, startWorld, until, type World } from './world.ts';
 
@@ -49,6 +50,14 @@ describe('TCP between two loopback interfaces', () => {
     const client = call(world.publish(port, { ...world.toNamespace, address: LOOPBACK_V6 }), '::1');
     client.end('six');
     assert.equal(await textOf(client), 'six');
+  });
+
+  it('may have low ports in the namespace, whoever we are', (t) => {
+    const world = start(t);
+    const address = Int32Array.of(0, 0, 0xffff, 0x7f000001, 80, 0);
+    const fd = world.inside.makeOne({ family: SOCKET_FAMILY.INET, type: SOCKET_TYPE.STREAM, address, backlog: 1 });
+    assert.ok(fd >= 0, `errno ${-fd}`);
+    world.sys.close(fd);
   });
 
   it('passes the end of each half on by itself', async (t) => {
