@@ -135,7 +135,8 @@ class Session {
     const status = await Promise.race([signals.commandEnded(), broken]);
     if (status.kind === 'exec-failed') return execFailure(command[0]!, status);
     // What the command sent last may still be in its interface: a datagram has no other end that asks for it again.
-    for (let turns = 0; turns < LAST_TURNS_MAX && engine.turn(); turns++);
+    // Nor may our answer to who asks for its neighbour be the end: what waited for it comes in the turn behind.
+    for (let turns = 0; turns < LAST_TURNS_MAX && (engine.turn() || !engine.idle); turns++);
     await Promise.race([waitUntilDelivered(engine.tcp, signals.interrupted(), this.#hooks), broken]);
     return success(exitCode(status));
   }
