@@ -2,8 +2,10 @@
  * The program: its commands, help, and how mistakes are told. Making it loads option tables only; what a command does is imported when it is run,
  * so that `tapster --version` is quick.
  */
+
 import { isatty } from 'node:tty';
 import { Command, CommanderError, type OutputConfiguration } from 'commander';
+import { packageVersion } from '../engine/package-version.ts';
 import { harmless } from '../engine/text.ts';
 import { makeApplyCommand } from './commands/apply.ts';
 import { makeCompletionCommand } from './commands/completion.ts';
@@ -17,7 +19,6 @@ import { makeRunCommand } from './commands/run.ts';
 import { makeUpCommand } from './commands/up.ts';
 import { EXIT } from './exit.ts';
 import type { Output } from './output.ts';
-import { packageVersion } from './package-version.ts';
 import { attachOptionalValues } from './parse/optional-value.ts';
 import { UsageError } from './usage-error.ts';
 

@@ -4,12 +4,14 @@
  * The socket is there when all is made, so whoever waits for it finds the whole. With `--detach` a second process does all this in a session of its own
  * (setsid(2)); the first one waits until it is ready, or says why it is not.
  */
+
 import { resolve } from 'node:path';
 import type { Failure, Result } from '../base/result.ts';
 import { failure, success } from '../base/result.ts';
 import type { Config } from '../config/config.ts';
 import { connect } from '../control/client.ts';
 import { DEFAULT_ENGINE_NAME, socketPathOf } from '../control/engine-name.ts';
+import { packageVersion } from '../engine/package-version.ts';
 import { harmless } from '../engine/text.ts';
 import type { RunningNetwork } from '../network/running-network.ts';
 import { readConfiguration, STANDARD_INPUT } from './configuration-file.ts';
@@ -17,7 +19,6 @@ import { counted } from './ctl/render/table.ts';
 import { reportToStarter, startDetached } from './detach.ts';
 import { type LogLevel, makeEngineLog } from './engine-log.ts';
 import { EXIT } from './exit.ts';
-import { packageVersion } from './package-version.ts';
 import type { ListenAddress } from './parse/listen.ts';
 import { readText } from './read-text.ts';
 import { StandardError } from './standard-error.ts';

@@ -4,7 +4,6 @@
  *
  * Steps come in the order of the methods. What is made is closed by `closers`.
  */
-import { randomFillSync } from 'node:crypto';
 import { equalAddress, IpAddress, isIpv4 } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
 import { DATAGRAM_LISTENERS_MAX } from '../base/limits.ts';
@@ -27,6 +26,7 @@ import { FlowReporter } from './flow-reporter.ts';
 import { GuestWiring } from './guest-wiring.ts';
 import { openPcapFile, type PcapFile } from './pcap-file.ts';
 import { openPublished, type PublishedSocket } from './publish.ts';
+import { randomWord } from './random-word.ts';
 import { ResolverWatch } from './resolver-watch.ts';
 import type { PublishRule, RunOptions } from './run-options.ts';
 import { HOST_NAME, OUR_MAC, planSession, type SessionNetwork } from './session-network.ts';
@@ -217,16 +217,4 @@ function checkHostLoopback({ hostLoopback }: RunOptions, guest: GuestNetwork): R
     'host-loopback-taken',
     `--host-loopback ${hostLoopback}: the command has this address itself; choose one that nobody has, or leave it out for the gateway's`,
   );
-}
-
-const randomWords: Int32Array = new Int32Array(256);
-let randomLeft = 0;
-
-/** 32 bits from the kernel's generator, fetched by the batch. */
-function randomWord(): number {
-  if (randomLeft === 0) {
-    randomFillSync(randomWords);
-    randomLeft = randomWords.length;
-  }
-  return randomWords[--randomLeft]!;
 }

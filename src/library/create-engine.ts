@@ -3,7 +3,6 @@
  *
  * The engine lives in the program's event loop, beside whatever else it does. Its parts, and the packages that read configurations, are loaded when the first one is created.
  */
-import { readFileSync } from 'node:fs';
 import { failure } from '../base/result.ts';
 import type { Config } from '../config/config.ts';
 import type { ConfigDocument } from '../control/client.ts';
@@ -28,7 +27,10 @@ export async function createEngine(
   const { name = 'main', flowsMax, nodes = [], log = logToStandardError } = options;
   orThrow(checkCustomNodes(nodes));
   const wanted = await readConfig(config);
-  const { createNetwork } = await import('../network/network.ts');
+  const [{ createNetwork }, { packageVersion }] = await Promise.all([
+    import('../network/network.ts'),
+    import('../engine/package-version.ts'),
+  ]);
   const insertions = nodes.map((node) =>
     asInsertion(node, (error) => log('error', `the node ${node.name} fails, and drops its packets: ${error}`)),
   );
@@ -85,9 +87,4 @@ async function readConfig(config: ConfigDocument | string): Promise<Config> {
 
 function logToStandardError(level: string, message: string): void {
   if (level === 'error' || level === 'warning') process.stderr.write(`tapster: ${level}: ${message}\n`);
-}
-
-function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { readonly version: string }).version;
 }

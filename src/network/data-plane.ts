@@ -2,7 +2,6 @@
  * What moves packets in a running network: an engine wired for forwarding, its tables, and the arenas that its links share. It is told what to have by the parts of the
  * configuration (`tap-parts.ts`, `forwarding-parts.ts`, `service-parts.ts`), and knows nothing of them.
  */
-import { randomFillSync } from 'node:crypto';
 import { MacAddress } from '../base/address.ts';
 import {
   ARENA_BYTES,
@@ -15,6 +14,7 @@ import {
 import { Engine } from '../engine/engine.ts';
 import type { FlowSink } from '../engine/flow-record.ts';
 import { FlowReporter } from '../engine/flow-reporter.ts';
+import { randomWord } from '../engine/random-word.ts';
 import { ResolverWatch } from '../engine/resolver-watch.ts';
 import { NameTable } from '../flow/names.ts';
 import type { Insertion } from '../graph/insert-nodes.ts';
@@ -135,10 +135,6 @@ export class DataPlane {
 
 /** Until there is an uplink. */
 const NOTHING_ALLOWED: UplinkSettings = { tcp: false, udp: false, icmp: false, allowMetadata: false };
-
-export function randomWord(): number {
-  return randomFillSync(new Uint32Array(1))[0]!;
-}
 
 /** Locally administered, of the kind that people know from VPP. */
 export function randomMac(): MacAddress {

@@ -20,6 +20,7 @@ import {
 } from '../base/limits.ts';
 import type { Driven } from '../engine/event-loop.ts';
 import { InterfaceOutput } from '../engine/interface-output.ts';
+import { randomWord } from '../engine/random-word.ts';
 import { type Feature, Graph } from '../graph/graph.ts';
 import { FRAME_PACKETS_MAX, type GraphNode } from '../graph/node.ts';
 import { Coalesce } from '../link/coalesce.ts';
@@ -39,7 +40,6 @@ import { Punt, type PuntSink } from '../nodes/punt.ts';
 import { type Packet, Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
 import { POLL, POLL_EVENT_WORDS, POLL_OPERATION, type Sys } from '../sys/sys.ts';
-import { randomWord } from './data-plane.ts';
 import { Forwarding } from './forwarding.ts';
 import { FrameRing } from './frame-ring.ts';
 import { ringBell } from './punt-link.ts';

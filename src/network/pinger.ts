@@ -6,6 +6,7 @@
  */
 import { formatIpv4, formatIpWords, type IpAddress, isIpv4, isLinkLocal, parseIpAddress } from '../base/address.ts';
 import { failure, type Result, success } from '../base/result.ts';
+import { randomWord } from '../engine/random-word.ts';
 import { ADJACENCY, NO_ADJACENCY } from '../forward/adjacency.ts';
 import type { IcmpListener } from '../nodes/ip-local.ts';
 import { NO_PACKET, type Packet, type Packets } from '../packet/packets.ts';
@@ -15,7 +16,6 @@ import * as icmpv6 from '../wire/icmpv6.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import type { DataPlane } from './data-plane.ts';
-import { randomWord } from './data-plane.ts';
 import type { PingOptions } from './running-network.ts';
 import type { PingView } from './views.ts';
 
