@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { AUTO_FORWARDS, ForwardCollector, type ForwardSpec, formatForwardSpec, NO_FORWARDS } from './forward-spec.ts';
+import { AUTO_FORWARDS, type ForwardSpec, NO_FORWARDS } from '../../engine/forward-rules.ts';
+import { ForwardCollector, formatForwardSpec } from './forward-spec.ts';
 
 function collect(texts: readonly string[], auto = true): ForwardSpec {
   const collector = new ForwardCollector(auto);

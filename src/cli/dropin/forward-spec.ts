@@ -11,37 +11,10 @@
  */
 import { equalAddress, type IpAddress, isIpv4, isUnspecified } from '../../base/address.ts';
 import { FORWARD_BINDINGS_MAX, FORWARD_RULES_MAX } from '../../base/limits.ts';
+import { type PortRange, PortSet } from '../../base/port-set.ts';
+import type { AutoForward, ForwardBinding, ForwardRule, ForwardSpec } from '../../engine/forward-rules.ts';
 import { type Parsed, parsed, type Wrong, wrong } from '../parse/parsed.ts';
-import { ALL_PORTS, type ForwardBinding, type ForwardText, readForwardText } from './forward-text.ts';
-import { type PortRange, PortSet } from './port-set.ts';
-
-export interface ForwardRule extends ForwardBinding {
-  readonly firstPort: number;
-  readonly lastPort: number;
-  /** Undefined: whoever is on the other side. */
-  readonly toAddress: IpAddress | undefined;
-  /** Where `firstPort` leads; the others follow it. */
-  readonly toPort: number;
-  /** From `all`: a port that can't be bound is passed over, and so are ephemeral ones. */
-  readonly weak: boolean;
-}
-
-/** Ports that follow those which are bound on the other side, except for some. */
-export interface AutoForward extends ForwardBinding {
-  readonly excluded: readonly PortRange[];
-}
-
-/** Both lists empty: `none`. No two rules have a port at the same place. */
-export interface ForwardSpec {
-  readonly rules: readonly ForwardRule[];
-  readonly auto: readonly AutoForward[];
-}
-
-export const NO_FORWARDS: ForwardSpec = { rules: [], auto: [] };
-export const AUTO_FORWARDS: ForwardSpec = {
-  rules: [],
-  auto: [{ address: undefined, interfaceName: undefined, excluded: [] }],
-};
+import { ALL_PORTS, type ForwardText, readForwardText } from './forward-text.ts';
 
 interface Place extends ForwardBinding {
   /** The ports there that are named. */

@@ -14,16 +14,10 @@
  * - Port 0 is refused: nobody could know which port that becomes.
  */
 import { type IpAddress, isIpv4, isMulticast, isUnspecified, parseIpAddress } from '../../base/address.ts';
+import { PORT_MAX, type PortRange, PortSet } from '../../base/port-set.ts';
+import type { ForwardBinding } from '../../engine/forward-rules.ts';
 import { parseInterfaceName } from '../parse/interface-name.ts';
 import { type Parsed, parsed, type Wrong, wrong } from '../parse/parsed.ts';
-import { PORT_MAX, type PortRange, PortSet } from './port-set.ts';
-
-/** Where ports are bound. */
-export interface ForwardBinding {
-  /** Undefined: all addresses of both families; 0.0.0.0 and `::` are all of one. */
-  readonly address: IpAddress | undefined;
-  readonly interfaceName: string | undefined;
-}
 
 /** Ports and where they lead: `toPort` is the first one's, undefined addresses mean whoever is on the other side. */
 export interface ForwardItem extends PortRange {

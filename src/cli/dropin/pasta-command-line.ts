@@ -9,8 +9,9 @@
  * Nothing here asks the machine: whether files, users, interfaces and namespaces are there, and whether the engine can do it, is judged by who runs it.
  */
 import { MacAddress } from '../../base/address.ts';
+import { AUTO_FORWARDS, type ForwardSpec, NO_FORWARDS } from '../../engine/forward-rules.ts';
 import { type CommandLine, formatHelp, mistaken, refused, wrongValue } from './command-line.ts';
-import { AUTO_FORWARDS, ForwardCollector, type ForwardSpec, NO_FORWARDS } from './forward-spec.ts';
+import { ForwardCollector } from './forward-spec.ts';
 import { readWords } from './getopt.ts';
 import { NO_ADDRESSES, type PastaDraft, type PastaOption } from './pasta-option.ts';
 import type {

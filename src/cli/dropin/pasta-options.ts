@@ -1,6 +1,6 @@
 /** What the command lines of pasta and passt ask for, as a plain value. Read by `pasta-command-line.ts`. */
 import type { IpAddress, MacAddress } from '../../base/address.ts';
-import type { ForwardSpec } from './forward-spec.ts';
+import type { ForwardSpec } from '../../engine/forward-rules.ts';
 import type { UserName } from './values.ts';
 
 export type PastaProgram = 'pasta' | 'passt';

@@ -15,7 +15,7 @@
  */
 import { type IpAddress, isIpv4, parseIpAddress } from '../../base/address.ts';
 import { SLIRP_REQUEST_BYTES_MAX } from '../../base/limits.ts';
-import { PORT_MAX } from './port-set.ts';
+import { PORT_MAX } from '../../base/port-set.ts';
 
 export type SlirpRequest =
   | { readonly execute: 'add_hostfwd'; readonly forward: SlirpForward }

@@ -11,13 +11,13 @@ export class PortSet {
   readonly #words: Uint32Array = new Uint32Array((PORT_MAX + 1) / 32);
 
   has(port: number): boolean {
-    return ((this.#words[port >>> 5] as number) & (1 << (port & 31))) !== 0;
+    return (this.#words[port >>> 5] & (1 << (port & 31))) !== 0;
   }
 
   /** The lowest port of the range that is in the set. */
   firstIn({ first, last }: PortRange): number | undefined {
     for (let i = first >>> 5; i <= last >>> 5; i++) {
-      const found = (this.#words[i] as number) & maskIn(i, first, last);
+      const found = this.#words[i] & maskIn(i, first, last);
       // The lowest bit that is set: what is left of a number and its negative.
       if (found !== 0) return i * 32 + 31 - Math.clz32(found & -found);
     }
@@ -26,13 +26,12 @@ export class PortSet {
 
   add({ first, last }: PortRange): void {
     for (let i = first >>> 5; i <= last >>> 5; i++) {
-      this.#words[i] = (this.#words[i] as number) | maskIn(i, first, last);
+      this.#words[i] |= maskIn(i, first, last);
     }
   }
 
   addAll(other: PortSet): void {
-    for (let i = 0; i < this.#words.length; i++)
-      this.#words[i] = (this.#words[i] as number) | (other.#words[i] as number);
+    for (let i = 0; i < this.#words.length; i++) this.#words[i] |= other.#words[i];
   }
 
   /** What of the range is in the set, as few ranges as there can be, in order. */
