@@ -78,7 +78,7 @@ static const char *next_string(const char **at, const char *end) {
   return string;
 }
 
-static bool next_pairs(struct namespace_pair *pairs, int32_t count, const char **at, const char *end) {
+bool namespace_pairs(struct namespace_pair *pairs, int32_t count, const char **at, const char *end) {
   for (int32_t i = 0; i < count; i++) {
     pairs[i].path = next_string(at, end);
     pairs[i].value = next_string(at, end);
@@ -171,7 +171,7 @@ static napi_value namespace_clone(napi_env env, napi_callback_info info) {
   plan.tap_name = next_string(&at, end);
   if (plan.tap_name == NULL || plan.files_count < 0 || plan.files_count > NAMESPACE_FILES_MAX ||
       plan.sysctls_count < 0 || plan.sysctls_count > NAMESPACE_SYSCTLS_MAX ||
-      !next_pairs(plan.files, plan.files_count, &at, end) || !next_pairs(plan.sysctls, plan.sysctls_count, &at, end))
+      !namespace_pairs(plan.files, plan.files_count, &at, end) || !namespace_pairs(plan.sysctls, plan.sysctls_count, &at, end))
     return addon_range_error(env, "the plan of the namespace is not complete");
   int control = -1, pidfd = -1;
   pid_t pid = clone_child(&plan, numbers[0], &control, &pidfd);

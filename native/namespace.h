@@ -103,6 +103,9 @@ int namespace_send(int control, struct namespace_message message, const int *des
  */
 int namespace_receive(int control, struct namespace_message *message, int *descriptors, int *count);
 
+/* Takes `count` pairs of the zero-terminated strings between *at and end; false when there are not so many. */
+bool namespace_pairs(struct namespace_pair *pairs, int32_t count, const char **at, const char *end);
+
 /* A Uint8Array argument, or NULL with a TypeError. */
 uint8_t *namespace_bytes(napi_env env, napi_value value, size_t *length);
 

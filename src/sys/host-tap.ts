@@ -54,6 +54,8 @@ export interface TapOptions {
   readonly multiQueue?: boolean;
   /** Where the interface is, or is to be. Left out: in our own namespace. The caller keeps it. */
   readonly namespaceFd?: number | undefined;
+  /** A user namespace to join on the way there. Left out: the one that owns the namespace, where that is needed. */
+  readonly userNamespaceFd?: number | undefined;
   /** The interface is there already. Without, it must not be. */
   readonly attach?: boolean;
   /** It stays when we end. */
@@ -86,7 +88,7 @@ export interface HostTap {
 export function openHostTap(options: TapOptions): Result<HostTap> {
   const invalid = checkOptions(options);
   if (invalid !== undefined) return invalid;
-  const devices = openDevices(options.namespaceFd, options.queues ?? 1);
+  const devices = openDevices(options, options.queues ?? 1);
   if (!devices.ok) return devices;
   const tap = makeInterface(devices.value, options);
   if (!tap.ok) closeDevices(devices.value);
@@ -147,9 +149,9 @@ function checkOptions(options: TapOptions): Result<never> | undefined {
   return undefined;
 }
 
-function openDevices(namespaceFd: number | undefined, queues: number): Result<Devices> {
+function openDevices({ namespaceFd, userNamespaceFd }: TapOptions, queues: number): Result<Devices> {
   if (namespaceFd !== undefined) {
-    const inside = openInside(namespaceFd, queues);
+    const inside = openInside(namespaceFd, queues, userNamespaceFd);
     if (!inside.ok) return inside;
     return success({ netlink: new Netlink(inside.value.netlinkFd), fds: inside.value.tunFds });
   }

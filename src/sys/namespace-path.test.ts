@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { closeSync, openSync, readlinkSync, writeFileSync } from 'node:fs';
+import { type SpawnSyncOptionsWithStringEncoding, spawn, spawnSync } from 'node:child_process';
+import { closeSync, openSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { isSameNamespace, namespaceOfSocket, openInside, openNetworkNamespace } from './namespace-path.ts';
+import {
+  isSameNamespace,
+  namespaceOfSocket,
+  openInside,
+  openNetworkNamespace,
+  openUserNamespace,
+  writeSysctlsInside,
+} from './namespace-path.ts';
 import { findLink, listLinks } from './netlink/link.ts';
 import { Netlink } from './netlink/socket.ts';
 import { failed, inOwnNamespace, ip, openDescriptors, startContainer, unwrap } from './own-namespace-fixture.test.ts';
@@ -18,6 +25,11 @@ const NOBODY = `
   console.log(JSON.stringify({ roots: say(openInside(3)), own: own.ok ? say(openInside(own.value.fd)) : own.failure.code }));
   child.removeAllListeners('exit').kill('SIGKILL');
 `;
+
+/** For a program that has the namespace as its descriptor 3. */
+function insideOf(fd: number): SpawnSyncOptionsWithStringEncoding {
+  return { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit', fd] };
+}
 
 inOwnNamespace(import.meta.url, 'network namespaces by name, path and process', () => {
   test('a name, its path and a process lead to an open descriptor', async (t) => {
@@ -97,6 +109,37 @@ inOwnNamespace(import.meta.url, 'network namespaces by name, path and process', 
     assert.equal(failed(openInside(9999, 2)).code, 'namespace-enter-denied');
     assert.equal(openDescriptors(), before);
     closeSync(mounts);
+  });
+
+  test('sysctls are set inside and not here, and what is refused is named', async (t) => {
+    const { fd } = unwrap(openNetworkNamespace((await startContainer(t)).text));
+    const name = '/proc/sys/net/ipv4/ip_default_ttl';
+    const ours = readFileSync(name, 'utf8');
+    const sysctls = [
+      { path: name, value: '33' },
+      { path: '/proc/sys/net/ipv4/nosuch', value: '1' },
+    ];
+    assert.deepEqual(writeSysctlsInside(fd, sysctls), ['/proc/sys/net/ipv4/nosuch can not be set inside: ENOENT']);
+    assert.equal(spawnSync('nsenter', ['--net=/proc/self/fd/3', 'cat', name], insideOf(fd)).stdout, '33\n');
+    assert.equal(readFileSync(name, 'utf8'), ours);
+    closeSync(fd);
+  });
+
+  test('a user namespace is joined first, and what is none is refused', async (t) => {
+    const child = spawn('unshare', ['--user', '--map-root-user', '--net', 'sh', '-c', 'echo; exec sleep 60'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    t.after(() => child.kill('SIGKILL'));
+    await new Promise((resolve) => child.stdout.once('data', resolve));
+    const { fd } = unwrap(openNetworkNamespace(`pid:${child.pid}`));
+    const user = unwrap(openUserNamespace(`/proc/${child.pid}/ns/user`));
+    const opened = unwrap(openInside(fd, 1, user));
+    for (const each of [opened.netlinkFd, ...opened.tunFds]) closeSync(each);
+    const own = unwrap(openUserNamespace('/proc/self/ns/user'));
+    closeSync(unwrap(openInside(fd, 0, own)).netlinkFd);
+    assert.equal(failed(openUserNamespace('/proc/self/ns/net')).code, 'namespace-wrong-kind');
+    assert.equal(failed(openUserNamespace('/nosuch')).code, 'user-namespace-failed');
+    for (const each of [fd, user, own]) closeSync(each);
   });
 
   test('a user without privilege enters the namespaces of its own containers, and no others', async (t) => {

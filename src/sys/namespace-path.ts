@@ -1,5 +1,5 @@
 /**
- * Network namespaces that exist already: naming one, and opening descriptors inside.
+ * Network namespaces that exist already: naming one, opening descriptors inside, and setting sysctls there.
  *
  * | text     | which namespace                                                       |
  * | -------- | --------------------------------------------------------------------- |
@@ -29,7 +29,10 @@ const PROCESS = /^pid:([1-9][0-9]{0,8})$/;
 /** linux/magic.h: the file system of namespaces. On a kernel before 3.19 they were in /proc. */
 const NSFS_MAGIC = 0x6e736673;
 /** linux/sched.h. */
-const CLONE_NEWNET = 0x40000000;
+const CLONE = { NEWUSER: 0x10000000, NEWNET: 0x40000000 } as const;
+
+/** Join no user namespace but the one that owns the network namespace, where that is needed. */
+const OWNER = -1;
 
 /** enum namespace_open_step of native/namespace.h. */
 const STEP = { ENTER: 2, NETLINK: 3, TUN: 4 } as const;
@@ -55,7 +58,8 @@ export interface OpenedInside {
 interface NamespaceOpenCalls {
   namespaceType(fd: number): number;
   socketNamespace(fd: number): number;
-  namespaceOpenInside(namespaceFd: number, taps: number, result: Int32Array): number;
+  namespaceOpenInside(namespaceFd: number, userFd: number, taps: number, result: Int32Array): number;
+  namespaceWriteInside(namespaceFd: number, userFd: number, strings: Uint8Array, result: Int32Array): number;
 }
 
 export function openNetworkNamespace(text: string): Result<NetworkNamespace> {
@@ -72,10 +76,27 @@ export function openNetworkNamespace(text: string): Result<NetworkNamespace> {
   }
 }
 
-/** Opens a netlink socket and `taps` descriptors of /dev/net/tun in the namespace of the descriptor, which the caller keeps. */
-export function openInside(namespaceFd: number, taps: number = 0): Result<OpenedInside> {
+/** A descriptor of a user namespace, which the caller closes. */
+export function openUserNamespace(path: string): Result<number> {
+  try {
+    if (statfsSync(path).type !== NSFS_MAGIC) return notUser(path);
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    if (loadNative<NamespaceOpenCalls>().namespaceType(fd) === CLONE.NEWUSER) return success(fd);
+    closeSync(fd);
+    return notUser(path);
+  } catch (error) {
+    const { code = String(error) } = error as NodeJS.ErrnoException;
+    return failure('user-namespace-failed', `the user namespace ${path} can not be opened: ${code}`);
+  }
+}
+
+/**
+ * Opens a netlink socket and `taps` descriptors of /dev/net/tun in the namespace of the descriptor, which the caller keeps. `userFd`: of a user namespace to join
+ * first; without, the one that owns the namespace is joined where that is needed.
+ */
+export function openInside(namespaceFd: number, taps: number = 0, userFd: number = OWNER): Result<OpenedInside> {
   const words = new Int32Array(2 + taps);
-  const result = loadNative<NamespaceOpenCalls>().namespaceOpenInside(namespaceFd, taps, words);
+  const result = loadNative<NamespaceOpenCalls>().namespaceOpenInside(namespaceFd, userFd, taps, words);
   if (result === 0) return success({ netlinkFd: words[1]!, tunFds: [...words.subarray(2)] });
   const name = errnoName(result);
   switch (words[0]) {
@@ -94,6 +115,22 @@ export function openInside(namespaceFd: number, taps: number = 0): Result<Opened
     default:
       return failure('namespace-child-failed', `no process can be sent into the network namespace: ${name}`);
   }
+}
+
+/** Sets sysctls of a namespace, 32 at most; `userFd` as for `openInside`. Returns the errnos of those that were refused, in words. */
+export function writeSysctlsInside(
+  namespaceFd: number,
+  sysctls: readonly { readonly path: string; readonly value: string }[],
+  userFd: number = OWNER,
+): string[] {
+  const text = sysctls.map(({ path, value }) => `${path}\0${value}\0`).join('');
+  const refused = new Int32Array(sysctls.length);
+  const calls = loadNative<NamespaceOpenCalls>();
+  const error = calls.namespaceWriteInside(namespaceFd, userFd, new TextEncoder().encode(text), refused);
+  return sysctls.flatMap(({ path }, i) => {
+    const errno = error === 0 ? refused[i]! : -error;
+    return errno === 0 ? [] : [`${path} can not be set inside: ${errnoName(errno)}`];
+  });
 }
 
 /** A descriptor of the network namespace that a socket belongs to, which the caller closes. */
@@ -123,7 +160,7 @@ function locate(text: string): Result<string> {
 }
 
 function checkType(fd: number, text: string, path: string): Result<NetworkNamespace> {
-  if (loadNative<NamespaceOpenCalls>().namespaceType(fd) !== CLONE_NEWNET) {
+  if (loadNative<NamespaceOpenCalls>().namespaceType(fd) !== CLONE.NEWNET) {
     closeSync(fd);
     return notOne(text, path);
   }
@@ -140,6 +177,13 @@ function notOne(text: string, path: string): Result<never> {
   return failure(
     'namespace-wrong-kind',
     `${text} is no network namespace: ${path} is another kind of file. Give one that "ip netns add" made, or a /proc/N/ns/net`,
+  );
+}
+
+function notUser(path: string): Result<never> {
+  return failure(
+    'namespace-wrong-kind',
+    `${path} is no user namespace: give a /proc/N/ns/user, or where one is mounted`,
   );
 }
 
