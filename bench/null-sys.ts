@@ -2,7 +2,7 @@
  * An operating system of which every call succeeds at once and does nothing: what remains is our own work. Sockets take all
  * bytes and have as many as are asked for; the harness says which descriptor is ready.
  */
-import { POLL_EVENT_WORDS, POLL_OPERATION, type Sys } from '#tapster/sys/sys.js';
+import { PIECE_WORDS, POLL_EVENT_WORDS, POLL_OPERATION, type Sys } from '#tapster/sys/sys.js';
 
 const EINPROGRESS = 115;
 
@@ -92,10 +92,10 @@ export class NullSys implements Sys {
   receive(_fd: number, _memory: number, _at: number, length: number): number {
     return length;
   }
-  sendVector(_fd: number, _memory: number, vector: number, vectorAt: number, count: number): number {
+  sendVector(_fd: number, vector: number, vectorAt: number, count: number): number {
     const words = this.#memories[vector]!;
     let bytes = 0;
-    for (let i = 0; i < count; i++) bytes += words[vectorAt + 2 * i + 1]!;
+    for (let i = 0; i < count; i++) bytes += words[vectorAt + PIECE_WORDS * i + 2]!;
     this.bytesTaken += bytes;
     return bytes;
   }

@@ -82,24 +82,27 @@ static napi_value stream_receive(napi_env env, napi_callback_info info) {
   return addon_result(env, result);
 }
 
-/* sendVector(fd, memory, vector, vectorAt, count, more) */
+#define PIECE_WORDS 3
+
+/* sendVector(fd, vector, vectorAt, count, more): pieces of three words each, the memory, where in it, bytes. */
 static napi_value stream_send_vector(napi_env env, napi_callback_info info) {
-  napi_value values[6];
-  int32_t a[5];
+  napi_value values[5];
+  int32_t a[4];
   bool more;
   struct addon *addon;
-  if (!addon_arguments(env, info, 6, values, &addon) || !addon_integers(env, values, 5, a)) return NULL;
-  if (napi_get_value_bool(env, values[5], &more) != napi_ok) {
+  if (!addon_arguments(env, info, 5, values, &addon) || !addon_integers(env, values, 4, a)) return NULL;
+  if (napi_get_value_bool(env, values[4], &more) != napi_ok) {
     napi_throw_type_error(env, NULL, "a boolean was expected");
     return NULL;
   }
-  const int32_t *vector = memory_words(env, addon, a[2], a[3], 2 * (int64_t)a[4]);
+  const int32_t *vector = memory_words(env, addon, a[1], a[2], PIECE_WORDS * (int64_t)a[3]);
   if (vector == NULL) return NULL;
-  const int32_t count = a[4] < PIECES_MAX ? a[4] : PIECES_MAX;
+  const int32_t count = a[3] < PIECES_MAX ? a[3] : PIECES_MAX;
   struct iovec pieces[PIECES_MAX];
   for (int32_t i = 0; i < count; i++) {
-    pieces[i].iov_base = memory_bytes(env, addon, a[1], vector[2 * i], vector[2 * i + 1]);
-    pieces[i].iov_len = (size_t)vector[2 * i + 1];
+    const int32_t *piece = vector + (size_t)i * PIECE_WORDS;
+    pieces[i].iov_base = memory_bytes(env, addon, piece[0], piece[1], piece[2]);
+    pieces[i].iov_len = (size_t)piece[2];
     if (pieces[i].iov_base == NULL) return NULL;
   }
   const struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};

@@ -33,11 +33,12 @@ class Socket {
     return bytes.length;
   }
 
-  sendVector(_fd: number, memory: number, vector: number, at: number, count: number): number {
+  sendVector(_fd: number, vector: number, at: number, count: number): number {
     const bytes: number[] = [];
     const words = this.memories.get(vector)!;
-    for (let i = at; i < at + 2 * count; i += 2) {
-      for (const byte of this.memories.get(memory)!.subarray(words[i], words[i] + words[i + 1])) bytes.push(byte);
+    for (let i = at; i < at + 3 * count; i += 3) {
+      const [memory, start, length] = words.subarray(i, i + 3) as unknown as [number, number, number];
+      for (const byte of this.memories.get(memory)!.subarray(start, start + length)) bytes.push(byte);
     }
     const taken = this.pieces.length === 0 ? bytes.length : Math.min(bytes.length, this.pieces.shift()!);
     if (taken === 0) return -ERRNO.EAGAIN;

@@ -21,7 +21,7 @@ import { FRAME_PACKETS_MAX } from '../graph/node.ts';
 import { type LinkOffload, NO_OFFLOAD } from '../packet/offload.ts';
 import { NO_PACKET, type Packets } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
-import type { Sys } from '../sys/sys.ts';
+import { PIECE_WORDS, type Sys } from '../sys/sys.ts';
 import type { Link } from './link.ts';
 
 export const STREAM_FRAME_BYTES_MIN = 14;
@@ -55,7 +55,7 @@ export class StreamLink implements Link {
   readonly #sys: Sys;
   readonly #memory: StreamMemory;
   readonly #view: DataView;
-  readonly #vector: Int32Array = new Int32Array(FRAME_PACKETS_MAX * 2);
+  readonly #vector: Int32Array = new Int32Array(FRAME_PACKETS_MAX * PIECE_WORDS);
   readonly #vectorMemory: number;
   /** What stood where the lengths were written. */
   readonly #covered: Int32Array = new Int32Array(FRAME_PACKETS_MAX);
@@ -75,6 +75,7 @@ export class StreamLink implements Link {
     this.#sys = sys;
     this.#memory = memory;
     this.#view = new DataView(memory.bytes.buffer, memory.bytes.byteOffset);
+    for (let piece = 0; piece < FRAME_PACKETS_MAX; piece++) this.#vector[piece * PIECE_WORDS] = memory.id;
     this.#vectorMemory = sys.register(this.#vector);
   }
 
@@ -104,22 +105,22 @@ export class StreamLink implements Link {
       const length = packets.length[frame[i]];
       this.#covered[i] = view.getInt32(at);
       view.setInt32(at, length);
-      vector[2 * i] = at;
-      vector[2 * i + 1] = LENGTH_BYTES + length;
+      vector[i * PIECE_WORDS + 1] = at;
+      vector[i * PIECE_WORDS + 2] = LENGTH_BYTES + length;
       bytes += LENGTH_BYTES + length;
     }
-    const sent = this.#sys.sendVector(this.fd, this.#memory.id, this.#vectorMemory, 0, count, false);
+    const sent = this.#sys.sendVector(this.fd, this.#vectorMemory, 0, count, false);
     const taken = sent === bytes ? count : this.#keepRest(packets, frame, count, Math.max(sent, 0), sent);
-    for (let i = count - 1; i >= 0; i--) view.setInt32(vector[2 * i], this.#covered[i]);
+    for (let i = count - 1; i >= 0; i--) view.setInt32(vector[i * PIECE_WORDS + 1], this.#covered[i]);
     return taken;
   }
 
   /** Sends what waits, as far as the socket takes it. Returns whether nothing is left. */
   drain(): boolean {
     while (this.blocked) {
-      this.#vector[0] = this.#queueAt + this.#queueStart;
-      this.#vector[1] = this.#queueEnd - this.#queueStart;
-      const sent = this.#sys.sendVector(this.fd, this.#memory.id, this.#vectorMemory, 0, 1, false);
+      this.#vector[1] = this.#queueAt + this.#queueStart;
+      this.#vector[2] = this.#queueEnd - this.#queueStart;
+      const sent = this.#sys.sendVector(this.fd, this.#vectorMemory, 0, 1, false);
       if (sent === -ERRNO.EINTR) continue;
       // One that fails for good is found out by who reads it.
       if (sent <= 0) return false;
@@ -198,7 +199,7 @@ export class StreamLink implements Link {
     if (result < 0 && result !== -ERRNO.EAGAIN && result !== -ERRNO.EINTR && result !== -ERRNO.ENOBUFS) return 0;
     let first = 0;
     let left = sent;
-    while (left >= this.#vector[2 * first + 1]) left -= this.#vector[2 * first++ + 1];
+    while (left >= this.#vector[first * PIECE_WORDS + 2]) left -= this.#vector[first++ * PIECE_WORDS + 2];
     return this.#enqueue(packets, frame, first, count, left);
   }
 

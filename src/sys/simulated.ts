@@ -34,7 +34,7 @@ import { getOption, setOption } from './simulated-socket-options.ts';
 import { SplicePipe, splice } from './simulated-splice.ts';
 import { StreamSocket } from './simulated-stream.ts';
 import { Timer } from './simulated-timer.ts';
-import { SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE, type Sys } from './sys.ts';
+import { PIECE_WORDS, SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE, type Sys } from './sys.ts';
 
 export interface SimulatedOptions {
   /** 1 unless said. */
@@ -324,13 +324,13 @@ export class SimulatedSys implements Sys {
     return failed !== 0 ? failed : socket.receive(target.subarray(0, this.#shorten('receive', socket, length)));
   }
 
-  sendVector(fd: number, memory: number, vector: number, vectorAt: number, count: number, _more: boolean): number {
-    const words = this.memories.words(vector, vectorAt, 2 * count);
+  sendVector(fd: number, vector: number, vectorAt: number, count: number, _more: boolean): number {
+    const words = this.memories.words(vector, vectorAt, PIECE_WORDS * count);
     const pieces: Uint8Array[] = [];
     let total = 0;
-    for (let at = vectorAt; at < vectorAt + 2 * count; at += 2) {
-      pieces.push(this.memories.bytes(memory, words[at]!, words[at + 1]!));
-      total += words[at + 1]!;
+    for (let at = vectorAt; at < vectorAt + PIECE_WORDS * count; at += PIECE_WORDS) {
+      pieces.push(this.memories.bytes(words[at]!, words[at + 1]!, words[at + 2]!));
+      total += words[at + 2]!;
     }
     const socket = this.#stream(fd);
     if (socket === undefined) return -ERRNO.EBADF;

@@ -53,6 +53,9 @@ export const ERROR_RECORD_WORDS = 18;
 /** Words of what `tcpInfo` reports: state, RTT us, RTT variance us, retransmits in all, send window scale, MSS, unsent bytes, congestion window. */
 export const TCP_INFO_WORDS = 8;
 
+/** Words of a piece of a vector, as `sendVector` takes them. */
+export const PIECE_WORDS = 3;
+
 /** Words of what `pipe` reports. */
 export const PIPE_WORDS = 3;
 
@@ -135,8 +138,11 @@ export interface Sys {
   /** Drops `length` bytes from the front of the receive queue (recv with MSG_TRUNC). Returns how many were dropped. */
   discard(fd: number, length: number): number;
   receive(fd: number, memory: number, at: number, length: number): number;
-  /** One sendmsg(2) (MSG_NOSIGNAL) of `count` (start, length) pairs of `vector`. `more`: MSG_MORE. Returns bytes taken, or -errno. */
-  sendVector(fd: number, memory: number, vector: number, vectorAt: number, count: number, more: boolean): number;
+  /**
+   * One sendmsg(2) (MSG_NOSIGNAL) of `count` pieces of `vector`, `PIECE_WORDS` each: the memory, where in it, bytes. `more`: MSG_MORE. Returns bytes taken, or -errno; -EFAULT when a
+   * memory that is shared with another process was cut short under it.
+   */
+  sendVector(fd: number, vector: number, vectorAt: number, count: number, more: boolean): number;
 
   /**
    * A pipe of about that many bytes for `splice`: where it is read, where it is written, and how many pieces it holds (`PIPE_WORDS`). A piece has one byte or

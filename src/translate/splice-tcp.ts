@@ -37,7 +37,15 @@ import { isIpv4Words } from '../base/address.ts';
 import { SPLICE_CONNECTIONS_MAX, SPLICE_PIPE_BYTES, SPLICE_PIPES_MAX, SPLICE_TURN_BYTES } from '../base/limits.ts';
 import { ERRNO } from '../sys/errno.ts';
 import { SO, SOL, TCP } from '../sys/options.ts';
-import { POLL, POLL_OPERATION, SHUTDOWN, SOCKET_ADDRESS_WORDS, SOCKET_FAMILY, SOCKET_TYPE } from '../sys/sys.ts';
+import {
+  PIECE_WORDS,
+  POLL,
+  POLL_OPERATION,
+  SHUTDOWN,
+  SOCKET_ADDRESS_WORDS,
+  SOCKET_FAMILY,
+  SOCKET_TYPE,
+} from '../sys/sys.ts';
 import { NumberedHandler, type NumberedReceiver, type SpliceDeps, type SpliceTarget } from './splice-deps.ts';
 import { SplicePipes } from './splice-pipes.ts';
 
@@ -130,7 +138,7 @@ export class SpliceTcp implements NumberedReceiver {
   readonly #token: Int32Array;
   readonly #address: Int32Array = new Int32Array(SOCKET_ADDRESS_WORDS);
   readonly #copyMemory: number;
-  readonly #vector: Int32Array = new Int32Array(2);
+  readonly #vector: Int32Array = new Int32Array(PIECE_WORDS);
   readonly #vectorMemory: number;
   #closed: boolean = false;
 
@@ -156,6 +164,7 @@ export class SpliceTcp implements NumberedReceiver {
     this.#moved = new Float64Array(2 * max);
     this.#token = new Int32Array(2 * max);
     this.#copyMemory = deps.sys.register(new Uint8Array(COPY_BYTES));
+    this.#vector[0] = this.#copyMemory;
     this.#vectorMemory = deps.sys.register(this.#vector);
   }
 
@@ -365,8 +374,8 @@ export class SpliceTcp implements NumberedReceiver {
     const { sys } = this.#deps;
     const seen = sys.peek(this.#fd[from], this.#copyMemory, 0, COPY_BYTES, 0, this.#copyMemory);
     if (seen <= 0) return this.#readNothing(from, seen);
-    this.#vector[1] = seen;
-    const sent = sys.sendVector(this.#fd[to], this.#copyMemory, this.#vectorMemory, 0, 1, false);
+    this.#vector[2] = seen;
+    const sent = sys.sendVector(this.#fd[to], this.#vectorMemory, 0, 1, false);
     if (sent <= 0) return this.#sentNothing(to, sent) ? 0 : NONE;
     this.#dropSeen(from, sent);
     this.counters.bytesCopied += sent;

@@ -9,7 +9,7 @@
  */
 import { TCP_GAPS_MAX, TCP_HELD_BYTES_MAX, TCP_HELD_BYTES_TOTAL_MAX } from '../base/limits.ts';
 import { distance } from '../base/sequence.ts';
-import type { Sys } from '../sys/sys.ts';
+import { PIECE_WORDS, type Sys } from '../sys/sys.ts';
 
 const CHUNK_BYTES = 64 * 1024;
 const CHUNKS_PER_SLAB = 64;
@@ -39,7 +39,7 @@ export class TcpHeld {
   readonly #offset: Int32Array;
   readonly #bytes: Int32Array;
   readonly #islands: Map<number, Island[]> = new Map();
-  readonly #vector: Int32Array = new Int32Array(VECTOR_PIECES_MAX * 2);
+  readonly #vector: Int32Array = new Int32Array(VECTOR_PIECES_MAX * PIECE_WORDS);
   readonly #vectorMemory: number;
 
   constructor(sys: Sys, flowsMax: number, totalBytesMax: number = TCP_HELD_BYTES_TOTAL_MAX) {
@@ -129,7 +129,7 @@ export class TcpHeld {
   drain(flow: number, fd: number): number {
     let total = 0;
     while (this.#bytes[flow] > 0) {
-      const taken = this.#drainSlab(flow, fd);
+      const taken = this.#drainChunks(flow, fd);
       // The kernel tells an error once: it counts, whatever went before it.
       if (taken < 0) return taken;
       total += taken;
@@ -155,25 +155,25 @@ export class TcpHeld {
   /** Bytes that the last sendmsg was given. */
   #offered: number = 0;
 
-  /** One sendmsg of the leading chunks that lie in the same slab. */
-  #drainSlab(flow: number, fd: number): number {
+  /** One sendmsg of the leading chunks. */
+  #drainChunks(flow: number, fd: number): number {
     let chunk = this.#first[flow];
-    const slab = (chunk / CHUNKS_PER_SLAB) | 0;
     let skip = this.#offset[flow];
     let left = this.#bytes[flow];
     let pieces = 0;
     this.#offered = 0;
-    while (left > 0 && pieces < VECTOR_PIECES_MAX && ((chunk / CHUNKS_PER_SLAB) | 0) === slab) {
+    while (left > 0 && pieces < VECTOR_PIECES_MAX) {
       const length = Math.min(left, CHUNK_BYTES - skip);
-      this.#vector[pieces * 2] = (chunk % CHUNKS_PER_SLAB) * CHUNK_BYTES + skip;
-      this.#vector[pieces * 2 + 1] = length;
-      pieces++;
+      const word = pieces++ * PIECE_WORDS;
+      this.#vector[word] = this.#slabMemories[(chunk / CHUNKS_PER_SLAB) | 0]!;
+      this.#vector[word + 1] = (chunk % CHUNKS_PER_SLAB) * CHUNK_BYTES + skip;
+      this.#vector[word + 2] = length;
       this.#offered += length;
       left -= length;
       skip = 0;
       chunk = this.#next[chunk];
     }
-    const taken = this.#sys.sendVector(fd, this.#slabMemories[slab]!, this.#vectorMemory, 0, pieces, false);
+    const taken = this.#sys.sendVector(fd, this.#vectorMemory, 0, pieces, false);
     if (taken > 0) this.#consume(flow, taken);
     return taken;
   }

@@ -15,7 +15,7 @@ import type { FlowTable } from '../flow/flow-table.ts';
 import { FRAME_PACKETS_MAX } from '../graph/node.ts';
 import type { Packets } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
-import { SHUTDOWN, type Sys } from '../sys/sys.ts';
+import { PIECE_WORDS, SHUTDOWN, type Sys } from '../sys/sys.ts';
 import { FLAG, PHASE, type TcpColumns } from './tcp-columns.ts';
 import type { TcpHeld } from './tcp-held.ts';
 
@@ -48,7 +48,7 @@ export class TcpReceiver {
   readonly #payloadAt: Int32Array;
   readonly #payloadBytes: Int32Array;
   readonly #chain: Int32Array;
-  readonly #vector: Int32Array = new Int32Array(FRAME_PACKETS_MAX * 2);
+  readonly #vector: Int32Array = new Int32Array(FRAME_PACKETS_MAX * PIECE_WORDS);
   readonly #vectorMemory: number;
 
   constructor(sys: Sys, packets: Packets, arenaMemory: number, flows: FlowTable, columns: TcpColumns, held: TcpHeld) {
@@ -193,12 +193,13 @@ export class TcpReceiver {
   #send(flow: number, bytes: number): number {
     let pieces = 0;
     for (let packet = this.#tcp.firstPacket[flow]; packet !== -1; packet = this.#chain[packet]) {
-      this.#vector[pieces * 2] = this.#payloadAt[packet];
-      this.#vector[pieces * 2 + 1] = this.#payloadBytes[packet];
-      pieces++;
+      const word = pieces++ * PIECE_WORDS;
+      this.#vector[word] = this.#arenaMemory;
+      this.#vector[word + 1] = this.#payloadAt[packet];
+      this.#vector[word + 2] = this.#payloadBytes[packet];
     }
     const fd = this.#flows.hostFd[flow];
-    const taken = this.#sys.sendVector(fd, this.#arenaMemory, this.#vectorMemory, 0, pieces, false);
+    const taken = this.#sys.sendVector(fd, this.#vectorMemory, 0, pieces, false);
     if (taken < 0 && !isTransient(taken)) {
       this.#unchain(flow);
       this.#tcp.flags[flow] |= FLAG.HOST_BROKEN;

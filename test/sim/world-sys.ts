@@ -6,6 +6,7 @@ import { ERRNO } from '#tapster/sys/errno.js';
 import { type SimulatedOptions, SimulatedSys } from '#tapster/sys/simulated.js';
 import type { SimulatedPeer } from '#tapster/sys/simulated-peer.js';
 import { StreamSocket } from '#tapster/sys/simulated-stream.js';
+import { PIECE_WORDS } from '#tapster/sys/sys.js';
 
 /**
  * `lost-byte`: now and then the last byte of a write is gone. `doubled-byte`: written twice. `kept-descriptor`: now and then a close closes nothing. `lost-alarm`: the
@@ -62,31 +63,24 @@ export class WorldSys extends SimulatedSys {
     return fresh;
   }
 
-  override sendVector(
-    fd: number,
-    memory: number,
-    vector: number,
-    vectorAt: number,
-    count: number,
-    more: boolean,
-  ): number {
+  override sendVector(fd: number, vector: number, vectorAt: number, count: number, more: boolean): number {
     // As with tcp_mem used up: where nothing is in flight, no acknowledgement will make the socket writable.
     if (this.random.chance(this.#shortage)) return -SHORTAGES[this.random.below(SHORTAGES.length)]!;
     const socket = this.descriptor(fd);
     const peer = socket instanceof StreamSocket ? socket.peer : undefined;
-    const words = this.memories.words(vector, vectorAt, 2 * count);
-    const last = vectorAt + 2 * count - 1;
+    const words = this.memories.words(vector, vectorAt, PIECE_WORDS * count);
+    const last = vectorAt + PIECE_WORDS * count - 1;
     const isSinging = words[last]! > 1 && ++this.#writes % CANARY_EVERY === 0;
     if (this.#canary === 'doubled-byte' && isSinging) {
       const [start, length] = [words[last - 1]!, words[last]!];
       words[last] = 1;
-      super.sendVector(fd, memory, vector, last - 1, 1, more);
+      super.sendVector(fd, vector, last + 1 - PIECE_WORDS, 1, more);
       words[last - 1] = start;
       words[last] = length;
     }
     const isLosing = this.#canary === 'lost-byte' && isSinging;
     if (isLosing) words[last]!--;
-    const taken = super.sendVector(fd, memory, vector, vectorAt, count, more);
+    const taken = super.sendVector(fd, vector, vectorAt, count, more);
     if (isLosing) words[last]!++;
     if (taken > 0 && peer !== undefined) this.account(peer).takenBytes += taken;
     return isLosing && taken > 0 ? taken + 1 : taken;

@@ -40,9 +40,9 @@ async function peekOffsetWorks(sys: Sys, family: number, loopback: readonly numb
     const [client, server] = pair;
     if (sys.setOption(server, SOL.SOCKET, SO.PEEK_OFF, 0) < 0) return false;
     memory.set([1, 2]);
-    const vector = new Int32Array([0, 2]);
+    const vector = Int32Array.of(id, 0, 2);
     const vectorId = sys.register(vector);
-    const sent = sys.sendVector(client, id, vectorId, 0, 1, false);
+    const sent = sys.sendVector(client, vectorId, 0, 1, false);
     sys.unregister(vectorId);
     if (sent !== 2) return undefined;
     memory.fill(0);
