@@ -57,8 +57,6 @@ const PIECES_MAX = CHAIN_DESCRIPTORS_MAX + 16;
 const NO_PLACE = 'the queue does not lie in the memory';
 
 const WORD = 0x1_0000_0000;
-/** High words of addresses that a number holds exactly are below this. */
-const HIGH_WORD_MAX = 0x1f_ffff;
 const NO_VIEW = new DataView(new ArrayBuffer(0));
 const NO_WORDS = new Uint16Array(0);
 
@@ -225,15 +223,15 @@ export class DeviceQueue {
   #readIndirect(descriptorAt: number): boolean {
     const table = this.#descriptors;
     const bytes = table.getUint32(descriptorAt + DESCRIPTOR.LENGTH, true);
-    const address = this.#address(table, descriptorAt);
+    const low = table.getInt32(descriptorAt + DESCRIPTOR.ADDRESS, true);
+    const high = table.getInt32(descriptorAt + DESCRIPTOR.ADDRESS + 4, true);
     if (!this.#options.indirect) return this.#fail('an indirect descriptor that was not negotiated');
     const entries = bytes / DESCRIPTOR_BYTES;
     if (bytes === 0 || bytes % DESCRIPTOR_BYTES !== 0 || entries > 0x1_0000) {
       return this.#fail(`an indirect table of ${bytes} bytes`);
     }
     const memory = this.#memory;
-    if (address < 0 || memory.findGuest(address, bytes) !== bytes)
-      return this.#fail('an indirect table outside of the memory');
+    if (memory.findGuest(high, low, bytes) !== bytes) return this.#fail('an indirect table outside of the memory');
     const { view, at } = memory;
     let index = 0;
     for (let count = 1; ; count++) {
@@ -252,16 +250,16 @@ export class DeviceQueue {
   /** Adds the pieces of a descriptor's buffer. */
   #readBuffer(table: DataView, at: number, flags: number): boolean {
     let left = table.getUint32(at + DESCRIPTOR.LENGTH, true);
-    let address = this.#address(table, at);
+    let low = table.getInt32(at + DESCRIPTOR.ADDRESS, true);
+    let high = table.getInt32(at + DESCRIPTOR.ADDRESS + 4, true);
     if (left === 0) return true;
-    if (address < 0) return this.#fail('a buffer outside of the memory');
     const writable = (flags & DESCRIPTOR_FLAG.WRITE) !== 0;
     if (writable) this.writableBytes += left;
     else if (this.writableBytes > 0) return this.#fail('a buffer to be read behind one to be written');
     else this.readableBytes += left;
     const memory = this.#memory;
-    while (left > 0) {
-      const bytes = memory.findGuest(address, left);
+    for (;;) {
+      const bytes = memory.findGuest(high, low, left);
       if (bytes === 0) return this.#fail('a buffer outside of the memory');
       if (this.pieceCount === PIECES_MAX) return this.#fail('a chain of too many pieces');
       const word = this.pieceCount++ * PIECE_WORDS;
@@ -269,16 +267,11 @@ export class DeviceQueue {
       this.pieces[word + 1] = memory.at;
       this.pieces[word + 2] = bytes;
       if (!writable) this.readableCount = this.pieceCount;
-      address += bytes;
       left -= bytes;
+      if (left === 0) return true;
+      if ((low >>> 0) + bytes >= WORD) high++;
+      low = (low + bytes) | 0;
     }
-    return true;
-  }
-
-  /** -1: none that a number holds, and so in no region. */
-  #address(table: DataView, at: number): number {
-    const high = table.getUint32(at + DESCRIPTOR.ADDRESS + 4, true);
-    return high > HIGH_WORD_MAX ? -1 : high * WORD + table.getUint32(at + DESCRIPTOR.ADDRESS, true);
   }
 
   #part(address: number, bytes: number, alignment: number): DataView<ArrayBuffer> | undefined {

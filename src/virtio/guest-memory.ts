@@ -3,7 +3,7 @@
  * guest knows it by, those that the front end knows it by, and a descriptor to map it from.
  *
  * Descriptors of a queue hold guest addresses; where the queue's own parts lie is told in user addresses. Both become (memory, place): the id of a registered memory and a place
- * in it, which is what native calls take, or a view and a place. An address is a number: one of 2^53 and more is in no region.
+ * in it, which is what native calls take, or a view and a place. One of 2^53 and more is in no region.
  *
  * A lookup leaves its answer in fields, and allocates nothing. What lies in a region that was taken away is not found any more; views that are held of it still are safe to touch,
  * and nobody else's memory.
@@ -52,6 +52,7 @@ interface Slot {
   readonly view: DataView<ArrayBuffer>;
 }
 
+const WORD = 0x1_0000_0000;
 const ADDRESS_MAX = Number.MAX_SAFE_INTEGER;
 /** What is aligned in a view is aligned in memory then. Real front ends give whole pages. */
 const OFFSET_ALIGNMENT = 16;
@@ -113,27 +114,36 @@ export class GuestMemory {
     found?.mapped.unmap();
   }
 
-  /** Looks a guest address up. Returns how many of the `length` bytes from there on lie behind one another; 0: it is in no region. */
-  findGuest(address: number, length: number): number {
+  /**
+   * Looks a guest address up, whose two words are int32. Returns how many of the `length` bytes from there on lie behind one another; 0: it is in no region.
+   */
+  findGuest(high: number, low: number, length: number): number {
     const slots = this.#slots;
     const last = this.#last;
-    if (last < slots.length && this.#take(slots[last], address - slots[last].guestStart, length)) return length;
+    if (last < slots.length) {
+      const from = offsetIn(slots[last], high, low);
+      if (from >= 0 && length <= slots[last].bytes - from) return this.#found(slots[last], from, length);
+    }
     let most = 0;
     for (let i = 0; i < slots.length; i++) {
-      const from = address - slots[i].guestStart;
-      if (!(from >= 0 && from < slots[i].bytes)) continue;
+      const from = offsetIn(slots[i], high, low);
+      if (from < 0) continue;
       const there = Math.min(length, slots[i].bytes - from);
       if (there <= most) continue;
-      most = there;
       this.#last = i;
-      this.#take(slots[i], from, there);
+      most = this.#found(slots[i], from, there);
     }
     return most;
   }
 
   /** Looks a user address up. Returns whether all of `length` bytes from there on lie behind one another. */
   findUser(address: number, length: number): boolean {
-    for (const slot of this.#slots) if (this.#take(slot, address - slot.userStart, length)) return true;
+    for (const slot of this.#slots) {
+      const from = address - slot.userStart;
+      if (!(from >= 0 && from + length <= slot.bytes && from < slot.bytes)) continue;
+      this.#found(slot, from, length);
+      return true;
+    }
     return false;
   }
 
@@ -155,12 +165,11 @@ export class GuestMemory {
     );
   }
 
-  #take(slot: Slot, from: number, length: number): boolean {
-    if (!(from >= 0 && from + length <= slot.bytes && from < slot.bytes)) return false;
+  #found(slot: Slot, from: number, length: number): number {
     this.memory = slot.memory;
-    this.at = from | 0;
+    this.at = from;
     this.view = slot.view;
-    return true;
+    return length;
   }
 
   #mapRegion(region: MemoryRegion, fd: number, others: readonly Mapped[]): Result<Mapped> {
@@ -209,6 +218,12 @@ export class GuestMemory {
     );
     this.#last = 0;
   }
+}
+
+/** Where in a window a guest address is; -1: elsewhere. In words all the way: a number of more than 32 bits would be allocated when it is handed on. */
+function offsetIn({ guestStart, bytes }: Slot, high: number, low: number): number {
+  const from = high * WORD + (low >>> 0) - guestStart;
+  return high >= 0 && from >= 0 && from < bytes ? from | 0 : -1;
 }
 
 function overlaps(a: MemoryRegion, b: MemoryRegion, field: 'guestAddress' | 'userAddress'): boolean {
