@@ -3,32 +3,13 @@
  *
  * What is shown, and when, is as `capture.ts` says. Everything else is the inner link's own.
  */
-import type { LinkOffload } from '../packet/offload.ts';
 import type { Packets } from '../packet/packets.ts';
 import type { CaptureSink } from './capture.ts';
-import type { Link } from './link.ts';
+import { WrappedLink } from './wrapped-link.ts';
 
-export class CapturePoint implements Link {
-  readonly #inner: Link;
+export class CapturePoint extends WrappedLink {
   /** Never changed but replaced: a sink may leave while it is shown a frame. */
   #sinks: readonly CaptureSink[] = [];
-
-  constructor(inner: Link) {
-    this.#inner = inner;
-  }
-
-  get name(): string {
-    return this.#inner.name;
-  }
-
-  /** It may change at run time. */
-  get offload(): LinkOffload {
-    return this.#inner.offload;
-  }
-
-  get inner(): Link {
-    return this.#inner;
-  }
 
   /** From now on `sink` sees every frame. One that is there already is not shown them twice. */
   add(sink: CaptureSink): void {
@@ -39,35 +20,27 @@ export class CapturePoint implements Link {
     this.#sinks = this.#sinks.filter((each) => each !== sink);
   }
 
-  receive(packets: Packets, frame: Int32Array, framesMax: number): number {
-    const count = this.#inner.receive(packets, frame, framesMax);
+  override receive(packets: Packets, frame: Int32Array, framesMax: number): number {
+    const count = this.inner.receive(packets, frame, framesMax);
     if (this.#sinks.length > 0) this.#showReceived(packets, frame, count);
     return count;
   }
 
-  transmit(packets: Packets, frame: Int32Array, count: number): number {
-    const sent = this.#inner.transmit(packets, frame, count);
+  override transmit(packets: Packets, frame: Int32Array, count: number): number {
+    const sent = this.inner.transmit(packets, frame, count);
     if (this.#sinks.length > 0) this.#showTransmitted(packets, frame, sent);
     return sent;
   }
 
-  turnEnded(packets: Packets): void {
-    this.#inner.turnEnded?.(packets);
+  override turnEnded(packets: Packets): void {
+    super.turnEnded(packets);
     const sinks = this.#sinks;
     for (let i = 0; i < sinks.length; i++) sinks[i].turnEnded(packets);
   }
 
-  get blocked(): boolean {
-    return this.#inner.blocked === true;
-  }
-
-  drain(): boolean {
-    return this.#inner.drain?.() ?? true;
-  }
-
-  close(): void {
+  override close(): void {
     this.#sinks = [];
-    this.#inner.close();
+    super.close();
   }
 
   #showReceived(packets: Packets, frame: Int32Array, count: number): void {

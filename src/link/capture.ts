@@ -7,9 +7,9 @@
  * Which flow a received frame belongs to is found out by the graph, after the frame was shown. `turnEnded`, called while the packets of the turn are still
  * there, lets the sink look at `packets.flow` once more.
  */
-import type { LinkOffload } from '../packet/offload.ts';
 import type { Packet, Packets } from '../packet/packets.ts';
 import type { Link } from './link.ts';
+import { WrappedLink } from './wrapped-link.ts';
 
 /** Takes copies of frames. It must not keep the packet: its bytes are gone when the turn ends. */
 export interface CaptureSink {
@@ -20,45 +20,29 @@ export interface CaptureSink {
   turnEnded(packets: Packets): void;
 }
 
-export class CaptureLink implements Link {
-  readonly name: string;
-  readonly offload: LinkOffload;
-  readonly #inner: Link;
+export class CaptureLink extends WrappedLink {
   readonly #sink: CaptureSink;
 
   constructor(inner: Link, sink: CaptureSink) {
-    this.name = inner.name;
-    this.offload = inner.offload;
-    this.#inner = inner;
+    super(inner);
     this.#sink = sink;
   }
 
-  receive(packets: Packets, frame: Int32Array, framesMax: number): number {
-    const count = this.#inner.receive(packets, frame, framesMax);
+  override receive(packets: Packets, frame: Int32Array, framesMax: number): number {
+    const count = this.inner.receive(packets, frame, framesMax);
     for (let i = 0; i < count; i++) this.#sink.received(packets, frame[i]);
     return count;
   }
 
-  transmit(packets: Packets, frame: Int32Array, count: number): number {
-    const sent = this.#inner.transmit(packets, frame, count);
+  override transmit(packets: Packets, frame: Int32Array, count: number): number {
+    const sent = this.inner.transmit(packets, frame, count);
     for (let i = 0; i < sent; i++) this.#sink.transmitted(packets, frame[i]);
     return sent;
   }
 
   /** To be called once a turn, before `packets.reset`. */
-  turnEnded(packets: Packets): void {
+  override turnEnded(packets: Packets): void {
+    super.turnEnded(packets);
     this.#sink.turnEnded(packets);
-  }
-
-  get blocked(): boolean {
-    return this.#inner.blocked === true;
-  }
-
-  drain(): boolean {
-    return this.#inner.drain?.() ?? true;
-  }
-
-  close(): void {
-    this.#inner.close();
   }
 }

@@ -15,28 +15,20 @@
 import { assert } from '../base/assert.ts';
 import { FRAME_PACKETS_MAX } from '../graph/node.ts';
 import { Joiner } from '../packet/join.ts';
-import type { LinkOffload } from '../packet/offload.ts';
-import { NO_PACKET, type Packets } from '../packet/packets.ts';
+import { NO_PACKET, type Packet, type Packets } from '../packet/packets.ts';
 import { SEGMENT_BYTES_MAX } from '../packet/segment.ts';
 import type { Link } from './link.ts';
+import { MixedVector } from './mixed-vector.ts';
+import { WrappedLink } from './wrapped-link.ts';
 
-export class Coalesce implements Link {
-  readonly name: string;
+export class Coalesce extends WrappedLink {
   /** May be changed between two calls of `transmit`. */
   enabled: boolean;
   /** Frames that were joined to others, and the frames that they became. */
   joined: number = 0;
   joinedFrames: number = 0;
-  readonly #inner: Link;
-  readonly #arena: Packets;
   readonly #joiner: Joiner;
-  /** Frames that go as they are, and wait for those behind them. */
-  readonly #whole: Int32Array = new Int32Array(FRAME_PACKETS_MAX);
-  #wholeCount: number = 0;
-  /** Joined frames that wait for more, and of how many each was made. */
-  readonly #batch: Int32Array = new Int32Array(FRAME_PACKETS_MAX);
-  readonly #frames: Int32Array = new Int32Array(FRAME_PACKETS_MAX);
-  #batchCount: number = 0;
+  readonly #vector: MixedVector;
 
   /** `joined` is empty, and is so again behind each `transmit`. */
   constructor(inner: Link, joined: Packets, enabled: boolean = true) {
@@ -44,92 +36,39 @@ export class Coalesce implements Link {
       joined.count === 0 && joined.hasRoom(SEGMENT_BYTES_MAX),
       'an arena for joined frames has room for the largest',
     );
-    this.name = inner.name;
+    super(inner);
     this.enabled = enabled;
-    this.#inner = inner;
-    this.#arena = joined;
     this.#joiner = new Joiner(joined, FRAME_PACKETS_MAX);
-  }
-
-  /** The inner link's, as it is now. */
-  get offload(): LinkOffload {
-    return this.#inner.offload;
-  }
-
-  receive(packets: Packets, frame: Int32Array, framesMax: number): number {
-    return this.#inner.receive(packets, frame, framesMax);
+    this.#vector = new MixedVector(inner, joined);
   }
 
   /** All frames that are joined in one count as taken when that was. */
-  transmit(packets: Packets, frame: Int32Array, count: number): number {
-    if (!this.enabled || count < 2) return this.#inner.transmit(packets, frame, count);
-    const { checksum, tcpSegmentation } = this.#inner.offload;
+  override transmit(packets: Packets, frame: Int32Array, count: number): number {
+    if (!this.enabled || count < 2) return this.inner.transmit(packets, frame, count);
+    const { checksum, tcpSegmentation } = this.inner.offload;
     const joins = checksum && tcpSegmentation && this.#joiner.plan(packets, frame, count) > 0;
-    return joins ? this.#transmitJoined(packets, frame, count) : this.#inner.transmit(packets, frame, count);
-  }
-
-  turnEnded(packets: Packets): void {
-    this.#inner.turnEnded?.(packets);
-  }
-
-  get blocked(): boolean {
-    return this.#inner.blocked === true;
-  }
-
-  drain(): boolean {
-    return this.#inner.drain?.() ?? true;
-  }
-
-  close(): void {
-    this.#inner.close();
+    return joins ? this.#transmitJoined(packets, frame, count) : this.inner.transmit(packets, frame, count);
   }
 
   #transmitJoined(packets: Packets, frame: Int32Array, count: number): number {
-    let taken = 0;
+    const vector = this.#vector;
     for (let i = 0; i < count; i++) {
       const frames = this.#joiner.framesAt(i);
-      if (frames === 1) {
-        taken += this.#sendJoined();
-        this.#whole[this.#wholeCount++] = frame[i];
-      } else if (frames > 1) {
-        taken += this.#sendWhole(packets);
-        taken += this.#join(i, frames);
+      if (frames === 1) vector.addWhole(frame[i]);
+      else if (frames > 1) {
+        vector.addMade(packets, this.#join(i), frames);
+        this.joined += frames;
+        this.joinedFrames++;
       }
     }
-    return taken + this.#sendWhole(packets) + this.#sendJoined();
+    return vector.flush(packets);
   }
 
-  /** Makes a frame of those that begin at `index` of the vector; where there is no room, the others are sent first. Returns how many were taken of these. */
-  #join(index: number, frames: number): number {
-    let taken = 0;
-    let packet = this.#joiner.join(index);
-    if (packet === NO_PACKET) {
-      taken = this.#sendJoined();
-      packet = this.#joiner.join(index);
-    }
-    this.#batch[this.#batchCount] = packet;
-    this.#frames[this.#batchCount++] = frames;
-    this.joined += frames;
-    this.joinedFrames++;
-    return taken;
-  }
-
-  #sendWhole(packets: Packets): number {
-    const count = this.#wholeCount;
-    if (count === 0) return 0;
-    this.#wholeCount = 0;
-    return Math.max(this.#inner.transmit(packets, this.#whole, count), 0);
-  }
-
-  /** Sends the joined frames that there are and empties their arena. Returns how many frames were taken in them. */
-  #sendJoined(): number {
-    const count = this.#batchCount;
-    if (count === 0) return 0;
-    this.#batchCount = 0;
-    const taken = this.#inner.transmit(this.#arena, this.#batch, count);
-    this.#arena.reset();
-    let frames = 0;
-    for (let i = 0; i < taken; i++) frames += this.#frames[i];
-    return frames;
+  /** Makes a frame of those that begin at `index` of the vector; where there is no room, the others are sent first. */
+  #join(index: number): Packet {
+    const packet = this.#joiner.join(index);
+    if (packet !== NO_PACKET) return packet;
+    this.#vector.sendMade();
+    return this.#joiner.join(index);
   }
 }

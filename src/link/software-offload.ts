@@ -27,21 +27,20 @@
  * `offload` is the inner link's: who builds frames knows best how to cut them, at no cost.
  */
 import { assert } from '../base/assert.ts';
-import { FRAME_PACKETS_MAX } from '../graph/node.ts';
 import { finishChecksum } from '../packet/finish-checksum.ts';
-import type { LinkOffload } from '../packet/offload.ts';
 import { NO_PACKET, type Packet, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { REFUSED, SEGMENT_BYTES_MAX, Segmenter } from '../packet/segment.ts';
 import * as vnet from '../wire/vnet-header.ts';
 import type { Link } from './link.ts';
+import { MixedVector } from './mixed-vector.ts';
+import { WrappedLink } from './wrapped-link.ts';
 
 /** What `#prepare` says: the frame can go as it is now, must be cut, or is wrong. */
 const WHOLE = 0;
 const CUT = 1;
 const WRONG = 2;
 
-export class SoftwareOffload implements Link {
-  readonly name: string;
+export class SoftwareOffload extends WrappedLink {
   /** Frames that were cut, and what became of them. */
   segmented: number = 0;
   segments: number = 0;
@@ -49,16 +48,8 @@ export class SoftwareOffload implements Link {
   checksummed: number = 0;
   /** Frames that are not what their virtio-net header claims. */
   dropped: number = 0;
-  readonly #inner: Link;
-  readonly #segments: Packets;
   readonly #segmenter: Segmenter;
-  /** Frames that go as they are, and wait for those behind them. */
-  readonly #whole: Int32Array = new Int32Array(FRAME_PACKETS_MAX);
-  #wholeCount: number = 0;
-  /** Segments that wait for more, and whether each is the last of its frame. */
-  readonly #batch: Int32Array = new Int32Array(FRAME_PACKETS_MAX);
-  readonly #isLast: Uint8Array = new Uint8Array(FRAME_PACKETS_MAX);
-  #batchCount: number = 0;
+  readonly #vector: MixedVector;
 
   /** `segments` is empty, and is so again behind each `transmit`. */
   constructor(inner: Link, segments: Packets) {
@@ -66,66 +57,36 @@ export class SoftwareOffload implements Link {
       segments.count === 0 && segments.hasRoom(SEGMENT_BYTES_MAX),
       'an arena for segments has room for the largest',
     );
-    this.name = inner.name;
-    this.#inner = inner;
-    this.#segments = segments;
+    super(inner);
     this.#segmenter = new Segmenter(segments);
-  }
-
-  /** The inner link's, as it is now. */
-  get offload(): LinkOffload {
-    return this.#inner.offload;
-  }
-
-  receive(packets: Packets, frame: Int32Array, framesMax: number): number {
-    return this.#inner.receive(packets, frame, framesMax);
+    this.#vector = new MixedVector(inner, segments);
   }
 
   /** A frame that was cut counts as taken when its last segment was. */
-  transmit(packets: Packets, frame: Int32Array, count: number): number {
+  override transmit(packets: Packets, frame: Int32Array, count: number): number {
     for (let i = 0; i < count; i++) {
       const verdict = this.#prepare(packets, frame[i]);
       if (verdict !== WHOLE) return this.#transmitMixed(packets, frame, count, i, verdict);
     }
-    return this.#inner.transmit(packets, frame, count);
-  }
-
-  turnEnded(packets: Packets): void {
-    this.#inner.turnEnded?.(packets);
-  }
-
-  get blocked(): boolean {
-    return this.#inner.blocked === true;
-  }
-
-  drain(): boolean {
-    return this.#inner.drain?.() ?? true;
-  }
-
-  close(): void {
-    this.#inner.close();
+    return this.inner.transmit(packets, frame, count);
   }
 
   /** The frames before `frame[first]` can go as they are; it can not. */
   #transmitMixed(packets: Packets, frame: Int32Array, count: number, first: number, verdict: number): number {
-    let taken = 0;
-    for (let i = 0; i < first; i++) this.#whole[i] = frame[i];
-    this.#wholeCount = first;
+    for (let i = 0; i < first; i++) this.#vector.addWhole(frame[i]);
     for (let i = first; i < count; i++) {
       switch (i === first ? verdict : this.#prepare(packets, frame[i])) {
         case WHOLE:
-          taken += this.#sendSegments();
-          this.#whole[this.#wholeCount++] = frame[i];
+          this.#vector.addWhole(frame[i]);
           break;
         case CUT:
-          taken += this.#sendWhole(packets);
-          taken += this.#cut(packets, frame[i]);
+          this.#cut(packets, frame[i]);
           break;
         default:
           this.dropped++;
       }
     }
-    return taken + this.#sendWhole(packets) + this.#sendSegments();
+    return this.#vector.flush(packets);
   }
 
   /** Does what can be done in the frame's place. */
@@ -158,45 +119,24 @@ export class SoftwareOffload implements Link {
     }
   }
 
-  /** Makes segments of the frame, and sends them as often as there is no room for the next. Returns what was taken of earlier frames, and of this one. */
-  #cut(packets: Packets, packet: Packet): number {
+  /** Makes segments of the frame, and sends those that there are as often as there is no room for the next. */
+  #cut(packets: Packets, packet: Packet): void {
     const segmenter = this.#segmenter;
+    const vector = this.#vector;
     const count = segmenter.begin(packets, packet);
     if (count === REFUSED) {
       this.dropped++;
-      return 0;
+      return;
     }
     this.segmented++;
     this.segments += count;
-    let taken = 0;
     while (!segmenter.done) {
-      let segment = this.#batchCount === FRAME_PACKETS_MAX ? NO_PACKET : segmenter.next(this.offload.checksum);
+      let segment = vector.isFull ? NO_PACKET : segmenter.next(this.offload.checksum);
       if (segment === NO_PACKET) {
-        taken += this.#sendSegments();
+        vector.sendMade();
         segment = segmenter.next(this.offload.checksum);
       }
-      this.#batch[this.#batchCount] = segment;
-      this.#isLast[this.#batchCount++] = segmenter.done ? 1 : 0;
+      vector.addMade(packets, segment, segmenter.done ? 1 : 0);
     }
-    return taken;
-  }
-
-  #sendWhole(packets: Packets): number {
-    const count = this.#wholeCount;
-    if (count === 0) return 0;
-    this.#wholeCount = 0;
-    return Math.max(this.#inner.transmit(packets, this.#whole, count), 0);
-  }
-
-  /** Sends the segments that there are and empties their arena. Returns how many frames were taken to their end. */
-  #sendSegments(): number {
-    const count = this.#batchCount;
-    if (count === 0) return 0;
-    this.#batchCount = 0;
-    const taken = this.#inner.transmit(this.#segments, this.#batch, count);
-    this.#segments.reset();
-    let frames = 0;
-    for (let i = 0; i < taken; i++) frames += this.#isLast[i];
-    return frames;
   }
 }
