@@ -146,12 +146,10 @@ describe('groups of next hops', () => {
     assert.deepEqual(groups.withdraw(77), []);
   });
 
-  it('live until the last reference goes, and are used again', () => {
+  it('are used again when their route has gone', () => {
     const groups = new NextHopGroups();
     const first = made(groups, { 1: 1 });
     const second = made(groups, { 2: 1 });
-    groups.retain(first);
-    groups.release(first);
     assert.equal(groups.count, 2);
     groups.release(first);
     groups.release(3);

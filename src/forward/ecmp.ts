@@ -6,8 +6,8 @@
  * many buckets change hands as shares have changed: the flows of a next hop that goes are spread over the others, and no other flow moves; one that comes
  * takes from each of the others its due. That is what tells this from hash modulo n, where nearly all flows move.
  *
- * The value of a route is the number of an adjacency or, from `GROUP_VALUES` on, that of a group. A group is counted: whoever makes a route to one
- * retains it, and releases it when the route has gone; the last one to release it frees it.
+ * The value of a route is the number of an adjacency or, from `GROUP_VALUES` on, that of a group. A group is its route's
+ * own: whoever takes the route away releases it.
  *
  * Packets of a flow must not overtake each other, so the hash has what all of them have in common: addresses, and the ports of TCP and UDP. Fragments have
  * no ports, except the first, so that of a fragmented datagram the addresses alone count; a flow that is fragmented now and then may thus go two ways.
@@ -33,7 +33,6 @@ export interface NextHop {
 
 interface Group {
   nextHops: readonly NextHop[];
-  references: number;
 }
 
 const BUCKETS = 256;
@@ -61,7 +60,7 @@ export class NextHopGroups {
     return this.#count;
   }
 
-  /** Makes a group, with one reference. Returns its value. */
+  /** Makes a group. Returns its value. */
   create(nextHops: readonly NextHop[]): Result<number> {
     const refused = judge(nextHops);
     if (refused !== undefined) return refused;
@@ -77,23 +76,17 @@ export class NextHopGroups {
       larger.set(this.#buckets);
       this.#buckets = larger;
     }
-    this.#groups[group] = { nextHops: [], references: 1 };
+    this.#groups[group] = { nextHops: [] };
     this.#count++;
     this.#share(group, nextHops);
     return success(GROUP_VALUES + group);
   }
 
-  /** One more route leads to the group. Adjacencies, which are not counted here, are let pass. */
-  retain(value: number): void {
-    if (isGroup(value)) this.#groupOf(value).references++;
-  }
-
-  /** One route less does; the last one takes the group with it. */
+  /** The route to it has gone. Adjacencies are let pass. */
   release(value: number): void {
     if (!isGroup(value)) return;
-    const group = this.#groupOf(value);
-    if (--group.references > 0) return;
     const number = value - GROUP_VALUES;
+    assert(this.#groups[number] !== undefined, 'a group is released once');
     this.#groups[number] = undefined;
     this.#buckets.fill(FREE, number * BUCKETS, (number + 1) * BUCKETS);
     this.#free.push(number);

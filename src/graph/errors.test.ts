@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Packets } from '../packet/packets.ts';
 import { drop } from './drop.ts';
-import { errorLines } from './errors.ts';
 import { Graph } from './graph.ts';
 import { ARC_NEXT, FRAME_PACKETS_MAX, type GraphNode } from './node.ts';
 import { REASON } from './reasons.ts';
@@ -53,17 +52,5 @@ describe('errors', () => {
     graph.errors.clear();
     graph.errors.clear();
     assert.deepEqual(graph.errors.values(), []);
-  });
-
-  it('are read by people as a table', () => {
-    const { graph, send } = made();
-    for (let i = 0; i < 10; i++) send(16);
-    assert.deepEqual(errorLines(graph.errors.values()), [
-      'packets  node    reason',
-      '     10  first   multicast',
-      '     10  first   broadcast',
-      '    140  second  not-for-us',
-    ]);
-    assert.deepEqual(errorLines([]), ['packets  node  reason']);
   });
 });

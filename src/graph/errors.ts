@@ -40,18 +40,3 @@ export class Errors {
     this.#cleared.set(this.#drops);
   }
 }
-
-/**
- * A table for people:
- *
- *     packets  node            reason
- *          12  ethernet-input  not-for-us
- */
-export function errorLines(values: readonly ErrorCount[]): string[] {
-  const counts = ['packets', ...values.map(({ packets }) => String(packets))];
-  const names = ['node', ...values.map(({ node }) => node)];
-  const reasons = ['reason', ...values.map(({ reason }) => reason)];
-  const countWidth = Math.max(...counts.map(({ length }) => length));
-  const nameWidth = Math.max(...names.map(({ length }) => length));
-  return reasons.map((reason, i) => `${counts[i].padStart(countWidth)}  ${names[i].padEnd(nameWidth)}  ${reason}`);
-}

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { Packets } from '../packet/packets.ts';
 import { Graph } from './graph.ts';
 import { ARC_DONE, ARC_NEXT, FRAME_PACKETS_MAX, type GraphNode } from './node.ts';
-import { type NodeRuntime, runtimeLines } from './runtime.ts';
+import type { NodeRuntime } from './runtime.ts';
 
 /** A clock that only `advanceUs` and being read move, and a count of the times that it was read. */
 class Watch {
@@ -113,19 +113,5 @@ describe('runtime statistics', () => {
     send(4);
     assert.equal(named(graph, 'output')?.nsPerPacket, 2000);
     assert.equal(graph.trace.records()[0].hops.length, 2);
-  });
-
-  it('are read by people as a table of the nodes that were called', () => {
-    const { graph, send } = made();
-    send(3);
-    graph.runtime.enable();
-    send(10);
-    const values = graph.runtime.values();
-    assert.deepEqual(runtimeLines([...values.slice(0, 2), { ...NOTHING, name: 'late', calls: 10 }]), [
-      'node   calls  packets  packets/call  largest  ns/packet',
-      'input      2       13           6.5       10      250.0',
-      'late      10        0           0.0        0          -',
-    ]);
-    assert.deepEqual(runtimeLines([]), ['node  calls  packets  packets/call  largest  ns/packet']);
   });
 });

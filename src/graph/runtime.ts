@@ -103,28 +103,3 @@ export class Runtime {
     this.#lastUs = nowUs;
   }
 }
-
-/**
- * A table for people, of nodes that were called:
- *
- *     node            calls  packets  packets/call  largest  ns/packet
- *     ethernet-input     10     2560         256.0      256       12.4
- *     ip4-input          10     2550         255.0      256          -
- */
-export function runtimeLines(values: readonly NodeRuntime[]): string[] {
-  const rows = values
-    .filter(({ calls }) => calls > 0)
-    .map(({ name, calls, packets, packetsPerCall, packetsMax, nsPerPacket }) => [
-      name,
-      String(calls),
-      String(packets),
-      packetsPerCall.toFixed(1),
-      String(packetsMax),
-      nsPerPacket?.toFixed(1) ?? '-',
-    ]);
-  const table = [['node', 'calls', 'packets', 'packets/call', 'largest', 'ns/packet'], ...rows];
-  const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)));
-  return table.map(([name, ...numbers]) =>
-    [name.padEnd(widths[0]), ...numbers.map((text, i) => text.padStart(widths[i + 1]))].join('  '),
-  );
-}

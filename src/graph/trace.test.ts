@@ -7,7 +7,7 @@ import { drop } from './drop.ts';
 import { type Feature, Graph } from './graph.ts';
 import { ARC_DONE, ARC_DROP, ARC_NEXT, type Clock, FRAME_PACKETS_MAX, type GraphNode } from './node.ts';
 import { REASON } from './reasons.ts';
-import { type TraceRecord, traceLines } from './trace.ts';
+import type { TraceRecord } from './trace.ts';
 
 type Decide = (packet: number, packets: Packets) => number;
 
@@ -303,7 +303,6 @@ describe('the trace', () => {
     assert.equal(record.hops.length, TRACE_HOPS_MAX);
     assert.equal(record.hopsLeftOut, 3);
     assert.equal(graph.trace.active, false);
-    assert.equal(traceLines([record]).at(-1), '  and 3 visits more, which were not recorded');
   });
 
   it('keeps a bounded line of printable text, whatever a node says', () => {
@@ -349,26 +348,5 @@ describe('the trace', () => {
       }),
       { numRuns: 100 },
     );
-  });
-
-  it('is read by people as lines', () => {
-    const graph = sorting();
-    graph.trace.add('input', 2);
-    send(graph, 2);
-    const [dropped, done] = graph.trace.records();
-    const hops = done.hops.map((hop) => ({ ...hop, text: hop.text.slice(0, 8) }));
-    assert.deepEqual(traceLines([{ ...done, rxInterface: 3, hops }]), [
-      'packet 2: 64 bytes from interface 3 at 1.000010 s',
-      '  +0 us   input > right',
-      '          in 1',
-      '  +20 us  right > output',
-      '          ethernet',
-      '  +30 us  output: done',
-      '          out 1',
-    ]);
-    const lines = traceLines([dropped]);
-    assert.equal(lines[0], 'packet 1: 64 bytes from no interface at 1.000010 s');
-    assert.equal(lines[3], '  +10 us  left: dropped, multicast');
-    assert.deepEqual(traceLines([]), []);
   });
 });

@@ -200,43 +200,15 @@ export class Trace {
   }
 }
 
-/**
- * Records as lines for people:
- *
- *     packet 1: 74 bytes from interface 0 at 12.000345 s
- *       +0 us  ethernet-input > ip4-input
- *              02:00:00:00:00:0a > 02:00:00:00:00:0b type 0x0800 len 60
- *       +3 us  ip4-input: dropped, ip4-checksum-wrong
- *              IP 10.0.2.15.59927 > 10.0.2.2.4242: UDP len 5; ttl 64 id 7 DF checksum wrong
- */
-export function traceLines(records: readonly TraceRecord[]): string[] {
-  return records.flatMap((record) => {
-    const { hops, hopsLeftOut } = record;
-    const firstUs = hops[0]?.atUs ?? 0;
-    const times = hops.map(({ atUs }) => `+${Math.round(atUs - firstUs)} us`);
-    const width = Math.max(0, ...times.map((time) => time.length));
-    const lines = hops.flatMap((hop, i) => [
-      `  ${times[i].padEnd(width)}  ${hop.node}${decisionText(hop.decision)}`,
-      `  ${' '.repeat(width)}  ${hop.text}`,
-    ]);
-    if (hopsLeftOut > 0) lines.push(`  and ${hopsLeftOut} visits more, which were not recorded`);
-    return [`${titleOf(record)} at ${(firstUs / 1e6).toFixed(6)} s`, ...lines];
-  });
-}
-
-function titleOf({ number, frameBytes, rxInterface }: TraceRecord): string {
-  const origin = rxInterface < 0 ? 'from no interface' : `from interface ${rxInterface}`;
-  return `packet ${number}: ${frameBytes} bytes ${origin}`;
-}
-
-function decisionText(decision: TraceDecision): string {
+/** In the words of all views. */
+export function decisionText(decision: TraceDecision): string {
   switch (decision.kind) {
     case 'next':
-      return ` > ${decision.node}`;
+      return `to ${decision.node}`;
     case 'drop':
-      return `: dropped, ${decision.reason}`;
+      return `dropped: ${decision.reason}`;
     case 'done':
-      return ': done';
+      return 'done';
   }
 }
 

@@ -7,7 +7,7 @@
  * What is done inside later goes by a child that opens a netlink socket there (`sys/namespace-path.ts`), wherever the tap is by then, and is closed again.
  */
 import { closeSync } from 'node:fs';
-import { formatIpPrefix, IpAddress, type IpPrefix, ipv4Address, isIpv4, isLinkLocal } from '../base/address.ts';
+import { formatIpPrefix, type IpAddress, type IpPrefix, isIpv4, isLinkLocal } from '../base/address.ts';
 import { failure, type Result, success } from '../base/result.ts';
 import type { TapPart } from '../config/parts.ts';
 import { type LinkOffload, NO_OFFLOAD } from '../packet/offload.ts';
@@ -25,7 +25,7 @@ import { isSameNamespace, namespaceOfSocket, openInside, openNetworkNamespace } 
 import { addAddress, deleteAddress, listAddresses, SCOPE } from '../sys/netlink/address.ts';
 import { findBridge, setBridge } from '../sys/netlink/bridge.ts';
 import { findLink, type Link, type LinkChange, setLink } from '../sys/netlink/link.ts';
-import { addRoute, deleteRoute, type NewRoute } from '../sys/netlink/route.ts';
+import { addRoute, deleteRoute, everywhere, type NewRoute } from '../sys/netlink/route.ts';
 import { Netlink } from '../sys/netlink/socket.ts';
 import { TUN_F, tunInterfaceName, tunNamespace, tunSetPersist } from '../sys/tun.ts';
 
@@ -225,9 +225,8 @@ function unlessGone(removed: Result<void>): Result<void> {
 }
 
 function gatewayRoute(gateway: IpAddress, interfaceIndex: number): NewRoute {
-  const everywhere = isIpv4(gateway) ? ipv4Address(0) : new IpAddress(0, 0, 0, 0);
   const onlink = !(isLinkLocal(gateway) && !isIpv4(gateway));
-  return { destination: { address: everywhere, length: 0 }, gateway, interfaceIndex, onlink };
+  return { destination: everywhere(gateway), gateway, interfaceIndex, onlink };
 }
 
 function levelOf(setting: OffloadSetting): OffloadLevel {

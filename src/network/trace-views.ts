@@ -1,5 +1,5 @@
 /** Traced packets for people and programs, with interfaces by name. */
-import type { TraceDecision, TraceRecord } from '../graph/trace.ts';
+import { decisionText, type TraceRecord } from '../graph/trace.ts';
 import type { TraceView } from './views.ts';
 
 export function traceViews(
@@ -26,15 +26,4 @@ export function traceViews(
 /** Nodes know interfaces by their number. */
 function withNames(text: string, nameOf: (interfaceIndex: number) => string | undefined): string {
   return text.replace(/\binterface (\d+)\b/g, (number, index: string) => nameOf(Number(index)) ?? number);
-}
-
-function decisionText(decision: TraceDecision): string {
-  switch (decision.kind) {
-    case 'next':
-      return `to ${decision.node}`;
-    case 'drop':
-      return `dropped: ${decision.reason}`;
-    case 'done':
-      return 'done';
-  }
 }

@@ -9,7 +9,6 @@ import {
   equalAddress,
   IpAddress,
   type IpPrefix,
-  ipv4Address,
   isIpv4,
   isLinkLocal,
   MacAddress,
@@ -21,7 +20,7 @@ import { failure, type Result, success } from '../base/result.ts';
 import type { HostFamily, HostNetwork } from './host-network.ts';
 import { addAddress, SCOPE } from './netlink/address.ts';
 import { findLink, type Link, setLink } from './netlink/link.ts';
-import { addRoute } from './netlink/route.ts';
+import { addRoute, everywhere } from './netlink/route.ts';
 import { Netlink } from './netlink/socket.ts';
 
 /** The largest IP packet but for what a kernel takes off for alignment: TCP then fills a 64 KiB frame of the tap with one segment. */
@@ -162,9 +161,8 @@ function planFamily(host: HostFamily | undefined, overrides: GuestNetworkOverrid
   const gateway = candidates.find(
     (each) => isIpv4(each) === ipv4 && !addresses.some((own) => equalAddress(own.address, each)),
   )!;
-  const everywhere = { address: ipv4 ? ipv4Address(0) : new IpAddress(0, 0, 0, 0), length: 0 };
   const others = wanted.length > 0 ? [] : (host?.routes ?? []);
-  return { addresses, gateway, routes: [{ destination: everywhere, gateway }, ...others] };
+  return { addresses, gateway, routes: [{ destination: everywhere(gateway), gateway }, ...others] };
 }
 
 /** The link-local address is made by us, to be there at once; the kernel makes it when it has noticed the carrier. */

@@ -13,9 +13,8 @@ import { closeSync } from 'node:fs';
 import {
   equalAddress,
   formatIpPrefix,
-  IpAddress,
+  type IpAddress,
   type IpPrefix,
-  ipv4Address,
   isIpv4,
   isLinkLocal,
   type MacAddress,
@@ -27,7 +26,7 @@ import { isSameNamespace, namespaceOfSocket, openInside } from './namespace-path
 import { addAddress, deleteAddress, type InterfaceAddress, listAddresses, SCOPE } from './netlink/address.ts';
 import { findBridge, setBridge } from './netlink/bridge.ts';
 import { findLink, type Link, type LinkChange, setLink } from './netlink/link.ts';
-import { addRoute, deleteRoute, listRoutes, type NewRoute } from './netlink/route.ts';
+import { addRoute, deleteRoute, everywhere, listRoutes, type NewRoute } from './netlink/route.ts';
 import { Netlink } from './netlink/socket.ts';
 
 /** What is left out stays as it is, but that the interface is brought up. */
@@ -308,8 +307,4 @@ function restoreAddresses(work: Work, wanted: readonly InterfaceAddress[]): Resu
 
 function isSamePrefix(a: IpPrefix, b: IpPrefix): boolean {
   return a.length === b.length && equalAddress(a.address, b.address);
-}
-
-function everywhere(gateway: IpAddress): IpPrefix {
-  return { address: isIpv4(gateway) ? ipv4Address(0) : new IpAddress(0, 0, 0, 0), length: 0 };
 }

@@ -56,6 +56,11 @@ export interface NewRoute {
   readonly onlink?: boolean;
 }
 
+/** Where a default route of the gateway's family leads: everywhere. */
+export function everywhere(gateway: IpAddress): IpPrefix {
+  return { address: isIpv4(gateway) ? ipv4Address(0) : new IpAddress(0, 0, 0, 0), length: 0 };
+}
+
 const NEW_ROUTE = 24;
 const DELETE_ROUTE = 25;
 const GET_ROUTE = 26;
