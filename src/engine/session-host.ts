@@ -145,7 +145,10 @@ export class SessionHost {
       mtu: this.guest.mtu,
       ourMacHigh: OUR_MAC.high,
       ourMacLow: OUR_MAC.low,
-      offload: link.offload,
+      // As it is at each frame: a machine that is plugged in settles it later.
+      get offload() {
+        return link.offload;
+      },
     });
     return captured;
   }

@@ -48,6 +48,17 @@ export function qemuWords({ kernel, initramfs }: Image): string[] {
   ];
 }
 
+/** For vhost-user: the machine's memory in a file, as much as `-m` gives it. */
+export const SHARED_MEMORY: readonly string[] = [
+  ...['-object', 'memory-backend-memfd,id=memory,share=on,size=192M'],
+  ...['-machine', 'memory-backend=memory'],
+];
+
+/** QEMU 7.2 crashes under emulation where a vhost-user device has interrupts of its own. */
+export function withoutVectors(words: readonly string[]): string[] {
+  return words.map((word) => word.replace(/,vectors=\d+/, '').replace('virtio-net-pci,', 'virtio-net-pci,vectors=0,'));
+}
+
 /** A machine whose console is the input and output of a program: QEMU, or what has started it. */
 export class Machine {
   readonly program: Program;
