@@ -33,8 +33,9 @@ export interface PortConfig {
 
 export interface InterfaceConfig extends PortConfig {
   readonly tap: TapConfig;
-  /** A virtual machine's device instead of the tap. */
+  /** A virtual machine's device instead of the tap: one of these two. */
   readonly stream?: StreamConfig | undefined;
+  readonly vhostUser?: VhostUserConfig | undefined;
   /** Our own MAC address; undefined: drawn when the interface is made. */
   readonly mac?: MacAddress | undefined;
   readonly promiscuous: boolean;
@@ -45,6 +46,13 @@ export interface InterfaceConfig extends PortConfig {
 /** A socket that a virtual machine is plugged into: QEMU's `-netdev stream`. */
 export interface StreamConfig {
   readonly socket: string;
+}
+
+/** A socket by which a virtual machine shares its memory and its queues with us: QEMU's `-netdev vhost-user`. */
+export interface VhostUserConfig {
+  readonly socket: string;
+  /** Pairs: the most that the machine may use. */
+  readonly queues: number;
 }
 
 export interface TapConfig {

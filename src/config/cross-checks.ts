@@ -38,12 +38,11 @@ export function crossProblems(config: Config, refused: readonly Problem[], sourc
     found.push({ code, ...place, path, value: shortValue(value), message });
   };
   for (const [name, entry] of Object.entries(config.interfaces)) {
-    if (entry.stream !== undefined) {
-      if (!sameValue(entry.tap, DEFAULT_TAP)) {
-        tell('excluded', ['interfaces', name, 'tap'], undefined, 'excludes stream: an interface has one other side');
-      }
-      continue;
+    const [side, other] = otherSides(entry);
+    if (other !== undefined) {
+      tell('excluded', ['interfaces', name, other], undefined, `excludes ${side}: an interface has one other side`);
     }
+    if (side !== 'tap') continue;
     checkTap(['interfaces', name, 'tap'], entry, tell);
     if (config.defaults.taps === 'disabled') {
       tell(
@@ -58,6 +57,12 @@ export function crossProblems(config: Config, refused: readonly Problem[], sourc
   for (const port of ports(config)) checkPort(config, port, tell);
   checkReferences(config, refused, tell);
   return found;
+}
+
+/** What is at the other end: one of these; nothing is said of a tap with all defaults. */
+function otherSides({ tap, stream, vhostUser }: InterfaceConfig): readonly string[] {
+  const machines = [...(stream === undefined ? [] : ['stream']), ...(vhostUser === undefined ? [] : ['vhostUser'])];
+  return machines.length === 0 || !sameValue(tap, DEFAULT_TAP) ? [...machines, 'tap'] : machines;
 }
 
 /** The interface or bridge that a path is in; of lists the whole, since indexes have moved where entries were cut out. */
@@ -204,9 +209,11 @@ function checkUnique(config: Config, tell: Tell): void {
       if (taken) return;
     }
   };
-  for (const [name, { tap, stream }] of Object.entries(config.interfaces)) {
-    if (stream !== undefined) {
-      once(`socket ${stream.socket}`, ['interfaces', name, 'stream', 'socket'], stream.socket);
+  for (const [name, { tap, stream, vhostUser }] of Object.entries(config.interfaces)) {
+    const machine = stream ?? vhostUser;
+    if (machine !== undefined) {
+      const key = stream === undefined ? 'vhostUser' : 'stream';
+      once(`socket ${machine.socket}`, ['interfaces', name, key, 'socket'], machine.socket);
       continue;
     }
     const path = ['interfaces', name, 'tap'];

@@ -29,7 +29,8 @@ function detail(contents: Contents): string {
       return ` (${contents.tap.mode} ${contents.hostName}${where})`;
     }
     case 'stream':
-      return ` (at ${contents.stream.socket})`;
+    case 'vhost-user':
+      return ` (${contents.kind} at ${contents.settings.socket})`;
     case 'member':
       return ` of bridge ${contents.bridge}`;
     case 'neighbour':

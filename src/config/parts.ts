@@ -30,6 +30,7 @@ import {
   type StreamConfig,
   type TapConfig,
   type UplinkConfig,
+  type VhostUserConfig,
   vlanName,
 } from './config.ts';
 import { formatPublish } from './publish.ts';
@@ -41,6 +42,7 @@ const ORDER: readonly Contents['kind'][] = [
   'bridge',
   'tap',
   'stream',
+  'vhost-user',
   'vlan',
   'bvi',
   'host-address',
@@ -67,7 +69,7 @@ export type Contents =
       readonly flood: boolean;
     }
   | TapPart
-  | StreamPart
+  | MachinePart
   | {
       readonly kind: 'vlan';
       readonly interface: string;
@@ -105,14 +107,16 @@ export interface TapPart {
   readonly tap: TapConfig;
 }
 
-export interface StreamPart {
-  readonly kind: 'stream';
+/** An interface that a virtual machine is plugged into. */
+export type MachinePart = {
   readonly interface: string;
   readonly mac: MacAddress | undefined;
   readonly mtu: number;
   readonly promiscuous: boolean;
-  readonly stream: StreamConfig;
-}
+} & (
+  | { readonly kind: 'stream'; readonly settings: StreamConfig }
+  | { readonly kind: 'vhost-user'; readonly settings: VhostUserConfig }
+);
 
 export type ServicePart = { readonly kind: 'service'; readonly interface: string } & (
   | { readonly service: 'dhcp'; readonly settings: DhcpConfig }
@@ -156,6 +160,7 @@ function keyOf(contents: Contents): string {
       return bridgeKey(contents.bridge);
     case 'tap':
     case 'stream':
+    case 'vhost-user':
     case 'vlan':
     case 'bvi':
       return interfaceKey(contents.interface);
@@ -199,10 +204,12 @@ function addBridges(config: Config, add: Add): void {
 
 function addDevices(config: Config, add: Add): void {
   for (const [name, entry] of Object.entries(config.interfaces)) {
-    const { stream, mac, promiscuous } = entry;
+    const { stream, vhostUser, mac, promiscuous } = entry;
     const mtu = entry.mtu ?? MTU_DEFAULT;
-    if (stream === undefined) addTap(config, name, entry, add);
-    else add({ kind: 'stream', interface: name, mac, mtu, promiscuous, stream });
+    const common = { interface: name, mac, mtu, promiscuous };
+    if (stream !== undefined) add({ kind: 'stream', ...common, settings: stream });
+    else if (vhostUser !== undefined) add({ kind: 'vhost-user', ...common, settings: vhostUser });
+    else addTap(config, name, entry, add);
     for (const [vlan, sub] of Object.entries(entry.vlans)) {
       const own = { interface: vlanName(name, vlan), parent: name, vlan: Number(vlan), mtu: sub.mtu ?? mtu };
       add({ kind: 'vlan', ...own }, interfaceKey(name));

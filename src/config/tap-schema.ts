@@ -1,7 +1,7 @@
 /** The `tap` of an interface: what it is on the kernel's side, and how it is read. Words and defaults are those of VPP's `create tap`. */
 import { z } from 'zod';
 import { WORKERS_MAX } from '../base/limits.ts';
-import type { StreamConfig, TapConfig, TapHostConfig } from './config.ts';
+import type { TapConfig, TapHostConfig } from './config.ts';
 import {
   ADDRESS_SCHEMA,
   INTERFACE_ADDRESS_SCHEMA,
@@ -114,17 +114,4 @@ export const TAP_SCHEMA: z.ZodType<TapConfig> = z.strictObject({
     .describe(
       'The worker that serves each queue, in the order of queues. Worker 0 is the main thread, which serves those that are left out, too, and all of a TUN device or by vhost-net.',
     ),
-});
-
-/** sun_path of unix(7), less its last byte. */
-const SOCKET_PATH_BYTES_MAX = 107;
-
-export const STREAM_SCHEMA: z.ZodType<StreamConfig> = z.strictObject({
-  socket: z
-    .string()
-    .regex(/^\/[^\0]+$/, { error: 'must be an absolute path, as /run/tapster/vm0.sock' })
-    .refine((path) => new TextEncoder().encode(path).length <= SOCKET_PATH_BYTES_MAX, {
-      error: `is too long for a socket: ${SOCKET_PATH_BYTES_MAX} bytes are the most`,
-    })
-    .describe('Where to listen, for one machine at a time. One that nobody listens at any more is replaced.'),
 });

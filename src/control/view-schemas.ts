@@ -61,7 +61,7 @@ export const INTERFACE_VIEW: z.ZodType<InterfaceView> = named(
   z.strictObject({
     name: text,
     index: count.describe('Never used again while the engine runs.'),
-    kind: z.enum(['tap', 'stream', 'vlan', 'bvi']),
+    kind: z.enum(['tap', 'stream', 'vhost-user', 'vlan', 'bvi']),
     up: flag.describe('Admin state.'),
     linkUp: flag.describe('Whether the other side can hear us.'),
     mac: text,
@@ -90,7 +90,8 @@ export const HARDWARE_VIEW: z.ZodType<HardwareView> = named(
     name: text,
     index: count,
     device: text,
-    backend: z.enum(['read-write', 'vhost-net', 'socket']),
+    backend: z.enum(['read-write', 'vhost-net', 'socket', 'shared-memory']),
+    socket: text.exactOptional().describe('Where a virtual machine is plugged in.'),
     linkUp: flag,
     queues: z.array(
       z.strictObject({ queue: count, worker: count, mode: z.enum(['polling', 'interrupt', 'adaptive']) }),

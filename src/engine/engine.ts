@@ -245,7 +245,6 @@ export class Engine {
   /** Takes an interface away, with its flows, and closes its links. Between turns only. */
   removeInterface(interfaceIndex: number): void {
     this.closeFlows(interfaceIndex);
-    this.#output.flush();
     const link = this.#interfaceOutput.remove(interfaceIndex);
     for (const queue of this.#queues.filter(({ index }) => index === interfaceIndex)) {
       this.#removeQueue(queue);
@@ -260,6 +259,7 @@ export class Engine {
     this.tcp.closeAll(interfaceIndex);
     this.udp.closeFlows(interfaceIndex);
     this.icmp.closeAll(interfaceIndex);
+    this.#output.flush();
   }
 
   /**

@@ -25,7 +25,7 @@ import type { Sys } from '../sys/sys.ts';
 import { Captures } from './captures.ts';
 import { Forwarding } from './forwarding.ts';
 import { ForwardingWiring, type ForwardingWiringOptions } from './forwarding-wiring.ts';
-import { carries, offloadOf, type Port, Ports } from './port.ts';
+import { carries, isDevice, offloadOf, type Port, Ports } from './port.ts';
 import { UplinkPolicy, type UplinkSettings } from './uplink-policy.ts';
 import type { CaptureView } from './views.ts';
 
@@ -114,11 +114,14 @@ export class DataPlane {
             mtu: interfaces.mtu[index]!,
             ourMacHigh: interfaces.macHigh[index]!,
             ourMacLow: interfaces.macLow[index]!,
-            offload: offloadOf(port),
+            // As it is at each frame: a machine that is plugged in settles it later.
+            get offload() {
+              return offloadOf(port);
+            },
           }
         : undefined,
     );
-    if (port.kind === 'tap' || port.kind === 'stream') for (const sub of this.ports.under(port)) this.refresh(sub);
+    if (isDevice(port)) for (const sub of this.ports.under(port)) this.refresh(sub);
   }
 
   /** Takes a port away, of which nothing depends any more. */

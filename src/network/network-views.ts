@@ -69,8 +69,9 @@ export class NetworkViews {
       return {
         name: port.name,
         index: port.index,
-        device: port.kind === 'tap' ? port.part.tap.mode : 'stream',
-        backend: port.kind === 'tap' ? port.backend : 'socket',
+        device: port.kind === 'tap' ? port.part.tap.mode : port.kind,
+        backend: backendOf(port),
+        ...(port.kind === 'tap' ? {} : { socket: port.listener.path }),
         linkUp: isLinkUp(port),
         queues: this.#queues(port),
         offloads: offloadNames(port),
@@ -265,7 +266,7 @@ export class NetworkViews {
   }
 
   #queues(port: DevicePort): QueueView[] {
-    if (port.kind === 'stream') return [{ queue: 0, worker: 0, mode: 'interrupt' }];
+    if (port.kind !== 'tap') return port.guests.map((_, queue) => ({ queue, worker: 0, mode: 'interrupt' }));
     const { device, index, part } = port;
     const { rxMode: mode } = part.tap;
     return device.fds.map((_, queue) => ({ queue, worker: this.#workers.workerOf(index, queue), mode }));
@@ -317,8 +318,13 @@ function isLinkUp(port: Port): boolean {
 }
 
 function hasOtherSide(port: DevicePort | BviPort): boolean {
-  if (port.kind === 'stream') return port.guest.isPlugged;
-  return port.kind === 'bvi' || !port.device.lost;
+  if (port.kind === 'bvi') return true;
+  return port.kind === 'tap' ? !port.device.lost : port.machine !== undefined;
+}
+
+function backendOf(port: DevicePort): HardwareView['backend'] {
+  if (port.kind === 'tap') return port.backend;
+  return port.kind === 'stream' ? 'socket' : 'shared-memory';
 }
 
 function offloadNames({ link }: DevicePort): string[] {

@@ -21,10 +21,11 @@ import { ChangeLine } from './change-line.ts';
 import { Configurator } from './configurator.ts';
 import { DataPlane } from './data-plane.ts';
 import { EventLog } from './event-log.ts';
+import type { MachineEvent } from './machine-parts.ts';
 import { flowView, NetworkViews } from './network-views.ts';
 import { PartBuilder } from './part-builder.ts';
 import { Pinger } from './pinger.ts';
-import type { StreamPort } from './port.ts';
+import { isDevice, type MachinePort } from './port.ts';
 import { Replication } from './replication.ts';
 import type {
   ApplyOptions,
@@ -124,7 +125,7 @@ class Network implements RunningNetwork {
       const message = `${name} is read and written: ${why.message}`;
       this.#tell('warning', 'interface', 'vhost-net-refused', message, { interface: name, code: why.code });
     };
-    this.#builder.streams.onGuest = (port, what, peer) => this.#guestEvent(port, what, peer);
+    this.#builder.machines.onMachine = (port, event, about) => this.#machineEvent(port, event, about);
     this.#pinger = new Pinger(this.#plane);
     const replication = new Replication(this.#plane, () => this.#builder.forwarding.bridges);
     this.#builder.onChanged = (part) => replication.partChanged(part);
@@ -298,9 +299,11 @@ class Network implements RunningNetwork {
       if (this.#closed) return;
       this.#closed = true;
       await this.#workers.close();
+      // Who is behind the links is told before these go.
+      this.#plane.engine.closeFlows(-1);
       this.#plane.wiring.withdraw();
       this.#builder.taps.release();
-      this.#builder.streams.release();
+      this.#builder.machines.release();
       this.#loop.stop();
       this.#plane.engine.close();
       this.#resolvers.close();
@@ -317,8 +320,12 @@ class Network implements RunningNetwork {
   /** May be called within a turn: what follows is done when it has ended. */
   #linkLost(index: number, errno: number): void {
     const port = this.#plane.ports.at(index);
-    if (port?.kind === 'stream') this.#builder.streams.unplug(port);
-    if (port?.kind !== 'tap' || port.device.lost) return;
+    if (port === undefined || !isDevice(port)) return;
+    if (port.kind !== 'tap') {
+      this.#builder.machines.lose(port, errno);
+      return;
+    }
+    if (port.device.lost) return;
     port.device.lost = true;
     const message = `the kernel's side of ${port.name} has gone (${errnoName(errno)})`;
     void this.#changes.run(async () => {
@@ -356,12 +363,26 @@ class Network implements RunningNetwork {
   }
 
   /** A machine's coming and going is its interface's link state. */
-  #guestEvent({ name }: StreamPort, what: 'attached' | 'detached' | 'refused', peer: string): void {
-    const fields = { interface: name, ...(peer === '' ? {} : { peer }) };
-    const sentAway = `${peer} was sent away from ${name}: there is a guest already`;
-    if (what === 'refused') this.#tell('warning', 'interface', 'guest-refused', sentAway, fields);
-    else if (what === 'attached') this.#tell('info', 'interface', 'link-up', `${peer} is plugged into ${name}`, fields);
-    else this.#tell('info', 'interface', 'link-down', `the guest of ${name} has gone`, fields);
+  #machineEvent({ name }: MachinePort, event: MachineEvent, about: string): void {
+    const because = about === '' ? '' : ` (${about})`;
+    switch (event) {
+      case 'attached':
+        this.#tell('info', 'interface', 'link-up', `${about} is plugged into ${name}`, {
+          interface: name,
+          peer: about,
+        });
+        break;
+      case 'detached':
+        this.#tell('info', 'interface', 'link-down', `the guest of ${name} has gone${because}`, { interface: name });
+        break;
+      case 'refused': {
+        const message = `${about} was sent away from ${name}: there is a guest already`;
+        this.#tell('warning', 'interface', 'guest-refused', message, { interface: name, peer: about });
+        break;
+      }
+      case 'failed':
+        this.#tell('warning', 'interface', 'guest-failed', `the guest of ${name}: ${about}`, { interface: name });
+    }
   }
 
   #workerLost(worker: number, queues: readonly string[], why: string): void {

@@ -4,15 +4,15 @@ import type { LoggingConfig } from '../config/config.ts';
 import type { Contents } from '../config/parts.ts';
 import type { DataPlane } from './data-plane.ts';
 import { ForwardingParts } from './forwarding-parts.ts';
+import { MachineParts } from './machine-parts.ts';
 import { ServiceParts } from './service-parts.ts';
-import { StreamParts } from './stream-parts.ts';
 import { type OpenTap, TapParts } from './tap-parts.ts';
 
 const DONE: Result<void> = success(undefined);
 
 export class PartBuilder {
   readonly taps: TapParts;
-  readonly streams: StreamParts;
+  readonly machines: MachineParts;
   readonly forwarding: ForwardingParts;
   readonly services: ServiceParts;
   /** Hears of each part that was made, changed or taken away; of one that failed, too. */
@@ -22,7 +22,7 @@ export class PartBuilder {
   /** `onLogging` hears of what is to be logged, and where; `openTap` makes the kernel's side of taps, where it is not the kernel that has it. */
   constructor(plane: DataPlane, onLogging: (logging: LoggingConfig) => Result<void>, openTap?: OpenTap) {
     this.taps = new TapParts(plane, openTap);
-    this.streams = new StreamParts(plane);
+    this.machines = new MachineParts(plane);
     this.forwarding = new ForwardingParts(plane);
     this.services = new ServiceParts(plane);
     this.#onLogging = onLogging;
@@ -49,7 +49,7 @@ export class PartBuilder {
   }
 
   #add(part: Contents): Result<void> {
-    const { taps, streams, forwarding, services } = this;
+    const { taps, machines, forwarding, services } = this;
     switch (part.kind) {
       case 'defaults':
         taps.defaults = part;
@@ -61,7 +61,8 @@ export class PartBuilder {
       case 'tap':
         return taps.add(part);
       case 'stream':
-        return streams.add(part);
+      case 'vhost-user':
+        return machines.add(part);
       case 'vlan':
         return forwarding.addVlan(part);
       case 'bvi':
@@ -90,7 +91,7 @@ export class PartBuilder {
   }
 
   #remove(part: Contents): Result<void> {
-    const { taps, streams, forwarding, services } = this;
+    const { taps, machines, forwarding, services } = this;
     switch (part.kind) {
       case 'defaults':
       case 'logging':
@@ -102,7 +103,8 @@ export class PartBuilder {
         taps.remove(part);
         break;
       case 'stream':
-        streams.remove(part);
+      case 'vhost-user':
+        machines.remove(part);
         break;
       case 'vlan':
         forwarding.removeVlan(part);
@@ -143,14 +145,15 @@ export class PartBuilder {
   }
 
   #change(from: Contents, to: Contents): Result<void> {
-    const { taps, streams, forwarding, services } = this;
+    const { taps, machines, forwarding, services } = this;
     switch (to.kind) {
       case 'bridge':
         return forwarding.changeBridge(to);
       case 'tap':
         return this.#followed(to.interface, taps.change(to));
       case 'stream':
-        return this.#followed(to.interface, streams.change(to));
+      case 'vhost-user':
+        return this.#followed(to.interface, machines.change(to));
       case 'vlan':
       case 'bvi':
         return this.#followed(to.interface, forwarding.changePort(to));

@@ -1,6 +1,6 @@
 /** An interface of a running network: what it was made of, and what it has become. */
 import type { IpAddress, IpPrefix } from '../base/address.ts';
-import type { Contents, StreamPart, TapPart } from '../config/parts.ts';
+import type { Contents, MachinePart, TapPart } from '../config/parts.ts';
 import type { GuestListener } from '../engine/guest-listener.ts';
 import type { TapBackend, TapQueueLink } from '../engine/tap-backend.ts';
 import type { CapturePoint } from '../link/capture-point.ts';
@@ -50,21 +50,32 @@ export interface TapPort extends PortCommon {
 }
 
 /** A virtual machine is plugged in here, or none. */
-export interface StreamPort extends PortCommon {
-  readonly kind: 'stream';
-  part: StreamPart;
-  /** Its place in the memory of streams. */
+export interface MachinePort extends PortCommon {
+  readonly kind: MachinePart['kind'];
+  part: MachinePart;
+  /** Its place in the memory of streams; -1: it needs none. */
   readonly slot: number;
   readonly listener: GuestListener;
-  readonly guest: GuestPort;
-  readonly software: SoftwareOffload;
+  /** Where the machine's links are plugged in: one for each pair of queues. */
+  readonly guests: readonly GuestPort[];
+  /** What is read, for each: around the ones above. */
+  readonly queueLinks: readonly CapturePoint[];
+  /** What frames for the machine are given to: the first of them. */
   readonly link: CapturePoint;
-  /** The machine's connection; -1: there is none. */
-  fd: number;
+  readonly software: SoftwareOffload;
+  machine: Machine | undefined;
+}
+
+/** A machine that is plugged in. */
+export interface Machine {
+  /** Their descriptors are polled. */
+  readonly links: readonly (Link & { readonly fd: number })[];
+  /** Ends its connection; its links are to be closed behind that. */
+  close(): void;
 }
 
 /** What has another side of its own, and may have sub-interfaces. */
-export type DevicePort = TapPort | StreamPort;
+export type DevicePort = TapPort | MachinePort;
 
 export interface VlanPort extends PortCommon {
   readonly kind: 'vlan';
@@ -83,6 +94,10 @@ export type Port = DevicePort | VlanPort | BviPort;
 /** Whether frames pass: a sub-interface needs its parent. */
 export function carries(port: Port): boolean {
   return port.up && (port.kind !== 'vlan' || port.parent.up);
+}
+
+export function isDevice(port: Port): port is DevicePort {
+  return port.kind !== 'vlan' && port.kind !== 'bvi';
 }
 
 /** What the other side takes unfinished. A bridge takes everything: what a member does not take is done in front of it. */
@@ -125,11 +140,11 @@ export class Ports {
   }
 
   devices(): DevicePort[] {
-    return [...this].filter((port) => port.kind === 'tap' || port.kind === 'stream');
+    return [...this].filter(isDevice);
   }
 
-  streams(): StreamPort[] {
-    return [...this].filter((port) => port.kind === 'stream');
+  machines(): MachinePort[] {
+    return this.devices().filter((port) => port.kind !== 'tap');
   }
 
   nameOf(index: number): string | undefined {

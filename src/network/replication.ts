@@ -10,7 +10,7 @@ import type { Contents } from '../config/parts.ts';
 import { ADJACENCY, ADJACENCY_ADDRESS_WORDS } from '../forward/adjacency.ts';
 import { Breather } from './change-line.ts';
 import type { DataPlane } from './data-plane.ts';
-import { carries, type Port } from './port.ts';
+import { carries, isDevice, type Port } from './port.ts';
 import type { AddressWords, HopUpdate, InterfaceUpdate, PrefixWords, Update } from './worker-messages.ts';
 
 /** Told to one that follows. */
@@ -78,6 +78,7 @@ export class Replication {
         break;
       case 'tap':
       case 'stream':
+      case 'vhost-user':
       case 'vlan':
       case 'bvi':
       case 'member':
@@ -141,8 +142,7 @@ export class Replication {
       return;
     }
     yield this.#interface(port);
-    if (port.kind === 'tap' || port.kind === 'stream')
-      for (const sub of this.#plane.ports.under(port)) yield this.#interface(sub);
+    if (isDevice(port)) for (const sub of this.#plane.ports.under(port)) yield this.#interface(sub);
   }
 
   #interface(port: Port): InterfaceUpdate {

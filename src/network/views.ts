@@ -41,7 +41,7 @@ export interface InterfaceView {
   readonly name: string;
   /** Never used again while the engine runs. */
   readonly index: number;
-  readonly kind: 'tap' | 'stream' | 'vlan' | 'bvi';
+  readonly kind: 'tap' | 'stream' | 'vhost-user' | 'vlan' | 'bvi';
   /** Admin state. */
   readonly up: boolean;
   /** Whether the other side can hear us: its device is there and up. */
@@ -64,9 +64,11 @@ export interface InterfaceView {
 export interface HardwareView {
   readonly name: string;
   readonly index: number;
-  /** `tap`, `tun`, `stream`. */
+  /** `tap`, `tun`, `stream`, `vhost-user`. */
   readonly device: string;
-  readonly backend: 'read-write' | 'vhost-net' | 'socket';
+  readonly backend: 'read-write' | 'vhost-net' | 'socket' | 'shared-memory';
+  /** Where a virtual machine is plugged in. */
+  readonly socket?: string;
   readonly linkUp: boolean;
   readonly queues: readonly QueueView[];
   readonly offloads: readonly string[];

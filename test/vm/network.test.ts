@@ -1,19 +1,21 @@
-/** A virtual machine as an interface of a network: `examples/vm-and-namespace.yaml`, in which it shares a bridge with a namespace, and another behind an interface of its own. */
+/** Virtual machines as interfaces of a network: `examples/vm-and-namespace.yaml`, in which they share a bridge with a namespace, and one behind an interface of its own. */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { qemuArguments } from '#tapster/engine/qemu-arguments.js';
+import { qemuArguments, qemuVhostUserArguments } from '#tapster/engine/qemu-arguments.js';
 import { inLab, Namespace, onOwnMachine } from '../network/lab.ts';
 import { Program } from '../support/netns/process.ts';
 import { CHECKOUT } from '../support/netns/user.ts';
-import { type Image, Machine, qemuWords, vmImage } from './machine.ts';
+import { type Image, Machine, qemuWords, SHARED_MEMORY, vmImage, withoutVectors } from './machine.ts';
 
 await onOwnMachine(import.meta.url);
 
 const image = vmImage();
 const EXAMPLE = readFileSync(join(CHECKOUT, 'examples', 'vm-and-namespace.yaml'), 'utf8');
 const SOCKET = '/tmp/tapster-vm0.sock';
+const VHOST_USER_SOCKET = '/tmp/tapster-vm1.sock';
+const BODY_BYTES = 8_000_000;
 
 const ROUTED = `
 interfaces:
@@ -35,8 +37,8 @@ describe('a virtual machine in a network', { skip: typeof image === 'string' ? i
   });
   after(() => red.delete());
 
-  const boot = async (): Promise<void> => {
-    const words = [...qemuWords(image as Image), ...qemuArguments(SOCKET)];
+  const boot = async (device: readonly string[] = qemuArguments(SOCKET)): Promise<void> => {
+    const words = [...qemuWords(image as Image), ...device];
     vm = new Machine(new Program(words, { timeoutMs: 0, keepInput: true }));
     await vm.booted();
   };
@@ -69,13 +71,37 @@ describe('a virtual machine in a network', { skip: typeof image === 'string' ? i
     await red.reach('10.1.0.1');
   });
 
+  it('shares the bridge by vhost-user too, with large segments at an MTU of 1500', async () => {
+    const { queues = [], device, backend, socket } = lab.network.hardware().find(({ name }) => name === 'vm1')!;
+    assert.deepEqual([device, backend, socket, queues.length], ['vhost-user', 'shared-memory', VHOST_USER_SOCKET, 1]);
+    const words = withoutVectors(qemuVhostUserArguments(VHOST_USER_SOCKET, 1));
+    await boot([...SHARED_MEMORY, ...words]);
+    await lab.heard('link-up', ({ data }) => data?.['interface'] === 'vm1');
+    assert.match(await vm.run('/up'), /^lease 10\.1\.0\.1\d\d\/24 10\.1\.0\.1 /m);
+    assert.match(await vm.run('ping -c 2 10.1.0.2'), /2 packets received/);
+    const reader = await red.serve();
+    assert.match(await vm.run('ip link show eth0'), /mtu 1500/);
+    await vm.run(`dd if=/dev/urandom of=/body bs=1000 count=${BODY_BYTES / 1000} 2>/dev/null`);
+    const [sum] = (await vm.run('sha256sum /body')).split(' ');
+    const told = await vm.run("(echo '{}'; cat /body) | nc 10.1.0.2 9");
+    assert.deepEqual(JSON.parse(told), { bytes: BODY_BYTES, sha256: sum });
+    reader.kill('SIGKILL');
+    const hardware = new Map(lab.network.hardware().map((each) => [each.name, each]));
+    assert.deepEqual(hardware.get('vm1')!.offloads, ['checksum', 'tcp-segmentation']);
+    // The tap has no offloads: what the machine leaves uncut is cut in front of it.
+    assert.ok(hardware.get('tap0')!.software.segmented > BODY_BYTES / 65_536);
+    vm.program.kill('SIGKILL');
+    await lab.heard('link-down', ({ data }) => data?.['interface'] === 'vm1');
+    assert.equal(lab.interface('vm1').linkUp, false);
+  });
+
   it('is routed to a namespace, behind an interface of its own', async () => {
     await lab.apply(ROUTED);
     await boot();
     assert.match(await vm.run('/up'), /^lease 10\.7\.0\.\d+\/24 10\.7\.0\.1 /m);
     assert.match(await vm.run('ping -c 2 10.8.0.2'), /2 packets received/);
     await vm.run('ip link set eth0 mtu 1500');
-    assert.equal(events('link-up'), 2);
+    assert.equal(events('link-up'), 3);
   });
 
   it('lets no other take its place', async () => {
@@ -89,7 +115,7 @@ describe('a virtual machine in a network', { skip: typeof image === 'string' ? i
 
   it('leaves no socket behind', async () => {
     await lab.apply('interfaces: {}');
-    assert.ok(!existsSync(SOCKET));
+    for (const path of [SOCKET, VHOST_USER_SOCKET]) assert.ok(!existsSync(path));
     vm.program.kill('SIGKILL');
   });
 });

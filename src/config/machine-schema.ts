@@ -1,0 +1,27 @@
+/** The `stream` and `vhostUser` of an interface: sockets of ours that virtual machines are plugged into. */
+import { z } from 'zod';
+import { VHOST_USER_PAIRS_MAX } from '../base/limits.ts';
+import type { StreamConfig, VhostUserConfig } from './config.ts';
+
+/** sun_path of unix(7), less its last byte. */
+const SOCKET_PATH_BYTES_MAX = 107;
+
+const SOCKET_SCHEMA: z.ZodType<string, string> = z
+  .string()
+  .regex(/^\/[^\0]+$/, { error: 'must be an absolute path, as /run/tapster/vm0.sock' })
+  .refine((path) => new TextEncoder().encode(path).length <= SOCKET_PATH_BYTES_MAX, {
+    error: `is too long for a socket: ${SOCKET_PATH_BYTES_MAX} bytes are the most`,
+  })
+  .describe('Where to listen, for one machine at a time. One that nobody listens at any more is replaced.');
+
+export const STREAM_SCHEMA: z.ZodType<StreamConfig> = z.strictObject({ socket: SOCKET_SCHEMA });
+
+export const VHOST_USER_SCHEMA: z.ZodType<VhostUserConfig> = z.strictObject({
+  socket: SOCKET_SCHEMA,
+  queues: z
+    .int()
+    .min(1)
+    .max(VHOST_USER_PAIRS_MAX)
+    .default(1)
+    .describe('Pairs of queues that the machine may use: what it sends comes by all of them.'),
+});

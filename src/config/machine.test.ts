@@ -1,0 +1,83 @@
+/** Interfaces that virtual machines are plugged into: what is right, what is not, and what changing one takes. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Config } from './config.ts';
+import { describeAction } from './describe-action.ts';
+import { checkConfig, parseConfig } from './parse-config.ts';
+import { plan } from './plan.ts';
+import { writeConfig } from './schema.ts';
+
+for (const [key, kind] of [
+  ['stream', 'stream'],
+  ['vhostUser', 'vhost-user'],
+] as const) {
+  const vm = `interfaces: { vm0: { ${key}: { socket: /run/vm0.sock }, address: [10.0.0.1/24], vlans: { 7: {} } } }`;
+
+  describe(`an interface with ${key}`, () => {
+    it('is made before what is on it, and has no tap', () => {
+      assert.deepEqual(changes(valid('{}'), valid(vm)), [
+        `+ interface vm0 (${kind} at /run/vm0.sock)`,
+        '+ interface vm0.7',
+        '+ address vm0 10.0.0.1/24',
+        '+ up vm0',
+        '+ up vm0.7',
+      ]);
+    });
+
+    it('is written as it is read', () => {
+      const written = checkConfig(writeConfig(valid(vm)));
+      assert.ok(written.ok);
+      assert.deepEqual(plan(valid(vm), written.value), []);
+    });
+
+    it('stays when its MTU changes, and is made anew at another path', () => {
+      const wide = vm.replace('address', 'mtu: 9000, address');
+      assert.ok(changes(valid(vm), valid(wide)).every((line) => line.startsWith('~ ')));
+      const moved = changes(valid(vm), valid(vm.replace('vm0.sock', 'vm1.sock')));
+      assert.ok(moved.includes('- interface vm0'), moved.join('\n'));
+      assert.ok(moved.includes(`+ interface vm0 (${kind} at /run/vm1.sock)`), moved.join('\n'));
+    });
+
+    it('excludes a tap, shares no socket, and needs a path that fits', () => {
+      const two = (first: string, second: string): string =>
+        `interfaces: { a: { ${key}: { socket: ${first} } }, b: { ${second} } }`;
+      for (const other of ['stream', 'vhostUser']) {
+        assert.deepEqual(problems(two('/run/a', `${other}: { socket: /run/a }`)), [
+          `duplicate interfaces.b.${other}.socket`,
+        ]);
+      }
+      assert.deepEqual(problems(two('/run/a', `${key}: { socket: /run/b }, tap: { queues: 2 }`)), [
+        'excluded interfaces.b.tap',
+      ]);
+      for (const path of ['relative', `/${'x'.repeat(107)}`]) assert.equal(problems(two(path, '')).length, 1, path);
+    });
+
+    it('is no tap that is switched off', () => {
+      valid(`${vm}\ndefaults: { taps: disabled }`);
+    });
+  });
+}
+
+it('a machine has one socket, of one kind, and a bounded number of queues', () => {
+  const vm = (more: string): string => `interfaces: { vm0: { vhostUser: { socket: /run/a${more} } }`;
+  assert.deepEqual(problems(vm(' }, stream: { socket: /run/b }')), ['excluded interfaces.vm0.vhostUser']);
+  for (const queues of [0, 9]) assert.equal(problems(vm(`, queues: ${queues} }`)).length, 1);
+  const moved = changes(valid(vm(' }')), valid(vm(', queues: 2 }')));
+  assert.deepEqual(moved, ['- up vm0', '- interface vm0', '+ interface vm0 (vhost-user at /run/a)', '+ up vm0']);
+});
+
+function valid(text: string): Config {
+  const parsed = parseConfig(text);
+  assert.ok(parsed.ok, JSON.stringify(parsed));
+  return parsed.value;
+}
+
+function problems(text: string): string[] {
+  const parsed = parseConfig(text);
+  assert.ok(!parsed.ok, text);
+  return parsed.problems.map(({ code, path }) => `${code} ${path.join('.')}`);
+}
+
+function changes(from: Config, to: Config): string[] {
+  return plan(from, to).map(describeAction);
+}

@@ -1,0 +1,177 @@
+/**
+ * Interfaces that virtual machines are plugged into (`stream`, `vhostUser`): a socket that listens as long as the interface is there, and the machine that has come, if one has. A
+ * machine that goes takes its links with it and nothing else: addresses, routes, membership in a bridge and admin state stay for the next one.
+ *
+ * A machine by vhost-user may use several pairs of queues. What it sends comes by each; what is sent to it leaves by the first.
+ */
+import { unlinkSync } from 'node:fs';
+import { assert } from '../base/assert.ts';
+import { STREAM_INTERFACES_MAX } from '../base/limits.ts';
+import { failure, type Result, success } from '../base/result.ts';
+import type { MachinePart } from '../config/parts.ts';
+import { GuestListener } from '../engine/guest-listener.ts';
+import { VhostUserGuest } from '../engine/vhost-user-guest.ts';
+import { CapturePoint } from '../link/capture-point.ts';
+import { GuestPort } from '../link/guest-port.ts';
+import { SoftwareOffload } from '../link/software-offload.ts';
+import { StreamLink } from '../link/stream-link.ts';
+import { ERRNO, errnoName } from '../sys/errno.ts';
+import { listenUnix } from '../sys/unix-socket.ts';
+import { type DataPlane, randomMac } from './data-plane.ts';
+import type { Machine, MachinePort } from './port.ts';
+
+/** What happens to machines: one has come, has gone, was sent away since there is one already, or did what can't be. */
+export type MachineEvent = 'attached' | 'detached' | 'refused' | 'failed';
+
+const DONE: Result<void> = success(undefined);
+const NO_SLOT = -1;
+
+export class MachineParts {
+  readonly #plane: DataPlane;
+  /** `about`: who came, why one went if not of itself, what one did. */
+  onMachine: (port: MachinePort, event: MachineEvent, about: string) => void = () => {};
+
+  constructor(plane: DataPlane) {
+    this.#plane = plane;
+  }
+
+  add(part: MachinePart): Result<void> {
+    const slot = part.kind === 'stream' ? this.#freeSlot() : NO_SLOT;
+    if (part.kind === 'stream' && slot === NO_SLOT) {
+      return failure('streams-full', `there are ${STREAM_INTERFACES_MAX} interfaces with a stream: remove one`);
+    }
+    const listening = listenUnix(part.settings.socket);
+    if (!listening.ok) return listening;
+    const { engine, forwarding, segments, captures, ports } = this.#plane;
+    const listener = new GuestListener(engine, listening.value, {
+      attached: (fd, peer) => this.#plug(port, fd, peer),
+      refused: (peer) => this.onMachine(port, 'refused', peer),
+      removePath: () => removePath(part.settings.socket),
+    });
+    const index = forwarding.addInterface(part.mac ?? randomMac(), part.mtu);
+    if (!index.ok) {
+      listener.close();
+      return index;
+    }
+    const pairs = part.kind === 'stream' ? 1 : part.settings.queues;
+    const guests = Array.from({ length: pairs }, () => new GuestPort(part.interface));
+    const software = new SoftwareOffload(guests[0]!, segments);
+    const queueLinks = guests.map((guest, pair) => new CapturePoint(pair === 0 ? software : guest));
+    const port: MachinePort = {
+      ...{
+        kind: part.kind,
+        name: part.interface,
+        index: index.value,
+        part,
+        slot,
+        listener,
+        guests,
+        software,
+        queueLinks,
+      },
+      ...{ link: queueLinks[0]!, machine: undefined, up: false, bridge: undefined },
+    };
+    engine.addInterface(index.value, port.link);
+    for (const point of queueLinks) captures.addInterface(index.value, part.interface, point);
+    forwarding.interfaces.promiscuous[index.value] = part.promiscuous ? 1 : 0;
+    ports.add(port);
+    this.#plane.refresh(port);
+    return DONE;
+  }
+
+  remove(part: MachinePart): void {
+    const port = this.#port(part.interface);
+    port.listener.close();
+    // It hears of the end of its flows before its links go.
+    this.#plane.engine.closeFlows(port.index);
+    this.#disconnect(port);
+    this.#plane.remove(port);
+  }
+
+  /** All but the socket. */
+  change(to: MachinePart): Result<void> {
+    const port = this.#port(to.interface);
+    const { forwarding } = this.#plane;
+    forwarding.interfaces.mtu[port.index] = to.mtu;
+    forwarding.interfaces.promiscuous[port.index] = to.promiscuous ? 1 : 0;
+    if (to.mac !== undefined) forwarding.setMac(port.index, to.mac);
+    port.part = to;
+    this.#plane.refresh(port);
+    return DONE;
+  }
+
+  /** A machine's connection has failed. May be called within a turn. */
+  lose(port: MachinePort, errno: number): void {
+    this.#unplug(port, errno === ERRNO.EPIPE ? '' : errnoName(errno));
+  }
+
+  /** The engine ends: nobody is to find the sockets. */
+  release(): void {
+    for (const port of this.#plane.ports.machines()) {
+      port.listener.close();
+      this.#disconnect(port);
+    }
+  }
+
+  #plug(port: MachinePort, fd: number, peer: string): void {
+    const machine = port.part.kind === 'stream' ? this.#connectStream(port, fd) : this.#connectVhostUser(port, fd);
+    port.machine = machine;
+    for (const [pair, link] of machine.links.entries()) {
+      port.guests[pair]!.plug(link);
+      this.#plane.engine.addQueue(port.index, port.queueLinks[pair]!, link.fd);
+    }
+    this.#plane.wiring.announce(port.index);
+    this.onMachine(port, 'attached', peer);
+  }
+
+  #connectStream(port: MachinePort, fd: number): Machine {
+    const memory = this.#plane.streamMemory(port.slot);
+    return { links: [new StreamLink(this.#plane.sys, { name: port.name, fd, memory })], close: () => {} };
+  }
+
+  #connectVhostUser(port: MachinePort, fd: number): Machine {
+    const { engine, sys } = this.#plane;
+    const connection = { name: port.name, fd, pairs: port.guests.length, arenaMemory: engine.arenaMemory };
+    return new VhostUserGuest(engine, sys, connection, {
+      gone: (why) => this.#unplug(port, why),
+      log: (text) => this.onMachine(port, 'failed', text),
+    });
+  }
+
+  /** The machine has gone: another may come. */
+  #unplug(port: MachinePort, why: string): void {
+    this.#disconnect(port);
+    port.listener.release();
+    this.onMachine(port, 'detached', why);
+  }
+
+  #disconnect(port: MachinePort): void {
+    const { machine } = port;
+    if (machine === undefined) return;
+    port.machine = undefined;
+    for (const { fd } of machine.links) this.#plane.engine.removeQueue(port.index, fd);
+    machine.close();
+    for (const guest of port.guests) guest.unplug();
+  }
+
+  /** A place in the memory that streams have; `NO_SLOT`: all are taken. */
+  #freeSlot(): number {
+    const taken = new Set(this.#plane.ports.machines().map(({ slot }) => slot));
+    for (let slot = 0; slot < STREAM_INTERFACES_MAX; slot++) if (!taken.has(slot)) return slot;
+    return NO_SLOT;
+  }
+
+  #port(name: string): MachinePort {
+    const port = this.#plane.ports.find(name);
+    assert(port?.kind === 'stream' || port?.kind === 'vhost-user', 'a machine has its interface before what needs it');
+    return port;
+  }
+}
+
+function removePath(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // Somebody has removed it.
+  }
+}
