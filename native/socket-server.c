@@ -1,6 +1,7 @@
 /*
  * A process of ours that lives in a network namespace, ours or another, and makes sockets there when it is asked: up to
- * SOCKETS_MAX of one kind by one request, bound to ports that follow each other, and listening. See small-process.c.
+ * SOCKETS_MAX of one kind by one request, bound to ports that follow each other, and listening; or sockets that ask
+ * the kernel which ports are bound there (NETLINK_SOCK_DIAG). See small-process.c.
  *
  * A socket belongs to the namespace in which it was made, for good; connecting, accepting and all else works from
  * anywhere. The engine can't make one elsewhere: it never leaves its own namespace, and confined it can neither listen nor bind to a
@@ -16,6 +17,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <linux/netlink.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
@@ -32,7 +34,13 @@
 #define START_TIMEOUT_MS 5000
 #define ANSWER_TIMEOUT_MS 2000
 
-enum socket_request_flags { REQUEST_BIND = 1, REQUEST_REUSE = 2, REQUEST_FREEBIND = 4, REQUEST_FLAGS = 7 };
+enum socket_request_flags {
+  REQUEST_BIND = 1,
+  REQUEST_REUSE = 2,
+  REQUEST_FREEBIND = 4,
+  REQUEST_DUAL = 8, /* sockets of IPv6 that are of IPv4 too */
+  REQUEST_FLAGS = 15
+};
 
 struct request {
   int32_t number;
@@ -97,7 +105,8 @@ static int set(int fd, int level, int name) {
 
 static int prepare_socket(int fd, const struct request *request, int32_t index) {
   const bool inet6 = request->family == AF_INET6;
-  if (inet6 && set(fd, IPPROTO_IPV6, IPV6_V6ONLY) < 0) return -1;
+  const int v6only = (request->flags & REQUEST_DUAL) == 0;
+  if (inet6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof v6only) < 0) return -1;
   if ((request->flags & REQUEST_REUSE) != 0 && set(fd, SOL_SOCKET, SO_REUSEADDR) < 0) return -1;
   if ((request->flags & REQUEST_FREEBIND) != 0 &&
       set(fd, inet6 ? IPPROTO_IPV6 : IPPROTO_IP, inet6 ? IPV6_FREEBIND : IP_FREEBIND) < 0)
@@ -125,10 +134,13 @@ static int make_socket(const struct request *request, int32_t index) {
   return -error;
 }
 
-static bool is_sound(const struct request *request, ssize_t length) {
-  return length == (ssize_t)sizeof *request && (request->family == AF_INET || request->family == AF_INET6) &&
-         (request->type == SOCK_STREAM || request->type == SOCK_DGRAM) && request->count > 0 &&
-         request->count <= SOCKETS_MAX && (request->flags & ~REQUEST_FLAGS) == 0;
+static bool is_sound(const struct request *request) {
+  if (request->count <= 0 || request->count > SOCKETS_MAX) return false;
+  if (request->family == AF_NETLINK)
+    return request->type == SOCK_RAW && request->protocol == NETLINK_SOCK_DIAG && request->flags == 0 &&
+           request->backlog < 0;
+  return (request->family == AF_INET || request->family == AF_INET6) &&
+         (request->type == SOCK_STREAM || request->type == SOCK_DGRAM) && (request->flags & ~REQUEST_FLAGS) == 0;
 }
 
 static void serve(void *context) {
@@ -143,7 +155,7 @@ static void serve(void *context) {
     const ssize_t received = recv(SMALL_PROCESS_CONTROL, &request, sizeof request, 0);
     if (received < 0 && errno == EINTR) continue;
     if (received <= 0) _exit(0);
-    if (!is_sound(&request, received)) _exit(1);
+    if (received != (ssize_t)sizeof request || !is_sound(&request)) _exit(1);
     int descriptors[SOCKETS_MAX];
     size_t count = 0;
     memset(&answer, 0, sizeof answer);
@@ -243,7 +255,7 @@ static napi_value socket_server_make(napi_env env, napi_callback_info info) {
   struct request request = {.number = a[1]};
   _Static_assert(sizeof request == (REQUEST_WORDS + 1) * sizeof *words, "a request is words, one behind the other");
   memcpy((char *)&request + sizeof request.number, words, REQUEST_WORDS * sizeof *words);
-  if (!is_sound(&request, sizeof request)) return addon_range_error(env, "no such sockets can be asked for");
+  if (!is_sound(&request)) return addon_range_error(env, "no such sockets can be asked for");
   int32_t *result = addon_words(env, values[3], (size_t)request.count, NULL);
   if (result == NULL) return NULL;
   if (send(a[0], &request, sizeof request, MSG_NOSIGNAL) < 0) return addon_result(env, -1);

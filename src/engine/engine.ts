@@ -31,6 +31,7 @@ import { TcpListeners } from '../translate/tcp-listen.ts';
 import { UdpTranslate } from '../translate/udp.ts';
 import { type InterfaceCounters, InterfaceOutput } from './interface-output.ts';
 import { Tokens } from './tokens.ts';
+import { TurnTimer } from './turn-timer.ts';
 import type { Wiring } from './wiring.ts';
 
 /** How often the engine looks after what has no timer of its own: reassemblies, advertisements, callers that could not be accepted. */
@@ -90,15 +91,19 @@ export class Engine {
   onLinkLost: (interfaceIndex: number, errno: number) => void = () => {};
 
   readonly graph: Graph;
+  /** For sockets that belong to no flow, such as spliced ones. */
+  readonly tokens: Tokens = new Tokens();
+  /** When the turn began. */
+  readonly clock: { nowUs: number };
+  /** Called once a second, between turns' other work. */
+  onSecond: () => void = () => {};
 
-  readonly #clock: { nowUs: number };
   readonly #entry: number;
   readonly #output: Output;
   readonly #interfaceOutput: InterfaceOutput;
   readonly #wiring: Wiring;
-  readonly #tokens: Tokens = new Tokens();
   readonly #timers: TimerWheel;
-  readonly #timerFd: number;
+  readonly #timer: TurnTimer;
   readonly #expired: Int32Array = new Int32Array(256);
   readonly #events: Int32Array = new Int32Array(TURN_EVENTS_MAX * POLL_EVENT_WORDS);
   readonly #frame: Int32Array = new Int32Array(FRAME_PACKETS_MAX);
@@ -109,15 +114,14 @@ export class Engine {
   readonly #reassembly: Reassembly = new Reassembly();
   readonly #congestion: Congestion = new Congestion();
   #housekeepingMs: number;
-  #armedMs: number = Number.POSITIVE_INFINITY;
   /** Events of the last turn. */
   #collected: number = 0;
   #closed: boolean = false;
 
   constructor(sys: Sys, options: EngineOptions) {
     this.sys = sys;
-    this.#clock = { nowUs: sys.nowUs() };
-    const nowMs = this.#clock.nowUs / 1000;
+    this.clock = { nowUs: sys.nowUs() };
+    const nowMs = this.clock.nowUs / 1000;
     this.#housekeepingMs = nowMs + HOUSEKEEPING_MS;
     this.poll = sys.pollCreate();
     this.memory = new Uint8Array(ARENA_BYTES + (options.extraBytes ?? 0));
@@ -125,12 +129,12 @@ export class Engine {
     this.arenaMemory = sys.register(this.memory);
     this.flows = new FlowTable(options.flowsMax ?? FLOWS_MAX_DEFAULT, options.random() | 0);
     this.#timers = new TimerWheel(this.flows.max, nowMs);
-    this.#timerFd = this.#openTimer();
+    this.#timer = new TurnTimer(sys, this.poll, this.tokens);
     this.#interfaceOutput = new InterfaceOutput(this.packets, (index) => this.#block(index));
     this.#wiring = options.wiring;
     const base = {
       packets: this.packets,
-      clock: this.#clock,
+      clock: this.clock,
       interfaceOutput: this.#interfaceOutput,
       guestLinks: this.#guestLinks,
     };
@@ -144,13 +148,13 @@ export class Engine {
       arenaMemory: this.arenaMemory,
       flows: this.flows,
       timers: this.#timers,
-      clock: this.#clock,
+      clock: this.clock,
       links: this.#guestLinks,
       neighbours,
       policy: options.policy,
       observer: options.observer(this.flows),
       output,
-      tokens: this.#tokens,
+      tokens: this.tokens,
       congestion: this.#congestion,
       names: options.names,
       random: options.random,
@@ -183,7 +187,7 @@ export class Engine {
   addQueue(interfaceIndex: number, link: Link, fd: number): void {
     const counters = this.#interfaceOutput.counters(interfaceIndex);
     const handler: PollHandler = { ready: (events) => this.#queueReady(queue, events) };
-    const token = this.#tokens.allocate(handler);
+    const token = this.tokens.allocate(handler);
     const queue: Queue = {
       index: interfaceIndex,
       link,
@@ -224,11 +228,11 @@ export class Engine {
 
   /** Calls `ready` with the events of a descriptor, within a turn, until the returned function is called. Errors and hang-ups are among them, asked for or not. */
   watch(fd: number, events: number, ready: (events: number) => void): () => void {
-    const token = this.#tokens.allocate({ ready });
+    const token = this.tokens.allocate({ ready });
     this.sys.pollControl(this.poll, POLL_OPERATION.ADD, fd, events, token);
     return () => {
       this.sys.pollControl(this.poll, POLL_OPERATION.REMOVE, fd, 0, 0);
-      this.#tokens.release(token);
+      this.tokens.release(token);
     };
   }
 
@@ -271,12 +275,12 @@ export class Engine {
     this.turns++;
     const newest = this.flows.opened;
     const collected = this.sys.pollCollect(this.poll, this.#events, TURN_EVENTS_MAX, spinUs);
-    this.#clock.nowUs = this.sys.nowUs();
+    this.clock.nowUs = this.sys.nowUs();
     this.#collected = collected;
     let more = collected === TURN_EVENTS_MAX;
     for (let i = 0; i < collected; i++) {
       const token = this.#events[i * POLL_EVENT_WORDS + 1]!;
-      if (token < 0) this.#tokens.dispatch(this.#events[i * POLL_EVENT_WORDS]!, token);
+      if (token < 0) this.tokens.dispatch(this.#events[i * POLL_EVENT_WORDS]!, token);
     }
     // Shared sockets may have filled the arena, which the links are read into.
     this.#output.flush();
@@ -297,7 +301,7 @@ export class Engine {
 
   /** Sends a packet of our own, made in the arena since the last turn, through the graph from a node on. Between turns only. */
   send(packet: Packet, node: string): void {
-    this.#clock.nowUs = this.sys.nowUs();
+    this.clock.nowUs = this.sys.nowUs();
     this.#frame[0] = packet;
     this.graph.run(this.graph.indexOf(node), this.packets, this.#frame, 1);
     this.#finishFrame();
@@ -343,7 +347,7 @@ export class Engine {
     this.#closed = true;
     const links = [...this.#queues.map(({ link }) => link), ...this.#interfaceOutput.removeAll()];
     for (const link of new Set(links)) link.close();
-    this.sys.close(this.#timerFd);
+    this.#timer.close();
     this.sys.close(this.poll);
   }
 
@@ -432,7 +436,7 @@ export class Engine {
 
   #removeQueue(queue: Queue): void {
     this.sys.pollControl(this.poll, POLL_OPERATION.REMOVE, queue.fd, 0, 0);
-    this.#tokens.release(queue.token);
+    this.tokens.release(queue.token);
     this.#queues.splice(this.#queues.indexOf(queue), 1);
     this.#congestion.set(queue.index, false);
     // Its place in the list, which may be gone through just now, is given up there.
@@ -449,13 +453,13 @@ export class Engine {
   #timerExpired(flow: number): void {
     const protocol = this.flows.protocol(flow);
     if (protocol === PROTOCOL.TCP) this.tcp.timerExpired(flow);
-    else if (protocol === PROTOCOL.UDP) this.udp.timerExpired(flow, this.#clock.nowUs);
-    else this.icmp.timerExpired(flow, this.#clock.nowUs);
+    else if (protocol === PROTOCOL.UDP) this.udp.timerExpired(flow, this.clock.nowUs);
+    else this.icmp.timerExpired(flow, this.clock.nowUs);
   }
 
   /** Runs the timers that are due, and what flows come to owe by them. Returns whether there is more of either. */
   #runTimers(): boolean {
-    const nowMs = this.#clock.nowUs / 1000;
+    const nowMs = this.clock.nowUs / 1000;
     const count = this.#timers.advance(nowMs, this.#expired);
     for (let i = 0; i < count; i++) {
       this.#timerExpired(this.#expired[i]!);
@@ -471,29 +475,13 @@ export class Engine {
     this.#housekeepingMs = nowMs + HOUSEKEEPING_MS;
     this.#reassembly.expire(nowMs);
     this.retryCallers();
+    this.onSecond();
     this.#wiring.keepHouse(nowMs);
     this.#finishFrame();
   }
 
-  #openTimer(): number {
-    const fd = this.sys.timerCreate();
-    const memory = new Uint8Array(8);
-    const memoryId = this.sys.register(memory);
-    const ready = (): void => {
-      this.sys.read(fd, memoryId, 0, 8);
-      this.#armedMs = Number.POSITIVE_INFINITY;
-    };
-    this.sys.pollControl(this.poll, POLL_OPERATION.ADD, fd, POLL.IN, this.#tokens.allocate({ ready }));
-    return fd;
-  }
-
-  /** Makes the poll set readable when the next timer is due. An earlier alarm is left: it costs one idle turn, moving it a system call in each. */
   #armTimer(): void {
-    const next = Math.min(this.#timers.nextDeadlineMs(), this.#housekeepingMs);
-    if (next >= this.#armedMs) return;
-    this.#armedMs = next;
-    const delayUs = Math.max(1, Math.ceil(next * 1000 - this.#clock.nowUs));
-    this.sys.timerSet(this.#timerFd, delayUs);
+    this.#timer.arm(Math.min(this.#timers.nextDeadlineMs(), this.#housekeepingMs), this.clock.nowUs);
   }
 }
 

@@ -46,4 +46,23 @@ describe('tokens of the poll set', () => {
     tokens.release(token);
     assert.throws(() => tokens.release(token), /a token is released once/);
   });
+
+  it('come in ranges that are used again, whole or in parts', () => {
+    const tokens = new Tokens();
+    const [ports, other] = [recorder(), recorder()];
+    assert.equal(tokens.allocateRange(ports, 3), -1);
+    assert.equal(tokens.allocateRange(other, 2), -4);
+    assert.equal(tokens.allocate(other), -6);
+    tokens.dispatch(1, -3);
+    tokens.dispatch(1, -4);
+    assert.deepEqual([ports.heard, other.heard], [['1 -3'], ['1 -4']]);
+    tokens.releaseRange(-4, 2);
+    tokens.releaseRange(-1, 3);
+    tokens.dispatch(1, -2);
+    assert.deepEqual(ports.heard, ['1 -3']);
+    assert.equal(tokens.allocateRange(ports, 4), -1);
+    assert.equal(tokens.allocateRange(ports, 1), -5);
+    assert.equal(tokens.allocateRange(ports, 1), -7);
+    assert.throws(() => tokens.releaseRange(-7, 2), /a token is released once/);
+  });
 });

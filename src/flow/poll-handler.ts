@@ -16,3 +16,10 @@ export interface TokenSpace {
   /** Gives it back. Events that were collected for it earlier in the same turn no longer arrive. */
   release(token: number): void;
 }
+
+/** Tokens that follow each other, for what has too many descriptors to know each of them. */
+export interface TokenRanges extends TokenSpace {
+  /** The first of `count` tokens; each other one is 1 less than the one before. */
+  allocateRange(handler: PollHandler, count: number): number;
+  releaseRange(first: number, count: number): void;
+}

@@ -3,6 +3,7 @@ import { existsSync, openSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { ERRNO } from './errno.ts';
 import { LinuxSys } from './linux.ts';
+import { SO, SOL } from './options.ts';
 import { SOCKETS_PER_REQUEST_MAX, type SocketServer, startSocketServer } from './socket-server.ts';
 import { SOCKET_FAMILY, SOCKET_TYPE } from './sys.ts';
 
@@ -57,6 +58,22 @@ describe('a process that makes sockets', () => {
     assert.equal(taken, -ERRNO.EADDRINUSE);
     assert.deepEqual([portOf(before), portOf(behind)], [port, port + 2]);
     assert.equal(sys.accept(before, new Int32Array(6)), -ERRNO.EAGAIN);
+  });
+
+  it('makes sockets of IPv6 that are of IPv4 too', () => {
+    const any = Int32Array.of(0, 0, 0, 0, 0, 0);
+    const [both] = make({ family: INET6, type: STREAM, address: any, backlog: 1, dual: true });
+    const [one] = make({ family: INET6, type: STREAM, address: any, backlog: 1 });
+    const caller = sys.socket(INET, STREAM, 0);
+    made.push(caller);
+    sys.connect(caller, Int32Array.of(0, 0, 0xffff, 0x7f000001, portOf(one), 0));
+    assert.equal(sys.getOption(caller, SOL.SOCKET, SO.ERROR), ERRNO.ECONNREFUSED);
+    const again = sys.socket(INET, STREAM, 0);
+    made.push(again);
+    sys.connect(again, Int32Array.of(0, 0, 0xffff, 0x7f000001, portOf(both), 0));
+    const address = new Int32Array(6);
+    made.push(sys.accept(both, address));
+    assert.deepEqual([...address.subarray(0, 4)], [0, 0, 0xffff, 0x7f000001]);
   });
 
   it('refuses what can not be', () => {

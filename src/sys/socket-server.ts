@@ -17,9 +17,11 @@ import { SOCKET_ADDRESS_WORDS } from './sys.ts';
 export const SOCKETS_PER_REQUEST_MAX = 253;
 
 /** enum socket_request_flags and struct request of native/socket-server.c. */
-const FLAG = { BIND: 1, REUSE: 2, FREEBIND: 4 } as const;
+const FLAG = { BIND: 1, REUSE: 2, FREEBIND: 4, DUAL: 8 } as const;
 const WORD = { FAMILY: 0, TYPE: 1, PROTOCOL: 2, COUNT: 3, FLAGS: 4, BACKLOG: 5, ADDRESS: 6, DEVICE: 12 } as const;
 const REQUEST_WORDS = 16;
+/** AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG. */
+const DIAGNOSTIC = { family: 16, type: 3, protocol: 4 } as const;
 /** IFNAMSIZ - 1. */
 const DEVICE_NAME = /^(?!\.{1,2}$)[!-.0-~]{1,15}$/;
 
@@ -37,6 +39,8 @@ export interface SocketRequest {
   readonly reuseAddress?: boolean;
   /** Addresses too that nobody has (yet). */
   readonly freebind?: boolean;
+  /** Sockets of IPv6 that are of IPv4 too. */
+  readonly dual?: boolean;
   /** The interface that they belong to. */
   readonly device?: string;
 }
@@ -75,23 +79,10 @@ export class SocketServer {
   /** Makes sockets: for each its descriptor or -errno in `result`. 0; or -errno, and there is none. */
   make(request: SocketRequest, result: Int32Array): number {
     if (!this.#open) return -ERRNO.EPIPE;
-    const { address, device = '' } = request;
-    if (device !== '' && !DEVICE_NAME.test(device)) return -ERRNO.ENODEV;
-    const words = this.#request.fill(0);
-    words[WORD.FAMILY] = request.family;
-    words[WORD.TYPE] = request.type;
-    words[WORD.PROTOCOL] = request.protocol ?? 0;
-    words[WORD.COUNT] = request.count ?? 1;
-    words[WORD.FLAGS] =
-      (address === undefined ? 0 : FLAG.BIND) |
-      (request.reuseAddress ? FLAG.REUSE : 0) |
-      (request.freebind ? FLAG.FREEBIND : 0);
-    words[WORD.BACKLOG] = request.backlog ?? -1;
-    if (address !== undefined) words.set(address.subarray(0, SOCKET_ADDRESS_WORDS), WORD.ADDRESS);
-    new TextEncoder().encodeInto(device, new Uint8Array(words.buffer, WORD.DEVICE * 4));
+    if (!fillRequest(this.#request, request)) return -ERRNO.ENODEV;
     // 0 is the number of what the process says first.
     this.#requests = (this.#requests % 0x7fff_ffff) + 1;
-    return this.#calls.socketServerMake(this.#control, this.#requests, words, result);
+    return this.#calls.socketServerMake(this.#control, this.#requests, this.#request, result);
   }
 
   /** Makes one socket: its descriptor or -errno. */
@@ -101,10 +92,35 @@ export class SocketServer {
     return error < 0 ? error : result[0]!;
   }
 
+  /** A socket that `BoundPorts` asks by, which the caller closes; or -errno. */
+  makeDiagnostic(): number {
+    return this.makeOne(DIAGNOSTIC);
+  }
+
   /** Ends the process. What it has made stays. */
   close(): void {
     if (!this.#open) return;
     this.#open = false;
     this.#calls.socketServerEnd(this.#control, this.pid);
   }
+}
+
+/** False: there can be no such interface. */
+function fillRequest(words: Int32Array, request: SocketRequest): boolean {
+  const { address, device = '' } = request;
+  if (device !== '' && !DEVICE_NAME.test(device)) return false;
+  words.fill(0);
+  words[WORD.FAMILY] = request.family;
+  words[WORD.TYPE] = request.type;
+  words[WORD.PROTOCOL] = request.protocol ?? 0;
+  words[WORD.COUNT] = request.count ?? 1;
+  words[WORD.FLAGS] =
+    (address === undefined ? 0 : FLAG.BIND) |
+    (request.reuseAddress ? FLAG.REUSE : 0) |
+    (request.freebind ? FLAG.FREEBIND : 0) |
+    (request.dual ? FLAG.DUAL : 0);
+  words[WORD.BACKLOG] = request.backlog ?? -1;
+  if (address !== undefined) words.set(address.subarray(0, SOCKET_ADDRESS_WORDS), WORD.ADDRESS);
+  new TextEncoder().encodeInto(device, new Uint8Array(words.buffer, WORD.DEVICE * 4));
+  return true;
 }

@@ -1,14 +1,15 @@
 /** A poll set with its tokens, under a simulated system: what an engine's turn does for sockets that no flow owns. */
 import type { PollHandler } from '../flow/poll-handler.ts';
 import { type SimulatedOptions, SimulatedSys } from '../sys/simulated.ts';
-import type { SpliceDeps, SpliceTarget } from './splice-deps.ts';
+import type { ForwardListenDeps } from './forward-listen.ts';
+import type { SpliceTarget } from './splice-deps.ts';
 import { ownSockets } from './splice-sockets.ts';
 
 const EVENTS_MAX = 64;
 
 export class SimulatedTurns {
   readonly sys: SimulatedSys;
-  readonly deps: SpliceDeps;
+  readonly deps: ForwardListenDeps;
   /** 198.51.100.7 stands for the other namespace's loopback. */
   readonly target: SpliceTarget;
   readonly handlers: Map<number, PollHandler> = new Map();
@@ -24,6 +25,14 @@ export class SimulatedTurns {
         return this.#tokens;
       },
       release: (token: number): void => void this.handlers.delete(token),
+      allocateRange: (handler: PollHandler, count: number): number => {
+        const first = this.#tokens - 1;
+        for (let i = 0; i < count; i++) this.handlers.set(--this.#tokens, handler);
+        return first;
+      },
+      releaseRange: (first: number, count: number): void => {
+        for (let i = 0; i < count; i++) this.handlers.delete(first - i);
+      },
     };
     this.#clock.nowUs = this.sys.nowUs();
     this.deps = { sys: this.sys, poll: this.sys.pollCreate(), tokens, clock: this.#clock };

@@ -6,8 +6,8 @@ import type { SimulatedOptions } from '../sys/simulated.ts';
 import { endpoint } from '../sys/simulated-endpoint.ts';
 import type { SimulatedPeer, StreamService } from '../sys/simulated-peer.ts';
 import { SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE } from '../sys/sys.ts';
+import { ForwardListeners, type ForwardRoute } from './forward-listen.ts';
 import { SimulatedTurns } from './splice-fixture.test.ts';
-import { SpliceListeners } from './splice-listen.ts';
 import { SpliceTcp, type SpliceTcpOptions } from './splice-tcp.ts';
 
 const PORT = 8080;
@@ -16,18 +16,21 @@ const BYTES = 700_000;
 
 class Splice extends SimulatedTurns {
   readonly tcp: SpliceTcp;
-  readonly listeners: SpliceListeners;
+  readonly listeners: ForwardListeners;
+  readonly route: ForwardRoute = { splice: { ipv4: this.target, ipv6: undefined }, guest: undefined };
   readonly fd: number;
+  readonly fds: Int32Array;
   #callers: number = 0;
 
   constructor(options: SpliceTcpOptions = {}, simulated: SimulatedOptions = {}) {
     super(simulated);
     this.tcp = new SpliceTcp(this.deps, { pipeBytes: 16 * 4096, ...options });
-    this.listeners = new SpliceListeners(this.deps, this.tcp);
+    this.listeners = new ForwardListeners(this.deps, this.tcp, { introduce: () => assert.fail('there is no guest') });
     this.fd = this.sys.socket(SOCKET_FAMILY.INET, SOCKET_TYPE.STREAM, SOCKET_PROTOCOL.DEFAULT);
     assert.equal(this.sys.bind(this.fd, Int32Array.of(0, 0, 0xffff, 0x7f000001, PORT, 0)), 0);
     assert.equal(this.sys.listen(this.fd, 100), 0);
-    assert.equal(this.listeners.add({ fd: this.fd, target: this.target, port: TARGET_PORT }), 0);
+    this.fds = Int32Array.of(this.fd);
+    assert.equal(this.listeners.add({ fds: this.fds, route: this.route, toPort: TARGET_PORT }), 0);
   }
 
   serve(service: StreamService): void {
@@ -217,9 +220,9 @@ describe('connections between two loopback interfaces', () => {
 
   it('refuse what is no longer theirs', () => {
     const splice = new Splice();
-    assert.ok(splice.listeners.remove(splice.fd));
-    assert.equal(splice.listeners.remove(splice.fd), false);
-    assert.equal(splice.listeners.add({ fd: 99, target: splice.target, port: 1 }), -ERRNO.EBADF);
+    assert.ok(splice.listeners.remove(splice.fds));
+    assert.equal(splice.listeners.remove(splice.fds), false);
+    assert.equal(splice.listeners.add({ fds: Int32Array.of(-1, 99), route: splice.route, toPort: 1 }), -ERRNO.EBADF);
     splice.end();
   });
 });

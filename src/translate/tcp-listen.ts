@@ -24,12 +24,16 @@ const ACCEPTED_PER_TURN_MAX = 128;
 
 export type ListenDeps = Pick<TcpDeps, 'sys' | 'poll' | 'flows' | 'tokens'>;
 
-/** A listening socket and where it leads. */
-export interface TcpListener {
-  readonly fd: number;
+/** Where callers are led. */
+export interface TcpGuest {
   readonly interfaceIndex: number;
-  /** The guest's address, four words, and port. */
+  /** The guest's address, four words. */
   readonly guest: Int32Array;
+}
+
+/** A listening socket and where it leads. */
+export interface TcpListener extends TcpGuest {
+  readonly fd: number;
   readonly guestPort: number;
 }
 
@@ -88,6 +92,13 @@ export class TcpListeners implements PollHandler {
     }
   }
 
+  /** Takes over the socket of a caller, whose address (six words) becomes that under which the guest sees him. Who can't be led there is reset. */
+  introduce(to: TcpGuest, guestPort: number, fd: number, caller: Int32Array): void {
+    const { interfaceIndex, guest } = to;
+    const neighbour = this.#neighbours.find(interfaceIndex, guest[0], guest[1], guest[2], guest[3]);
+    if (neighbour < 0 || !this.#introduce(to, guestPort, fd, caller, neighbour)) this.#reset(fd);
+  }
+
   closeAll(): void {
     for (const [token, listener] of this.#listeners) {
       this.#deps.sys.close(listener.fd);
@@ -108,10 +119,8 @@ export class TcpListeners implements PollHandler {
       if (fd === -ERRNO.ECONNABORTED) continue;
       if (fd === -ERRNO.EAGAIN) this.#owing.delete(token);
       if (fd < 0) return;
-      if (neighbour < 0 || !this.#introduce(listener, fd, neighbour)) {
-        this.#deps.sys.setOption(fd, SOL.SOCKET, SO.LINGER, 0);
-        this.#deps.sys.close(fd);
-      }
+      const { guestPort } = listener;
+      if (neighbour < 0 || !this.#introduce(listener, guestPort, fd, this.#caller, neighbour)) this.#reset(fd);
     }
     // There may be more: to be told so again in the next turn.
     this.#owing.delete(token);
@@ -119,20 +128,25 @@ export class TcpListeners implements PollHandler {
     sys.pollControl(poll, POLL_OPERATION.MODIFY, listener.fd, POLL.IN | POLL.EDGE, token);
   }
 
-  #introduce(listener: TcpListener, fd: number, neighbour: number): boolean {
-    const { interfaceIndex, guest } = listener;
-    this.#callers.map(this.#caller, interfaceIndex, guest, 0);
+  #introduce(to: TcpGuest, guestPort: number, fd: number, caller: Int32Array, neighbour: number): boolean {
+    const { interfaceIndex, guest } = to;
+    this.#callers.map(caller, interfaceIndex, guest, 0);
     const flows: FlowTable = this.#deps.flows;
     const probe = flows.probe;
     probe[KEY_PROTOCOL] = tcp.PROTOCOL | (interfaceIndex << 8);
     for (let word = 0; word < 4; word++) {
       probe[KEY_GUEST + word] = guest[word];
-      probe[KEY_REMOTE + word] = this.#caller[word];
+      probe[KEY_REMOTE + word] = caller[word];
     }
-    probe[KEY_PORTS] = (listener.guestPort << 16) | this.#caller[4];
+    probe[KEY_PORTS] = (guestPort << 16) | caller[4];
     if (flows.find() !== -1) return false;
     const macHigh = this.#neighbours.macHigh(interfaceIndex, neighbour);
     const macLow = this.#neighbours.macLow(interfaceIndex, neighbour);
     return this.#tcp.accepted(fd, macHigh, macLow);
+  }
+
+  #reset(fd: number): void {
+    this.#deps.sys.setOption(fd, SOL.SOCKET, SO.LINGER, 0);
+    this.#deps.sys.close(fd);
   }
 }

@@ -14,8 +14,8 @@ import { type NamespaceChild, startNamespace } from '#tapster/sys/namespace.js';
 import { openNetworkNamespace } from '#tapster/sys/namespace-path.js';
 import { type SocketServer, startSocketServer } from '#tapster/sys/socket-server.js';
 import { POLL_EVENT_WORDS, SOCKET_FAMILY, SOCKET_TYPE } from '#tapster/sys/sys.js';
-import type { SpliceDeps, SpliceTarget } from '#tapster/translate/splice-deps.js';
-import { SpliceListeners } from '#tapster/translate/splice-listen.js';
+import { type ForwardListenDeps, ForwardListeners } from '#tapster/translate/forward-listen.js';
+import type { SpliceTarget } from '#tapster/translate/splice-deps.js';
 import { ownSockets, SocketStock } from '#tapster/translate/splice-sockets.js';
 import { SpliceTcp, type SpliceTcpOptions } from '#tapster/translate/splice-tcp.js';
 import { SpliceUdp } from '#tapster/translate/splice-udp.js';
@@ -32,7 +32,7 @@ export class World {
   /** Sockets of the namespace. */
   readonly inside: SocketServer;
   readonly tcp: SpliceTcp;
-  readonly listeners: SpliceListeners;
+  readonly listeners: ForwardListeners;
   readonly udp: SpliceUdp;
   readonly #poll: number = this.sys.pollCreate();
   readonly #tokens: Tokens = new Tokens();
@@ -47,9 +47,9 @@ export class World {
     this.child = child;
     this.inside = inside;
     this.#stock = new SocketStock(this.sys, inside);
-    const deps: SpliceDeps = { sys: this.sys, poll: this.#poll, tokens: this.#tokens, clock: this.#clock };
+    const deps: ForwardListenDeps = { sys: this.sys, poll: this.#poll, tokens: this.#tokens, clock: this.#clock };
     this.tcp = new SpliceTcp(deps, options);
-    this.listeners = new SpliceListeners(deps, this.tcp);
+    this.listeners = new ForwardListeners(deps, this.tcp, { introduce: () => assert.fail('there is no guest') });
     this.udp = new SpliceUdp(deps, { random: () => (Math.random() * 2 ** 32) | 0 });
     const world = this;
     this.#loop = new EventLoop(
@@ -90,14 +90,14 @@ export class World {
     const fd = succeed(this.sys.socket(family, SOCKET_TYPE.STREAM, 0));
     succeed(this.sys.bind(fd, Int32Array.of(...target.address, 0, 0)));
     succeed(this.sys.listen(fd, 1024));
-    succeed(this.listeners.add({ fd, target, port }));
+    this.#listen(fd, target, port);
     return this.portOf(fd);
   }
 
   /** The namespace's 127.0.0.1 leads to a port of the host's. Returns its port. */
   publishInside(port: number): number {
     const fd = this.makeInside(SOCKET_TYPE.STREAM, 1024);
-    succeed(this.listeners.add({ fd, target: this.toHost, port }));
+    this.#listen(fd, this.toHost, port);
     return this.portOf(fd);
   }
 
@@ -146,6 +146,11 @@ export class World {
     this.child.end();
     assert.equal(this.tcp.count, 0);
     assert.equal(this.tcp.pipesHeld, 0);
+  }
+
+  #listen(fd: number, target: SpliceTarget, toPort: number): void {
+    const route = { splice: { ipv4: target, ipv6: target }, guest: undefined };
+    succeed(this.listeners.add({ fds: Int32Array.of(fd), route, toPort }));
   }
 
   #turn(spinUs: number): boolean {

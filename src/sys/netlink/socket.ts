@@ -1,5 +1,5 @@
 /**
- * Requests and dumps over a NETLINK_ROUTE socket, in whichever network namespace it was opened.
+ * Requests and dumps over a netlink socket (NETLINK_ROUTE, where `open` opens it), in whichever network namespace it was opened.
  *
  * The kernel answers within sendmsg(2), so these calls wait no longer than the kernel works. A refusal becomes a failure whose code is the errno (`netlink-eperm`)
  * and whose message holds the sentence that the kernel gave with it (NETLINK_EXT_ACK), where it gave one.
