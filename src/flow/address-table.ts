@@ -6,6 +6,7 @@
  * who could choose colliding ones would make every look-up walk the whole table.
  */
 import { assert } from '../base/assert.ts';
+import { HALVES_HASH_BITS, halves, randomSecrets } from '../base/keyed-hash.ts';
 
 const NONE = -1;
 
@@ -25,11 +26,11 @@ export class AddressTable {
   #count: number = 0;
   /** How far the hash is shifted to the right to be the number of a bucket. */
   readonly #shift: number;
-  readonly #secret: Int32Array = new Int32Array(9);
+  readonly #secret: Int32Array = randomSecrets(9);
 
   /** Room for `places` addresses, at most 131,072 (the bits that the hash has). */
   constructor(places: number) {
-    assert(places >= 1 && places <= 1 << 17, 'address table: places');
+    assert(places >= 1 && places <= 1 << HALVES_HASH_BITS, 'address table: places');
     const bits = Math.max(1, 32 - Math.clz32(places - 1));
     this.#w0 = new Int32Array(places);
     this.#w1 = new Int32Array(places);
@@ -40,7 +41,6 @@ export class AddressTable {
     this.#older = new Int32Array(places).fill(NONE);
     this.#newer = new Int32Array(places).fill(NONE);
     this.#shift = 32 - bits;
-    for (let i = 0; i < this.#secret.length; i++) this.#secret[i] = Math.random() * 0x1_0000_0000;
   }
 
   /** How many addresses are known. */
@@ -109,21 +109,13 @@ export class AddressTable {
     else this.#older[newer] = older;
   }
 
-  /**
-   * A bucket: the eight 16-bit halves times eight secret words, summed; its upper bits. Of such a sum the upper 17 bits are a strongly universal
-   * hash (Lemire and Kaser, "Strongly universal string hashing is fast", 2014): no choice of addresses collides more often than chance.
-   */
   #hash(w0: number, w1: number, w2: number, w3: number): number {
     const secret = this.#secret;
     const sum =
-      Math.imul(w0 & 0xffff, secret[0]) +
-      Math.imul(w0 >>> 16, secret[1]) +
-      Math.imul(w1 & 0xffff, secret[2]) +
-      Math.imul(w1 >>> 16, secret[3]) +
-      Math.imul(w2 & 0xffff, secret[4]) +
-      Math.imul(w2 >>> 16, secret[5]) +
-      Math.imul(w3 & 0xffff, secret[6]) +
-      Math.imul(w3 >>> 16, secret[7]) +
+      halves(w0, secret[0], secret[1]) +
+      halves(w1, secret[2], secret[3]) +
+      halves(w2, secret[4], secret[5]) +
+      halves(w3, secret[6], secret[7]) +
       secret[8];
     return (sum | 0) >>> this.#shift;
   }

@@ -6,6 +6,7 @@
  * table. Looking up allocates nothing.
  */
 import { assert } from '../base/assert.ts';
+import { HALVES_HASH_BITS, halves, randomSecrets } from '../base/keyed-hash.ts';
 
 /** The scope of an address that means the same on every interface. */
 export const NO_SCOPE = -1;
@@ -18,7 +19,7 @@ const KEY_WORDS = 5;
 
 export class AddressIndex {
   readonly #rowsMax: number;
-  readonly #secret: Int32Array = new Int32Array(KEY_WORDS * 2 + 1);
+  readonly #secret: Int32Array = randomSecrets(KEY_WORDS * 2 + 1);
   #keys: Int32Array = new Int32Array(FIRST_CAPACITY * KEY_WORDS);
   /** The first row of each bucket, and the one behind each row: in its bucket, or among the free ones. */
   #buckets: Int32Array = new Int32Array(FIRST_CAPACITY).fill(NO_ROW);
@@ -33,9 +34,8 @@ export class AddressIndex {
 
   /** Room for `rowsMax` addresses, at most 131,072 (the bits that the hash has). */
   constructor(rowsMax: number) {
-    assert(rowsMax >= 1 && rowsMax <= 1 << 17, 'address index: rows');
+    assert(rowsMax >= 1 && rowsMax <= 1 << HALVES_HASH_BITS, 'address index: rows');
     this.#rowsMax = rowsMax;
-    for (let i = 0; i < this.#secret.length; i++) this.#secret[i] = Math.random() * 0x1_0000_0000;
   }
 
   get count(): number {
@@ -145,23 +145,14 @@ export class AddressIndex {
     return this.#bucketOf(keys[key], keys[key + 1], keys[key + 2], keys[key + 3], keys[key + 4]);
   }
 
-  /**
-   * The 16-bit halves of all words times a secret word each, summed; its upper bits. Of such a sum the upper 17 bits are a strongly universal hash
-   * (Lemire and Kaser, "Strongly universal string hashing is fast", 2014): no choice of addresses collides more often than chance.
-   */
   #bucketOf(scope: number, w0: number, w1: number, w2: number, w3: number): number {
     const secret = this.#secret;
     const sum =
-      Math.imul(scope & 0xffff, secret[0]) +
-      Math.imul(scope >>> 16, secret[1]) +
-      Math.imul(w0 & 0xffff, secret[2]) +
-      Math.imul(w0 >>> 16, secret[3]) +
-      Math.imul(w1 & 0xffff, secret[4]) +
-      Math.imul(w1 >>> 16, secret[5]) +
-      Math.imul(w2 & 0xffff, secret[6]) +
-      Math.imul(w2 >>> 16, secret[7]) +
-      Math.imul(w3 & 0xffff, secret[8]) +
-      Math.imul(w3 >>> 16, secret[9]) +
+      halves(scope, secret[0], secret[1]) +
+      halves(w0, secret[2], secret[3]) +
+      halves(w1, secret[4], secret[5]) +
+      halves(w2, secret[6], secret[7]) +
+      halves(w3, secret[8], secret[9]) +
       secret[10];
     return (sum | 0) >>> this.#shift;
   }

@@ -111,32 +111,47 @@ export class IpErrors {
   }
 }
 
-export class Ip4Error implements GraphNode {
-  readonly name = 'ip4-error';
+/** One family's node: it drops all that comes, and answers some of it. */
+abstract class IpError implements GraphNode {
+  abstract readonly name: string;
   readonly next: readonly string[] = [];
-  readonly #errors: IpErrors;
+  protected readonly errors: IpErrors;
 
   constructor(errors: IpErrors) {
-    this.#errors = errors;
+    this.errors = errors;
   }
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
     for (let i = 0; i < count; i++) {
-      this.#answer(packets, frame[i]);
+      const packet = frame[i];
+      const answer = this.answerFor(packets.reason[packet]);
+      if (answer >= 0 && this.mayBeTold(packets, packet) && this.errors.mayAnswer(packets.rxInterface[packet])) {
+        this.send(packets, packet, answer);
+      }
       arcs[i] = ARC_DROP;
     }
   }
 
-  #answer(packets: Packets, packet: Packet): void {
-    const answer = icmpFor(packets.reason[packet]);
-    const { addresses } = this.#errors.deps;
-    if (answer < 0 || !mayBeToldIpv4(packets, packet, addresses)) return;
-    if (this.#errors.mayAnswer(packets.rxInterface[packet])) this.#send(packets, packet, answer);
+  /** Type and code, as one number; -1: nothing is said. */
+  protected abstract answerFor(reason: number): number;
+  protected abstract mayBeTold(packets: Packets, packet: Packet): boolean;
+  protected abstract send(packets: Packets, packet: Packet, answer: number): void;
+}
+
+export class Ip4Error extends IpError {
+  readonly name = 'ip4-error';
+
+  protected override answerFor(reason: number): number {
+    return icmpFor(reason);
   }
 
-  #send(packets: Packets, packet: Packet, answer: number): void {
+  protected override mayBeTold(packets: Packets, packet: Packet): boolean {
+    return mayBeToldIpv4(packets, packet, this.errors.deps.addresses);
+  }
+
+  protected override send(packets: Packets, packet: Packet, answer: number): void {
     const { view } = packets;
-    const errors = this.#errors;
+    const errors = this.errors;
     const at = packets.network[packet];
     const to = ipv4.source(view, at);
     const from = this.#ourAddress(packets, packet, to);
@@ -163,41 +178,29 @@ export class Ip4Error implements GraphNode {
   }
 
   #ourAddress(packets: Packets, packet: Packet, towards: number): number {
-    const { addresses } = this.#errors.deps;
+    const { addresses } = this.errors.deps;
     const on = packets.rxInterface[packet];
     const destination = ipv4.destination(packets.view, packets.network[packet]);
     return addresses.isOurIpv4(on, destination) ? destination : addresses.ipv4On(on, towards);
   }
 }
 
-export class Ip6Error implements GraphNode {
+export class Ip6Error extends IpError {
   readonly name = 'ip6-error';
-  readonly next: readonly string[] = [];
-  readonly #errors: IpErrors;
   readonly #walk: Int32Array = new Int32Array(ipv6.WALK_WORDS);
   readonly #from: Int32Array = new Int32Array(4);
 
-  constructor(errors: IpErrors) {
-    this.#errors = errors;
+  protected override answerFor(reason: number): number {
+    return icmpv6For(reason);
   }
 
-  process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
-    for (let i = 0; i < count; i++) {
-      this.#answer(packets, frame[i]);
-      arcs[i] = ARC_DROP;
-    }
+  protected override mayBeTold(packets: Packets, packet: Packet): boolean {
+    return mayBeToldIpv6(packets, packet, this.errors.deps.addresses, this.#walk);
   }
 
-  #answer(packets: Packets, packet: Packet): void {
-    const answer = icmpv6For(packets.reason[packet]);
-    const { addresses } = this.#errors.deps;
-    if (answer < 0 || !mayBeToldIpv6(packets, packet, addresses, this.#walk)) return;
-    if (this.#errors.mayAnswer(packets.rxInterface[packet])) this.#send(packets, packet, answer);
-  }
-
-  #send(packets: Packets, packet: Packet, answer: number): void {
+  protected override send(packets: Packets, packet: Packet, answer: number): void {
     const { view } = packets;
-    const errors = this.#errors;
+    const errors = this.errors;
     const at = packets.network[packet];
     if (!this.#findOurAddress(packets, packet)) {
       errors.failed++;
@@ -223,14 +226,14 @@ export class Ip6Error implements GraphNode {
 
   /** The MTU, or which byte names the protocol that we do not have (`#walk` is of this packet). */
   #word(packets: Packets, packet: Packet): number {
-    if (packets.reason[packet] === REASON['packet-too-big']) return this.#errors.mtu(packets, packet);
+    if (packets.reason[packet] === REASON['packet-too-big']) return this.errors.mtu(packets, packet);
     if (packets.reason[packet] !== REASON['protocol-unreachable']) return 0;
     return this.#walk[ipv6.WALK_NEXT_HEADER_AT] - packets.network[packet];
   }
 
   #findOurAddress(packets: Packets, packet: Packet): boolean {
     const { view } = packets;
-    const { addresses } = this.#errors.deps;
+    const { addresses } = this.errors.deps;
     const at = packets.network[packet];
     const on = packets.rxInterface[packet];
     const from = this.#from;
@@ -242,7 +245,6 @@ export class Ip6Error implements GraphNode {
   }
 }
 
-/** Type and code, as one number; -1: nothing is said. */
 function icmpFor(reason: number): number {
   switch (reason) {
     case REASON['hop-limit-exceeded']:
