@@ -42,20 +42,6 @@ static napi_value netlink_prepare(napi_env env, napi_callback_info info) {
   return addon_number(env, 0);
 }
 
-/*
- * netlinkSubscribe(fd, group): from now on the kernel's messages to the group (RTNLGRP_*) come, too. 0 or -errno.
- *
- * A socket without a port, as it is until it sends, would be passed over: the kernel's own port is 0, too.
- */
-static napi_value netlink_subscribe(napi_env env, napi_callback_info info) {
-  int32_t a[2];
-  if (!addon_integer_arguments(env, info, 2, a, NULL)) return NULL;
-  struct sockaddr_nl any = {.nl_family = AF_NETLINK};
-  if (bind(a[0], (struct sockaddr *)&any, sizeof any) < 0 && errno != EINVAL) /* EINVAL: it has a port */
-    return addon_result(env, -1);
-  return addon_result(env, setsockopt(a[0], SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &a[1], sizeof a[1]));
-}
-
 /* netlinkSend(fd, message): bytes, or -errno. */
 static napi_value netlink_send(napi_env env, napi_callback_info info) {
   napi_value values[2];
@@ -103,7 +89,6 @@ static napi_value netlink_receive(napi_env env, napi_callback_info info) {
 void netlink_register(napi_env env, napi_value exports) {
   addon_function(env, exports, "netlinkOpen", netlink_open);
   addon_function(env, exports, "netlinkPrepare", netlink_prepare);
-  addon_function(env, exports, "netlinkSubscribe", netlink_subscribe);
   addon_function(env, exports, "netlinkSend", netlink_send);
   addon_function(env, exports, "netlinkReceive", netlink_receive);
 }

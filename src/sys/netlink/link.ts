@@ -61,7 +61,7 @@ export interface LinkChange {
 }
 
 export const NEW_LINK = 16;
-export const DELETE_LINK = 17;
+const DELETE_LINK = 17;
 const GET_LINK = 18;
 const SET_LINK = 19;
 const INFO_BYTES = 16;
@@ -127,10 +127,10 @@ function info(type: number, index: number, flags: number, change: number): Reque
   return new Request(type, 0).uint8(0, 0).uint16(0).uint32(index).uint32(flags).uint32(change);
 }
 
-/** What RTM_NEWLINK or RTM_DELLINK says of a link; undefined for what bridges say of their ports (AF_BRIDGE), and for all else. */
-export function readLink(message: Message): Link | undefined {
+/** What RTM_NEWLINK says of a link; undefined for what bridges say of their ports (AF_BRIDGE), and for all else. */
+function readLink(message: Message): Link | undefined {
   const { view, at, end } = message;
-  if ((message.type !== NEW_LINK && message.type !== DELETE_LINK) || at + INFO_BYTES > end) return undefined;
+  if (message.type !== NEW_LINK || at + INFO_BYTES > end) return undefined;
   if (view.getUint8(at) !== 0) return undefined;
   const attributes = readAttributes(view, at + INFO_BYTES, end);
   const flags = view.getUint32(at + 8, LITTLE_ENDIAN);
