@@ -29,8 +29,9 @@ use([BarChart, GridComponent, LegendComponent, MarkLineComponent, TitleComponent
 /** The chart of one benchmark's cases, or undefined where there is nothing to compare. */
 export function chartOf(name: string, cases: readonly CaseResult[]): string | undefined {
   const drawn = cases.filter(({ unit }) => unit !== 'times');
-  const reference = drawn[0]?.reference;
-  const shown = drawn.filter((result) => result.reference === reference);
+  const first = drawn[0];
+  const shown = drawn.filter(({ reference: other, better }) => other === first?.reference && better === first?.better);
+  const reference = first?.reference;
   const names = [...new Set(shown.flatMap(({ candidates }) => candidates.map((each) => each.name)))].filter(
     (each) => each !== reference,
   );

@@ -6,7 +6,6 @@
  * the processor's cache has to be fetched. `turn`: a turn of the engine in which one interface has a frame full of packets
  * for the neighbour of another, with everything but system calls; the other interfaces are silent.
  */
-import { performance } from 'node:perf_hooks';
 import { FRAME_PACKETS_MAX, type GraphNode } from '#tapster/graph/node.js';
 import { Ip4Lookup } from '#tapster/nodes/ip4-lookup.js';
 import { Ip6Lookup } from '#tapster/nodes/ip6-lookup.js';
@@ -18,8 +17,8 @@ import * as ipv6 from '#tapster/wire/ipv6.js';
 import { GUEST_HOST, host4, LargeNetwork } from './forward-tables.ts';
 import { MemoryLink } from './memory-link.ts';
 import { FrameBlock, NETWORK_AT } from './path-frames.ts';
+import { bestMs } from './visits.ts';
 
-const BATCHES = 20;
 const FRAME_BYTES = 64;
 const FROM = 0;
 const TO = 1;
@@ -29,20 +28,8 @@ const PROTOCOL_UDP = 17;
 const [what = '', ...numbers] = process.argv.slice(2);
 const [interfaces = 0, routes = 0, visits = 0] = numbers.map(Number);
 const network = new LargeNetwork(interfaces, routes);
-process.stdout.write(`${measure(what === 'turn' ? turns() : lookUps(what === 'ip6' ? 6 : 4))}\n`);
-
-/** The best of several batches: what is above it was somebody else's work. */
-function measure(visit: () => void): number {
-  const each = Math.ceil(visits / BATCHES);
-  for (let i = 0; i < visits / 4; i++) visit();
-  let leastMs = Number.POSITIVE_INFINITY;
-  for (let batch = 0; batch < BATCHES; batch++) {
-    const startMs = performance.now();
-    for (let i = 0; i < each; i++) visit();
-    leastMs = Math.min(leastMs, performance.now() - startMs);
-  }
-  return (leastMs * 1e6) / each / FRAME_PACKETS_MAX;
-}
+const visit = what === 'turn' ? turns() : lookUps(what === 'ip6' ? 6 : 4);
+process.stdout.write(`${(bestMs(visit, visits) * 1e6) / FRAME_PACKETS_MAX}\n`);
 
 function lookUps(family: 4 | 6): () => void {
   const { forwarding } = network.plane;

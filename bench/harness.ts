@@ -36,6 +36,8 @@ export interface Benchmark {
   readonly name: string;
   readonly question: string;
   readonly cases: readonly Case[];
+  /** Ends what its cases have in common. */
+  readonly finish?: () => Promise<void>;
 }
 
 export async function runCase(

@@ -11,6 +11,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { compileAll } from './compile.ts';
+import { makeGuestImage } from './guest-image.ts';
 import { markdown, ratioTable } from './page.ts';
 import { caseText, goalsText, machineText } from './report.ts';
 import type { CaseResult, Machine, Message, Report } from './result.ts';
@@ -78,7 +79,8 @@ function parse() {
 }
 
 async function measure(): Promise<Report> {
-  const problem = compileAll();
+  const wantsGuest = names.length === 0 || names.includes('guest');
+  const problem = compileAll() ?? (wantsGuest ? makeGuestImage() : undefined);
   if (problem !== undefined) {
     process.stderr.write(`bench: ${problem}\n`);
     process.exit(1);

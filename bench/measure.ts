@@ -5,11 +5,13 @@
 import { spawnSync } from 'node:child_process';
 import { writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { guestPrograms } from './guest.ts';
 import { type Benchmark, runCase } from './harness.ts';
 import { describeMachine } from './machine.ts';
 import { findNetworks } from './networks.ts';
 import { sweepAll } from './process.ts';
 import type { Message } from './result.ts';
+
 import { QUICK, type Settings, THOROUGH } from './settings.ts';
 import { benchmarks, missingMeasurements } from './suite.ts';
 
@@ -28,7 +30,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 const found = await findNetworks();
 const iperf = spawnSync('iperf3', ['--version'], { encoding: 'utf8' });
 const hasIperf = iperf.status === 0;
-const programs = [...(hasIperf ? [iperf.stdout.split(' (', 1)[0]!] : []), ...found.programs];
+const programs = [...(hasIperf ? [iperf.stdout.split(' (', 1)[0]!] : []), ...found.programs, ...guestPrograms()];
 const missing = [
   ...(hasIperf ? [] : [`${NEED_IPERF.join(', ')}: iperf3 is not installed`]),
   ...found.missing,
@@ -40,12 +42,13 @@ for (const benchmark of benchmarks(names, found.networks, settings)) {
 }
 process.exit(0);
 
-async function run({ name, question, cases }: Benchmark): Promise<void> {
+async function run({ name, question, cases, finish }: Benchmark): Promise<void> {
   tell({ kind: 'question', benchmark: name, question });
   for (const asked of cases) {
     const result = await runCase(name, asked, settings.rounds, (text) => tell({ kind: 'progress', text }));
     tell({ kind: 'case', result });
   }
+  await finish?.();
 }
 
 function tell(message: Message): void {

@@ -7,13 +7,13 @@ import { type Network, TAPSTER_NETWORK } from './network.ts';
 import { complaint, membersOf, type Program, said, start, sweep } from './process.ts';
 import type { Settings } from './settings.ts';
 
-const OF_IDLE_NODE = 2;
+export const OF_IDLE_NODE = 2;
 const LIMIT_MS = 20_000;
 const SETTLE_MS = 400;
 const MTU = 65_520;
 const STREAMS = 8;
 const ROUNDS_MAX = 3;
-const NODE = 'node, idle';
+export const NODE = 'node, idle';
 
 export function memoryBenchmark(networks: readonly Network[], settings: Settings): Benchmark {
   const movers = networks.filter(({ processes }) => processes !== undefined);
@@ -43,7 +43,7 @@ function makeCase(name: string, movers: readonly Network[], before: (network: Ne
   };
 }
 
-async function measureNode(): Promise<Measurement> {
+export async function measureNode(): Promise<Measurement> {
   const program = start([process.execPath, '-e', 'setInterval(() => {}, 1000); console.log("up")'], LIMIT_MS);
   await said(program);
   await sleep(SETTLE_MS);
@@ -77,7 +77,7 @@ function throughputRuns(network: Network, { amount }: Settings): readonly string
 }
 
 /** Of the process that moves the packets: the largest one of that name. */
-export function residentBytes(network: Network, program: Program): number {
+export function residentBytes(network: Pick<Network, 'processes'>, program: Program): number {
   return largest(program, network.processes ?? /^$/);
 }
 
@@ -86,12 +86,14 @@ function largest({ sessions }: Program, name: RegExp): number {
   return Math.max(0, ...all);
 }
 
-/** VmRSS of /proc/PID/status, if it has that name. */
+/** VmRSS of /proc/PID/status without RssShmem, if it has that name: memory that it shares is a virtual machine's. */
 function residentOf(pid: number, name: RegExp): number {
   try {
     const text = readFileSync(`/proc/${pid}/status`, 'latin1');
     if (!name.test(/^Name:\t(.*)$/m.exec(text)?.[1] ?? '')) return 0;
-    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1] ?? 0) * 1024;
+    const kilobytes = (field: string): number =>
+      Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(text)?.[1] ?? 0);
+    return (kilobytes('VmRSS') - kilobytes('RssShmem')) * 1024;
   } catch {
     return 0;
   }

@@ -35,10 +35,13 @@ export interface Network {
 }
 
 /** pasta leads the address of the host's default route to the host itself, so the others have the same. */
-const GATEWAY: string = defaultGateway() ?? STAGE_GATEWAY;
-const HOST = { hostOwnAddress: '127.0.0.1', onHost: (words: readonly string[]) => words } as const;
+export const GATEWAY: string = defaultGateway() ?? STAGE_GATEWAY;
+export const HOST: Pick<Network, 'hostOwnAddress' | 'onHost'> = {
+  hostOwnAddress: '127.0.0.1',
+  onHost: (words) => words,
+};
 
-const TAPSTER: string = fileURLToPath(new URL('../bin/tapster.js', import.meta.url));
+export const TAPSTER: string = fileURLToPath(new URL('../bin/tapster.js', import.meta.url));
 const PASTA: string = process.env['PASTA'] ?? 'pasta';
 const SLIRP4NETNS: string = process.env['SLIRP4NETNS'] ?? 'slirp4netns';
 
@@ -135,7 +138,7 @@ function defaultGateway(): string | undefined {
 }
 
 /** The first line that a program says of itself, or what its Debian package says. */
-function versionOf(words: readonly string[], debianPackage?: string): Version {
+export function versionOf(words: readonly string[], debianPackage?: string): Version {
   const [program = '', ...args] = words;
   const asked = spawnSync(program, args, { encoding: 'utf8', timeout: 10_000 });
   if (asked.error !== undefined || asked.status !== 0) {

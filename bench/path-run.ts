@@ -3,20 +3,19 @@
  * many there were in a million packets. For `deoptimizations`, run with `--trace-deopt`, the trace itself is the answer,
  * between the deoptimizations of two functions of ours that are made to fail: see `path.ts`.
  */
-import { PerformanceObserver, performance } from 'node:perf_hooks';
-import { setImmediate as later } from 'node:timers/promises';
+import { performance } from 'node:perf_hooks';
 import { FRAME_PACKETS_MAX } from '#tapster/graph/node.js';
 import { PathEngine } from './path-engine.ts';
 import { NodePath, type Visit } from './path-nodes.ts';
+import { bestMs, countCollections } from './visits.ts';
 
-const BATCHES = 20;
 const COLLECTION_PACKETS = 1_000_000;
 
 const [what = '', visitsText = ''] = process.argv.slice(2);
 const visits = Number(visitsText);
-if (what === 'collections') await countCollections();
+if (what === 'collections') await printCollections();
 else if (what === 'deoptimizations') traceDeoptimizations();
-else process.stdout.write(`${measure(makeVisit(what))}\n`);
+else process.stdout.write(`${(bestMs(makeVisit(what), visits) * 1e6) / FRAME_PACKETS_MAX}\n`);
 
 function makeVisit(name: string): Visit {
   if (name === 'udp-out' || name === 'tcp-out') {
@@ -30,59 +29,27 @@ function makeVisit(name: string): Visit {
   return path.visitOf(node);
 }
 
-/** The best of several batches: what is above it was somebody else's work. */
-function measure(visit: Visit): number {
-  const each = Math.ceil(visits / BATCHES);
-  for (let i = 0; i < visits / 4; i++) visit();
-  let leastMs = Number.POSITIVE_INFINITY;
-  for (let batch = 0; batch < BATCHES; batch++) {
-    const startMs = performance.now();
-    for (let i = 0; i < each; i++) visit();
-    leastMs = Math.min(leastMs, performance.now() - startMs);
-  }
-  return (leastMs * 1e6) / each / FRAME_PACKETS_MAX;
-}
-
-async function countCollections(): Promise<void> {
-  const path = new NodePath();
-  const engine = new PathEngine();
-  const round = (): void => {
-    path.runGraph();
-    engine.turnOfDatagrams();
-    engine.turnOfSegments();
-  };
-  for (let i = 0; i < visits; i++) round();
-  gc?.();
-  const times: number[] = [];
-  const observer = new PerformanceObserver((list) => {
-    for (const { startTime } of list.getEntries()) times.push(startTime);
-  });
-  observer.observe({ entryTypes: ['gc'] });
-  await later();
-  const startMs = performance.now();
+async function printCollections(): Promise<void> {
   const rounds = visits < 1000 ? visits : COLLECTION_PACKETS / FRAME_PACKETS_MAX / 3;
-  for (let i = 0; i < rounds; i++) round();
-  const endMs = performance.now();
-  // A collection that must be seen: otherwise nothing is known.
-  gc?.();
-  await later();
-  await later();
-  if (!times.some((at) => at >= endMs)) throw new Error('collections are not seen: is --expose-gc given?');
-  process.stdout.write(`${times.filter((at) => at >= startMs && at < endMs).length}\n`);
+  process.stdout.write(`${await countCollections(makeRound(), visits, rounds)}\n`);
 }
 
 function traceDeoptimizations(): void {
-  const path = new NodePath();
-  const engine = new PathEngine();
-  const round = (): void => {
-    path.runGraph();
-    engine.turnOfDatagrams();
-    engine.turnOfSegments();
-  };
+  const round = makeRound();
   for (let i = 0; i < visits; i++) round();
   deoptimize(markWarm);
   for (let i = 0; i < visits; i++) round();
   deoptimize(markEnd);
+}
+
+function makeRound(): Visit {
+  const path = new NodePath();
+  const engine = new PathEngine();
+  return () => {
+    path.runGraph();
+    engine.turnOfDatagrams();
+    engine.turnOfSegments();
+  };
 }
 
 /** Has a function compiled for integers and calls it with text: the trace says so, with its name. */

@@ -8,6 +8,8 @@ export interface Settings {
   readonly milliseconds: number;
   /** How long it asks for round trips and connections: so long that what comes before a program is warm counts for little. */
   readonly roundTripMilliseconds: number;
+  /** How long a virtual machine transfers. */
+  readonly transferMilliseconds: number;
   /** Idle flows. */
   readonly flows: readonly number[];
   /** How often the queue of frames is filled and emptied. */
@@ -22,6 +24,7 @@ export const THOROUGH: Settings = {
   amount: { seconds: 1 },
   milliseconds: 500,
   roundTripMilliseconds: 2000,
+  transferMilliseconds: 1000,
   flows: [10_000, 50_000],
   fills: 100,
   visits: 20_000,
@@ -37,6 +40,7 @@ export const QUICK: Settings = {
   amount: { bytes: 32_000_000 },
   milliseconds: 30,
   roundTripMilliseconds: 30,
+  transferMilliseconds: 30,
   flows: [600],
   fills: 3,
   visits: 400,

@@ -2,6 +2,7 @@
 import { flowsBenchmark, missingFlows } from './flows.ts';
 import { forwardBenchmark, missingForward } from './forward.ts';
 import { framesBenchmark } from './frames.ts';
+import { guestBenchmark, missingGuest } from './guest.ts';
 import type { Benchmark } from './harness.ts';
 import { memoryBenchmark } from './memory.ts';
 import { type Network, PEERS, VETH } from './network.ts';
@@ -25,6 +26,7 @@ const BENCHMARKS: Readonly<Record<string, Make>> = {
   flows: flowsBenchmark,
   frames: (_networks, settings) => framesBenchmark(settings),
   forward: (_networks, settings) => forwardBenchmark(settings),
+  guest: (_networks, settings) => guestBenchmark(settings),
   path: (_networks, settings) => pathBenchmark(settings),
   start: startBenchmark,
   memory: memoryBenchmark,
@@ -40,12 +42,12 @@ export function benchmarks(names: readonly string[], networks: readonly Network[
   const few = networks.filter((network) => !PEERS.includes(network) && network !== VETH);
   return wanted.map((name) => {
     if (!settings.quick) return BENCHMARKS[name]!(networks, settings);
-    const { question, cases } = BENCHMARKS[name]!(name === WITH_PEERS_IN_QUICK ? networks : few, settings);
-    return { name, question, cases: cases.map((each) => ({ ...each, goals: [] })) };
+    const benchmark = BENCHMARKS[name]!(name === WITH_PEERS_IN_QUICK ? networks : few, settings);
+    return { ...benchmark, cases: benchmark.cases.map((each) => ({ ...each, goals: [] })) };
   });
 }
 
 /** What can't be measured on this machine, whatever networks there are. */
 export function missingMeasurements(settings: Settings): readonly string[] {
-  return [...missingFlows(settings), ...missingForward()];
+  return [...missingFlows(settings), ...missingForward(), ...missingGuest()];
 }

@@ -34,7 +34,7 @@ export async function ask(network: Network, { words, mtu, milliseconds, convert 
 
 /** Starts the server where the network's host is. */
 export async function serve(
-  network: Network,
+  network: Pick<Network, 'hostOwnAddress' | 'onHost'>,
   limitMs: number,
 ): Promise<{ readonly stop: () => Promise<void> } | { readonly failed: string }> {
   const address = network.hostOwnAddress;

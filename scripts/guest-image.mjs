@@ -56,8 +56,8 @@ export function buildGuest() {
   return { kernel: kernel.image, initramfs, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-/** As small as a virtual machine can be: busybox, and the modules of a network device. `init` is what it does; the initramfs is written to `path`. Returns the kernel's path. */
-export function buildSmallGuest(path, init) {
+/** As small as a virtual machine can be: busybox, and the modules of a network device. `init` is what it does; the initramfs is written to `path`, with static `programs` in its /bin. Returns the kernel's path. */
+export function buildSmallGuest(path, init, programs = []) {
   const kernel = needKernel();
   const folder = mkdtempSync(join(tmpdir(), 'tapster-vm-'));
   try {
@@ -65,6 +65,7 @@ export function buildSmallGuest(path, init) {
     const busybox = findProgram('busybox');
     place(folder, realpathSync(busybox), '/bin/busybox');
     for (const library of new Set(librariesOf(busybox))) place(folder, realpathSync(library), library);
+    for (const program of programs) place(folder, program, `/bin/${basename(program)}`);
     for (const module of modulesOf(kernel, ['virtio_pci', 'virtio_net', 'af_packet'])) {
       place(folder, join(kernel.folder, module), `/${module}`);
     }

@@ -1,6 +1,6 @@
 /**
- * `node scripts/vm-image.mjs PATH`: writes an initramfs of a small virtual machine to PATH, whose shell is on its serial console, and prints the path of the kernel to boot it
- * with. Exit status 77, with the reason, where there is no such kernel. For the tests in `test/vm`.
+ * `node scripts/vm-image.mjs PATH [PROGRAM...]`: writes an initramfs of a small virtual machine to PATH, whose shell is on its serial console, with static programs in its /bin, and
+ * prints the path of the kernel to boot it with. Exit status 77, with the reason, where there is no such kernel. For the tests in `test/vm`, and benchmarks.
  */
 import { buildSmallGuest, Unavailable } from './guest-image.mjs';
 
@@ -39,7 +39,8 @@ while :; do sh; done
 `;
 
 try {
-  console.log(buildSmallGuest(process.argv[2], INIT));
+  const [path, ...programs] = process.argv.slice(2);
+  console.log(buildSmallGuest(path, INIT, programs));
 } catch (error) {
   if (!(error instanceof Unavailable)) throw error;
   console.error(error.message);

@@ -40,6 +40,7 @@ const BENCHMARKS: readonly string[] = [
   'flows',
   'frames',
   'forward',
+  'guest',
   'path',
   'start',
   'memory',

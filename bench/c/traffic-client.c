@@ -4,6 +4,8 @@
  *     tcp-rr MS            microseconds of a round trip of 1 byte, one at a time on one connection
  *     udp-rr MS            the same with datagrams; one that is lost costs its 200 ms
  *     tcp-crr MS           how often in a second: connect, 1 byte there, 1 byte back, the end
+ *     tcp-out MS           sends on one connection until it has all been read: says how many bytes; Gbit/s
+ *     tcp-in MS            the other way
  *     udp-out BYTES MS     datagrams of BYTES, as fast as they are taken: how many in a second arrive
  *     udp-in BYTES MS      the other way
  *     flows A B MS         A idle connections, B more, and one that is busy: its Gbit/s. Says what it has opened, and waits
@@ -85,6 +87,40 @@ static double connections(int milliseconds)
 	return count / ((now - start) / 1e9);
 }
 
+static double gigabits(double bytes, int64_t start)
+{
+	printf("%.0f\n", bytes);
+	return bytes * 8 / (now_ns() - start);
+}
+
+static double bytes_out(int fd, int milliseconds)
+{
+	static char block[BLOCK_BYTES];
+	int64_t start = now_ns(), end = start + milliseconds * 1000000LL;
+	double bytes = 0;
+	while (now_ns() < end) {
+		ssize_t taken = write(fd, block, sizeof block);
+		if (taken < 0) die("write");
+		bytes += taken;
+	}
+	shutdown(fd, SHUT_WR);
+	if (read(fd, block, 1) != 0) die("read");
+	return gigabits(bytes, start);
+}
+
+/* Nothing is copied: who receives is not what is measured. */
+static double bytes_in(int fd, int milliseconds)
+{
+	int64_t start = now_ns(), end = start + milliseconds * 1000000LL;
+	double bytes = 0;
+	while (now_ns() < end) {
+		ssize_t got = recv(fd, NULL, BLOCK_BYTES, MSG_TRUNC);
+		if (got <= 0) die("recv");
+		bytes += got;
+	}
+	return gigabits(bytes, start);
+}
+
 static double datagrams_out(struct order order)
 {
 	send_datagrams(open_socket(SOCK_DGRAM, COUNT), NULL, order);
@@ -123,20 +159,9 @@ static void open_idle(int from, int count)
 
 static double busy_among(int idle, int more, int milliseconds)
 {
-	static char block[BLOCK_BYTES];
 	open_idle(0, idle);
 	if (more > 0) open_idle(idle, more);
-	int fd = open_socket(SOCK_STREAM, SINK);
-	int64_t start = now_ns(), end = start + milliseconds * 1000000LL;
-	double bytes = 0;
-	while (now_ns() < end) {
-		ssize_t taken = write(fd, block, sizeof block);
-		if (taken < 0) die("write");
-		bytes += taken;
-	}
-	shutdown(fd, SHUT_WR);
-	if (read(fd, block, 1) != 0) die("read");
-	return bytes * 8 / (now_ns() - start);
+	return bytes_out(open_socket(SOCK_STREAM, SINK), milliseconds);
 }
 
 int main(int count, char **words)
@@ -151,6 +176,8 @@ int main(int count, char **words)
 	if (!strcmp(question, "tcp-rr")) answer = round_trips(SOCK_STREAM, a);
 	else if (!strcmp(question, "udp-rr")) answer = round_trips(SOCK_DGRAM, a);
 	else if (!strcmp(question, "tcp-crr")) answer = connections(a);
+	else if (!strcmp(question, "tcp-out")) answer = bytes_out(open_socket(SOCK_STREAM, SINK), a);
+	else if (!strcmp(question, "tcp-in")) answer = bytes_in(open_socket(SOCK_STREAM, SOURCE), a);
 	else if (!strcmp(question, "udp-out")) answer = datagrams_out((struct order){ a, b });
 	else if (!strcmp(question, "udp-in")) answer = datagrams_in((struct order){ a, b });
 	else if (!strcmp(question, "flows")) answer = busy_among(a, b, c);

@@ -25,7 +25,7 @@ static struct tally counted;
 
 static void watch(int fd, uint32_t kind)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)kind << 32 | (uint32_t)fd };
+	struct epoll_event event = { .events = kind == SOURCE ? EPOLLOUT : EPOLLIN, .data.u64 = (uint64_t)kind << 32 | (uint32_t)fd };
 	if (epoll_ctl(poll_set, EPOLL_CTL_ADD, fd, &event) < 0) die("epoll_ctl");
 }
 
@@ -66,6 +66,10 @@ static void accept_all(int listener, int port)
 /* Echoes are small: what does not fit into the socket's buffer would be our mistake. */
 static void serve_connection(int fd, int port)
 {
+	if (port == SOURCE) {
+		if (write(fd, bytes, sizeof bytes) < 0 && errno != EAGAIN) close(fd);
+		return;
+	}
 	ssize_t got = port == SINK ? recv(fd, NULL, 64 << 20, MSG_TRUNC) : read(fd, bytes, sizeof bytes);
 	if (got < 0 && errno == EAGAIN) return;
 	if (got > 0 && port != SINK && write(fd, bytes, got) != got) got = 0;
@@ -97,6 +101,7 @@ int main(int count, char **words)
 	serve_on(words[1], first, ANSWER, SOCK_STREAM);
 	serve_on(words[1], first, SINK, SOCK_STREAM);
 	serve_on(words[1], first, COUNT, SOCK_STREAM);
+	serve_on(words[1], first, SOURCE, SOCK_STREAM);
 	for (int i = 0; i < IDLE_PORTS; i++) serve_on(words[1], first, IDLE + i, SOCK_STREAM);
 	serve_on(words[1], first, ECHO, SOCK_DGRAM);
 	serve_on(words[1], first, COUNT, SOCK_DGRAM);

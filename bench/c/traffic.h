@@ -8,7 +8,7 @@
  * | ANSWER                 | one byte for one byte, then closes   |                                                      |
  * | SINK                   | reads to the end, then closes        |                                                      |
  * | COUNT                  | says what came by UDP, then closes   | counts                                               |
- * | SOURCE                 |                                      | sends what a `struct order` asks for                 |
+ * | SOURCE                 | sends until the other side closes    | sends what a `struct order` asks for                 |
  * | IDLE and 7 more        | as ECHO: more ports, more flows      |                                                      |
  */
 #ifndef TRAFFIC_H
