@@ -212,6 +212,9 @@ export const CHAIN_DESCRIPTORS_MAX: number = 1024;
 /** Bytes of one virtual machine's memory: beyond it the front end's message fails. Each gigabyte is a registered memory. */
 export const GUEST_MEMORY_BYTES_MAX: number = 1024 * 1024 * 1024 * 1024;
 
+/** Bytes of the bitmap of a virtual machine's written pages; a larger one is refused. Enough for guest addresses below 8 TiB. */
+export const DIRTY_LOG_BYTES_MAX: number = 256 * 1024 * 1024;
+
 /** Bytes of frames that wait for a virtual machine to offer buffers, by queue; beyond it they are lost and counted. */
 export const VHOST_USER_QUEUED_BYTES: number = 2 * 1024 * 1024;
 

@@ -6,20 +6,29 @@
  * on. In between it is enabled and disabled; without PROTOCOL_FEATURES it is enabled always. It is plugged into its link while it is started and enabled. What a queue does that can't be
  * breaks that queue alone, until it is started anew: its error descriptor is signalled.
  *
- * Offered: see `FEATURES` and `PROTOCOL_FEATURES`. Not offered: packed rings, LOG_SHMFD (a running guest can't be migrated), INFLIGHT_SHMFD (each frame is taken and given back in one
+ * Migration of a guest that runs. The front end gives a log for written pages, asks with the feature LOG_ALL that frames to the guest be marked in it, and by each ring's addresses
+ * that its used ring be. Neither disturbs a queue that runs. When the guest goes on elsewhere, SEND_RARP there has bridges learn where its address is.
+ *
+ * Offered: see `FEATURES` and `PROTOCOL_FEATURES`. Not offered: packed rings, INFLIGHT_SHMFD (each chain is taken and given back in one
  * turn: nothing is in flight when we go), CONFIG (QEMU keeps a network device's configuration itself, and warns of back ends that offer it), IOMMU.
  */
-import { MEMORY_REGIONS_MAX, VHOST_USER_PAIRS_MAX, VHOST_USER_QUEUE_SIZE_MAX } from '../base/limits.ts';
+import {
+  DIRTY_LOG_BYTES_MAX,
+  MEMORY_REGIONS_MAX,
+  VHOST_USER_PAIRS_MAX,
+  VHOST_USER_QUEUE_SIZE_MAX,
+} from '../base/limits.ts';
 import { type Result, success } from '../base/result.ts';
 import type { VhostUserFeatures, VhostUserLink, VhostUserQueue } from '../link/vhost-user.ts';
 import { POLL, POLL_OPERATION, type Sys } from '../sys/sys.ts';
 import { DeviceQueue } from '../virtio/device-queue.ts';
+import { DirtyLog } from '../virtio/dirty-log.ts';
 import { GuestMemory, type MapMemory } from '../virtio/guest-memory.ts';
 import { isQueueSize } from '../virtio/split-ring.ts';
 import * as message from '../virtio/vhost-user-message.ts';
 import { PROTOCOL_FEATURE, REQUEST } from '../virtio/vhost-user-message.ts';
 
-/** Bits of the features (virtio 1.2, sections 5.1.3 and 6; 30: vhost-user's own). */
+/** Bits of the features (virtio 1.2, sections 5.1.3 and 6; 26 and 30: vhost's own). */
 const FEATURE = {
   CSUM: 0,
   GUEST_CSUM: 1,
@@ -32,7 +41,9 @@ const FEATURE = {
   HOST_ECN: 13,
   MRG_RXBUF: 15,
   STATUS: 16,
+  GUEST_ANNOUNCE: 21,
   MQ: 22,
+  LOG_ALL: 26,
   ANY_LAYOUT: 27,
   INDIRECT_DESC: 28,
   EVENT_IDX: 29,
@@ -91,6 +102,8 @@ export class VhostUserDevice {
   readonly #options: VhostUserDeviceOptions;
   readonly #memory: GuestMemory;
   readonly #rings: readonly Ring[];
+  /** Pages that were written, while the guest is migrated. */
+  #log: DirtyLog | undefined;
   #features: bigint = 0n;
   #protocolFeatures: bigint = 0n;
   #status: bigint = STATUS_RESET;
@@ -123,6 +136,14 @@ export class VhostUserDevice {
       case REQUEST.RESET_DEVICE:
         this.#stopAll();
         return DONE;
+      case REQUEST.SET_LOG_BASE:
+        return this.#setLog(message.readLogPlace(payload), fds[0]!);
+      case REQUEST.SET_LOG_FD:
+        // Whoever migrates a guest looks at the log when it wants to: nobody waits for this.
+        return DONE;
+      case REQUEST.SEND_RARP:
+        this.#options.links[0]!.announce(message.readMacAddress(payload));
+        return DONE;
       case REQUEST.GET_QUEUE_NUM:
         return { kind: 'number', value: BigInt(Math.min(this.#options.links.length, VHOST_USER_PAIRS_MAX)) };
       case REQUEST.NET_SET_MTU:
@@ -151,6 +172,7 @@ export class VhostUserDevice {
       ring.callFd = NO_DESCRIPTOR;
       ring.errorFd = NO_DESCRIPTOR;
     }
+    this.#closeLog();
     this.#memory.close();
   }
 
@@ -167,12 +189,17 @@ export class VhostUserDevice {
   #setFeatures(features: bigint): Outcome {
     const unknown = features & ~FEATURES;
     if (unknown !== 0n) return failed(`features that were not offered: 0x${unknown.toString(16)}`);
+    const isOther = ((this.#features ^ features) & ~bits([FEATURE.LOG_ALL])) !== 0n;
     this.#features = features;
     const negotiated = this.#negotiated();
     for (const link of this.#options.links) link.setFeatures(negotiated);
     if (!this.#has(FEATURE.PROTOCOL_FEATURES)) for (const ring of this.#rings) ring.isEnabled = true;
-    // Queues that are plugged in were made for other features: EVENT_IDX, for one.
-    for (const ring of this.#rings) this.#restart(ring);
+    for (const ring of this.#rings) {
+      // Queues that are plugged in were made for other features: EVENT_IDX, for one.
+      if (isOther) this.#unplug(ring);
+      this.#plug(ring);
+    }
+    this.#followLog();
     return DONE;
   }
 
@@ -181,6 +208,38 @@ export class VhostUserDevice {
     if (unknown !== 0n) return failed(`protocol features that were not offered: 0x${unknown.toString(16)}`);
     this.#protocolFeatures = features;
     return DONE;
+  }
+
+  #setLog({ bytes, offset }: message.LogPlace, fd: number): Outcome {
+    if (!this.#hasProtocol(PROTOCOL_FEATURE.LOG_SHMFD)) return failed('a log of written pages that was not negotiated');
+    if (bytes > DIRTY_LOG_BYTES_MAX || !Number.isSafeInteger(offset)) {
+      return failed(`a log of written pages of ${bytes} bytes at ${offset}: ${DIRTY_LOG_BYTES_MAX} bytes are the most`);
+    }
+    const mapped = this.#options.map(fd, offset, bytes);
+    if (typeof mapped === 'number') return failed(`a log of written pages that can't be mapped: errno ${-mapped}`);
+    this.#closeLog();
+    this.#log = new DirtyLog(mapped, this.#memory);
+    this.#followLog();
+    return { kind: 'number', value: 0n };
+  }
+
+  /** Has written pages marked where that is asked for now, and nowhere else. */
+  #followLog(): void {
+    const log = this.#has(FEATURE.LOG_ALL) ? this.#log : undefined;
+    for (const link of this.#options.links) link.setLog(log);
+    for (const { queue, addresses } of this.#rings) {
+      if (queue === undefined) continue;
+      const isLogged = addresses !== undefined && addresses.log >= 0;
+      queue.setLog(isLogged ? this.#log : undefined, isLogged ? addresses.log : 0);
+    }
+  }
+
+  /** The front end has another log, or goes. */
+  #closeLog(): void {
+    const why = this.#log?.close() ?? '';
+    this.#log = undefined;
+    if (why !== '')
+      this.#options.log(`the log of written pages is not whole (${why}): who was migrated with it may be damaged`);
   }
 
   #setStatus(status: bigint): Outcome {
@@ -224,8 +283,7 @@ export class VhostUserDevice {
     if (isDescriptor) return this.#setDescriptor(ring, request, message.readRingDescriptor(payload).isNone, fds);
     switch (request) {
       case REQUEST.SET_VRING_ADDR:
-        ring.addresses = message.readRingAddresses(payload);
-        this.#restart(ring);
+        this.#setAddresses(ring, message.readRingAddresses(payload));
         return DONE;
       case REQUEST.GET_VRING_BASE:
         this.#stop(ring);
@@ -233,6 +291,19 @@ export class VhostUserDevice {
       default:
         return this.#setNumber(ring, request, message.readRingState(payload).value);
     }
+  }
+
+  #setAddresses(ring: Ring, addresses: message.RingAddresses): void {
+    const { addresses: before } = ring;
+    const isSame =
+      before?.descriptors === addresses.descriptors &&
+      before.available === addresses.available &&
+      before.used === addresses.used;
+    ring.addresses = addresses;
+    // What is written is to be logged, or no more: nothing that a queue which runs need be stopped for.
+    if (!isSame) this.#unplug(ring);
+    this.#plug(ring);
+    this.#followLog();
   }
 
   #setNumber(ring: Ring, request: number, value: number): Outcome {
@@ -312,6 +383,7 @@ export class VhostUserDevice {
       indirect: this.#has(FEATURE.INDIRECT_DESC),
     });
     ring.queue = queue;
+    this.#followLog();
     const link = this.#linkOf(ring);
     if (ring.kickFd >= 0) {
       this.#sys.pollControl(link.fd, POLL_OPERATION.ADD, ring.kickFd, POLL.IN | POLL.EDGE, ring.index);

@@ -117,7 +117,10 @@ export class FrontEnd {
   }
 
   negotiate(features: bigint = ALL_FEATURES): void {
-    assert.equal(this.number(REQUEST.SET_PROTOCOL_FEATURES, (1n << 0n) | (1n << 3n) | (1n << 15n)), undefined);
+    assert.equal(
+      this.number(REQUEST.SET_PROTOCOL_FEATURES, (1n << 0n) | (1n << 1n) | (1n << 3n) | (1n << 15n)),
+      undefined,
+    );
     this.number(REQUEST.SET_FEATURES, features);
     this.number(REQUEST.SET_OWNER);
     assert.equal(this.setMemory(), 0n);
@@ -142,9 +145,10 @@ export class FrontEnd {
     }
   }
 
-  setAddresses(ring: number, at: number): void {
+  setAddresses(ring: number, at: number, isLogged: boolean = false): void {
     const places = [LAYOUT.descriptors, LAYOUT.used, LAYOUT.available].map((part) => BigInt(USER_ADDRESS + at + part));
-    this.request(REQUEST.SET_VRING_ADDR, new Uint8Array([...u32(ring, 0), ...u64(...places, 0n)]));
+    const log = BigInt(GUEST_ADDRESS + at + LAYOUT.used);
+    this.request(REQUEST.SET_VRING_ADDR, new Uint8Array([...u32(ring, isLogged ? 1 : 0), ...u64(...places, log)]));
   }
 
   /** Where the base of a ring is, which stops it. */

@@ -26,7 +26,7 @@ describe('a vhost-user connection', () => {
 
   it('tells what it offers', () => {
     assert.equal(vm.number(REQUEST.GET_FEATURES)! & ALL_FEATURES, ALL_FEATURES);
-    assert.equal(vm.number(REQUEST.GET_PROTOCOL_FEATURES), 0x1_a019n);
+    assert.equal(vm.number(REQUEST.GET_PROTOCOL_FEATURES), 0x1_a01fn);
     assert.equal(vm.number(REQUEST.GET_QUEUE_NUM), 2n);
     assert.equal(vm.number(REQUEST.GET_MAX_MEM_SLOTS), 64n);
   });
@@ -78,6 +78,21 @@ describe('a vhost-user connection', () => {
     assert.equal(vm.bytes[BUFFERS_AT + 512 + 10], 6, 'the third takes six');
     while (vm.transmit(frameOf(60_000), frameOf(60_000)) === 2);
     assert.ok(vm.link.refused > 0, 'but not without bound');
+  });
+
+  it('tells bridges of a guest that has come from elsewhere', () => {
+    vm.negotiate();
+    vm.start();
+    vm.receive();
+    assert.equal(vm.acknowledged(REQUEST.SEND_RARP, Uint8Array.of(0x52, 0x54, 0, 1, 2, 3, 0, 0)), 0n);
+    assert.equal(vm.isReady(), true);
+    vm.guestSends(withHeader(frameOf(60)), BUFFERS_AT);
+    const [announcement, sent, ...others] = vm.receive();
+    const address = [0x52, 0x54, 0, 1, 2, 3];
+    const body = [0, 1, 8, 0, 6, 4, 0, 3, ...address, 0, 0, 0, 0, ...address, 0, 0, 0, 0];
+    const frame = [...Array(6).fill(255), ...address, 0x80, 0x35, ...body, ...Array(18).fill(0)];
+    assert.deepEqual([...announcement!], [...withHeader(Uint8Array.from(frame))]);
+    assert.deepEqual([sent, others], [withHeader(frameOf(60)), []]);
   });
 
   it('drops what the guest may not send, and goes on', () => {

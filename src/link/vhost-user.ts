@@ -11,15 +11,21 @@
  * Towards the guest, frames for which it has no buffers wait in a store of the link's own. As long as there are any the link is `blocked`; the guest is asked for a kick
  * when it has buffers again, and `receive`, which that kick leads to, drains the store.
  *
+ * While the guest is migrated, pages that frames are copied to are marked in a `DirtyLog`, behind the copy; the queues mark those of their own.
+ *
  * Descriptors. `fd` is a poll set with the kicks of both queues, edge triggered, so that collecting them is all that there is to do. Kicks are off while there is work, and on
  * when a queue has been emptied.
  */
+import type { MacAddress } from '../base/address.ts';
 import { FRAME_BYTES_MAX, VHOST_USER_QUEUED_BYTES } from '../base/limits.ts';
 import { FRAME_PACKETS_MAX } from '../graph/node.ts';
 import { type LinkOffload, NO_OFFLOAD } from '../packet/offload.ts';
-import { type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
+import { NO_PACKET, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { POLL_EVENT_WORDS, type Sys } from '../sys/sys.ts';
 import { type DeviceQueue, PIECE_WORDS } from '../virtio/device-queue.ts';
+import type { DirtyLog } from '../virtio/dirty-log.ts';
+import * as arp from '../wire/arp.ts';
+import * as ethernet from '../wire/ethernet.ts';
 import * as vnet from '../wire/vnet-header.ts';
 import type { Link } from './link.ts';
 
@@ -67,6 +73,8 @@ const COPIES_PER_FRAME_MAX = COPIES_MAX / 2;
 const CHAINS_PER_FRAME_MAX = 1024;
 const HEADER_WORDS = VNET_HEADER_BYTES / 4;
 const FRAME_BYTES_MIN = 14;
+/** The shortest frame on an Ethernet, without its checksum. */
+const ANNOUNCEMENT_BYTES = 60;
 const EVENTS_MAX = 4;
 const NO_DESCRIPTOR = -1;
 /** In front of each frame in the store. */
@@ -88,6 +96,9 @@ export class VhostUserLink implements Link {
   #features: VhostUserFeatures = NO_VHOST_USER_FEATURES;
   #fromGuest: VhostUserQueue | undefined;
   #toGuest: VhostUserQueue | undefined;
+  #log: DirtyLog | undefined;
+  /** The guest has come with this address, of which nobody knows yet. */
+  #newcomer: MacAddress | undefined;
   readonly #sys: Sys;
   readonly #options: VhostUserLinkOptions;
   readonly #events: Int32Array = new Int32Array(EVENTS_MAX * POLL_EVENT_WORDS);
@@ -136,6 +147,11 @@ export class VhostUserLink implements Link {
     this.#features = features;
   }
 
+  /** Marks the pages of frames to the guest from now on; undefined: no more. */
+  setLog(log: DirtyLog | undefined): void {
+    this.#log = log;
+  }
+
   /** Plugs the guest's transmit queue in, or out. */
   setFromGuest(ring: VhostUserQueue | undefined): void {
     this.#fromGuest = ring;
@@ -154,6 +170,12 @@ export class VhostUserLink implements Link {
     this.#storeEnd = 0;
   }
 
+  /** The guest has come from elsewhere, address and all: in front of what it sends next, a frame from that address has bridges learn where it is. */
+  announce(address: MacAddress): void {
+    this.#newcomer = address;
+    this.signal(this.#fromGuest?.kickFd ?? NO_DESCRIPTOR);
+  }
+
   receive(packets: Packets, frame: Int32Array, framesMax: number): number {
     this.#sys.pollCollect(this.fd, this.#events, EVENTS_MAX, 0);
     // The kick that was collected here is for whoever waits for `drain`, too.
@@ -162,7 +184,8 @@ export class VhostUserLink implements Link {
     if (ring === undefined || ring.queue.broken !== '') return 0;
     const { queue } = ring;
     const first = packets.count;
-    const most = Math.min(framesMax, packets.start.length - packets.count);
+    if (this.#newcomer !== undefined) this.#receiveAnnouncement(packets, this.#newcomer);
+    const most = Math.min(framesMax - (packets.count - first), packets.start.length - packets.count);
     queue.disableKicks();
     const isEmpty = this.#takeFrames(queue, packets, most);
     this.#copy();
@@ -232,6 +255,18 @@ export class VhostUserLink implements Link {
     for (const memory of [this.#copiesMemory, this.#headersMemory, this.#storeMemory, this.#oneMemory]) {
       this.#sys.unregister(memory);
     }
+  }
+
+  #receiveAnnouncement(packets: Packets, { high, low }: MacAddress): void {
+    const packet = packets.allocate(ANNOUNCEMENT_BYTES);
+    if (packet === NO_PACKET) return;
+    this.#newcomer = undefined;
+    const { view } = packets;
+    const at = packets.start[packet];
+    packets.bytes.fill(0, at, at + ANNOUNCEMENT_BYTES);
+    const { BROADCAST_HIGH, BROADCAST_LOW, TYPE_RARP } = ethernet;
+    const body = at + ethernet.writeHeader(view, at, BROADCAST_HIGH, BROADCAST_LOW, high, low, TYPE_RARP);
+    arp.writePacket(view, body, arp.OPERATION_REVERSE_REQUEST, high, low, 0, high, low, 0);
   }
 
   /** Makes packets of the guest's chains, to be copied yet. Returns whether there is no chain any more. */
@@ -368,8 +403,17 @@ export class VhostUserLink implements Link {
 
   #copy(): void {
     if (this.#copyCount > 0) this.#options.copyPieces(this.#copiesMemory, 0, this.#copyCount);
+    if (this.#log !== undefined) this.#markCopies(this.#log);
     this.#copyCount = 0;
     this.#headerCount = 0;
+  }
+
+  #markCopies(log: DirtyLog): void {
+    const copies = this.#copies;
+    for (let word = 0; word < this.#copyCount * COPY_WORDS; word += COPY_WORDS) {
+      if (copies[word + 2] === this.#options.arenaMemory) continue;
+      log.markPlace(copies[word + 2], copies[word + 3], copies[word + 4]);
+    }
   }
 
   /** Frames were placed: copies them, and shows the guest. */

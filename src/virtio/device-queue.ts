@@ -13,9 +13,12 @@
  *
  * Buffers of no bytes are passed over. What is read once can't change between check and use; what lies in the buffers can, until it was copied.
  *
- * Ordering: as in `driver-queue.ts`. Not here: packed rings, and dirty logging.
+ * While the guest is migrated, what is written to the used ring is marked in a `DirtyLog`; buffers are whoever's who writes into them.
+ *
+ * Ordering: as in `driver-queue.ts`. Not here: packed rings.
  */
 import { CHAIN_DESCRIPTORS_MAX } from '../base/limits.ts';
+import type { DirtyLog } from './dirty-log.ts';
 import type { GuestMemory } from './guest-memory.ts';
 import {
   AVAILABLE,
@@ -87,6 +90,9 @@ export class DeviceQueue {
   /** Entries of the used ring that are written, and that the driver was shown. */
   #written: number = 0;
   #published: number = 0;
+  #log: DirtyLog | undefined;
+  /** The guest address of the used ring. */
+  #logAddress: number = 0;
 
   /** Where it lies is looked up at once: it is broken when that is not in the memory. */
   constructor(memory: GuestMemory, options: DeviceQueueOptions) {
@@ -121,6 +127,12 @@ export class DeviceQueue {
     this.#used = usedRing;
     this.#availableWords = wordsOf(availableRing);
     this.#usedWords = wordsOf(usedRing);
+  }
+
+  /** Marks what is written to the used ring, which lies at a guest address, from now on; undefined: no more. */
+  setLog(log: DirtyLog | undefined, address: number): void {
+    this.#log = log;
+    this.#logAddress = address;
   }
 
   /** The entry of the available ring that would be taken next. */
@@ -162,6 +174,7 @@ export class DeviceQueue {
     if (before === this.#written || this.broken !== '') return false;
     this.#published = this.#written;
     this.#store(this.#usedWords, USED.INDEX, this.#written);
+    if (this.#log !== undefined) this.#markUsed(this.#log, before);
     if (!this.#eventIndex) {
       return (this.#load(this.#availableWords, AVAILABLE.FLAGS) & AVAILABLE_NO_INTERRUPT) === 0;
     }
@@ -173,6 +186,7 @@ export class DeviceQueue {
     if (this.broken !== '') return;
     if (this.#eventIndex) this.#store(this.#usedWords, this.#availableEventAt, (this.#taken - 1) & 0xffff);
     else this.#store(this.#usedWords, USED.FLAGS, USED_NO_NOTIFY);
+    if (this.#log !== undefined) this.#markKicks(this.#log);
   }
 
   /**
@@ -184,6 +198,7 @@ export class DeviceQueue {
     const from = (this.#taken + known) & 0xffff;
     if (this.#eventIndex) this.#store(this.#usedWords, this.#availableEventAt, from);
     else this.#store(this.#usedWords, USED.FLAGS, 0);
+    if (this.#log !== undefined) this.#markKicks(this.#log);
     return this.#load(this.#availableWords, AVAILABLE.INDEX) !== from;
   }
 
@@ -199,6 +214,20 @@ export class DeviceQueue {
     const count = (this.#shown - this.#taken) & 0xffff;
     if (count > this.size) this.#break(`${count} entries are shown of a queue of ${this.size}`);
     return count > 0 && this.broken === '';
+  }
+
+  /** Entries from `before` on were written, and the index. */
+  #markUsed(log: DirtyLog, before: number): void {
+    const first = before & (this.size - 1);
+    const count = Math.min((this.#written - before) & 0xffff, this.size);
+    const behind = Math.min(count, this.size - first);
+    log.mark(this.#logAddress + USED.RING + first * USED.ENTRY_BYTES, behind * USED.ENTRY_BYTES);
+    log.mark(this.#logAddress, USED.RING + (count - behind) * USED.ENTRY_BYTES);
+  }
+
+  /** What tells the driver when to kick was written. */
+  #markKicks(log: DirtyLog): void {
+    log.mark(this.#logAddress + (this.#eventIndex ? this.#availableEventAt : USED.FLAGS), 2);
   }
 
   #readChain(head: number): boolean {

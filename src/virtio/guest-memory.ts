@@ -147,6 +147,13 @@ export class GuestMemory {
     return false;
   }
 
+  /** The guest address of a place in a registered memory; -1: it is in no region. */
+  guestAddressOf(memory: number, at: number): number {
+    const slots = this.#slots;
+    for (let i = 0; i < slots.length; i++) if (slots[i].memory === memory) return slots[i].guestStart + at;
+    return -1;
+  }
+
   /** Whether some of it turned out to be gone. */
   isLost(): boolean {
     return this.#regions.some(({ mapped }) => mapped.isLost());

@@ -8,6 +8,8 @@ import {
   REPLY_BYTES_MAX,
   REQUEST,
   readHeader,
+  readLogPlace,
+  readMacAddress,
   readNumber,
   readRegion,
   readRegions,
@@ -35,11 +37,14 @@ describe('vhost-user messages', () => {
     assert.deepEqual(readHeader(SET_MEM_TABLE), { request: 5, needsReply: true, payloadBytes: 40 });
     assert.deepEqual(readRingAddresses(payloadOf(SET_VRING_ADDR)), {
       index: 1,
-      flags: 0,
       descriptors: 0x7f55_1000_0000,
       used: 0x7f55_1000_2000,
       available: 0x7f55_1000_1000,
+      log: -1,
     });
+    assert.equal(readRingAddresses(viewOf(1, 1, 0, 0, 0, 0, 0, 0, 0x1000, 2)).log, 0x2_0000_1000);
+    assert.deepEqual(readLogPlace(viewOf(0x8000, 0, 0, 1)), { bytes: 0x8000, offset: 0x1_0000_0000 });
+    assert.equal(`${readMacAddress(viewOf(0x1200_5452, 0x5634))}`, '52:54:00:12:34:56');
     const region = { guestAddress: 0, bytes: 0x4000_0000, userAddress: 0x7f55_c000_0000, offset: 0x8_0000 };
     assert.deepEqual(readRegions(payloadOf(SET_MEM_TABLE)), [region]);
     assert.deepEqual(readRegion(payloadOf(SET_MEM_TABLE)), region);

@@ -10,11 +10,13 @@
  * | 12 | n     | payload                                                                   |
  *
  * Payloads: a number of 64 bits; the state of a ring (index u32, number u32); the addresses of a ring (index u32, flags u32, then u64 each: descriptors, used, available, log);
- * a region of memory (u64 each: guest address, bytes, user address, offset), alone behind 8 unused bytes, or in a table behind its count u32 and 4 unused bytes.
+ * a region of memory (u64 each: guest address, bytes, user address, offset), alone behind 8 unused bytes, or in a table behind its count u32 and 4 unused bytes; the log of written
+ * pages (bytes u64, offset u64); a MAC address in the first 6 of 8 bytes.
  *
- * `checkMessage` says whether payload and descriptors are as many as the request needs; the readers count on it, and read nothing beyond. Not here: IOTLB, log, inflight,
+ * `checkMessage` says whether payload and descriptors are as many as the request needs; the readers count on it, and read nothing beyond. Not here: IOTLB, inflight,
  * configuration space, in-band notifications; none of them is offered.
  */
+import { MacAddress } from '../base/address.ts';
 import { MEMORY_REGIONS_MAX } from '../base/limits.ts';
 import type { MemoryRegion } from './guest-memory.ts';
 
@@ -56,7 +58,16 @@ export const REQUEST = {
   GET_STATUS: 40,
 } as const;
 
-export const PROTOCOL_FEATURE = { MQ: 0, REPLY_ACK: 3, MTU: 4, RESET_DEVICE: 13, MEM_SLOTS: 15, STATUS: 16 } as const;
+export const PROTOCOL_FEATURE = {
+  MQ: 0,
+  LOG_SHMFD: 1,
+  RARP: 2,
+  REPLY_ACK: 3,
+  MTU: 4,
+  RESET_DEVICE: 13,
+  MEM_SLOTS: 15,
+  STATUS: 16,
+} as const;
 
 const VERSION = 1;
 const VERSION_MASK = 3;
@@ -66,8 +77,12 @@ const FLAG_NEED_REPLY = 8;
 const U64_BYTES = 8;
 const RING_STATE_BYTES = 8;
 const RING_ADDRESSES_BYTES = 40;
+const LOG_BYTES = 16;
 const REGION_BYTES = 32;
 const REGIONS_AT = 8;
+
+/** Of the flags of a ring's addresses: what is written to its used ring is to be logged. */
+const RING_FLAG_LOG = 1;
 
 /** Of the number that says which ring a descriptor is for. */
 const RING_INDEX_MASK = 0xffn;
@@ -86,10 +101,17 @@ export interface RingState {
 
 export interface RingAddresses {
   readonly index: number;
-  readonly flags: number;
   readonly descriptors: number;
   readonly used: number;
   readonly available: number;
+  /** The guest address of the used ring, where what is written to it is to be logged; -1: it is not. */
+  readonly log: number;
+}
+
+/** Where in its file the log of written pages lies. */
+export interface LogPlace {
+  readonly bytes: number;
+  readonly offset: number;
 }
 
 interface Shape {
@@ -106,6 +128,8 @@ const SHAPES: ReadonlyMap<number, Shape> = new Map([
     REQUEST.SET_MEM_TABLE,
     { payload: [REGIONS_AT, MESSAGE_PAYLOAD_BYTES_MAX], descriptors: [0, MESSAGE_DESCRIPTORS_MAX] },
   ],
+  shape(REQUEST.SET_LOG_BASE, LOG_BYTES, 1),
+  [REQUEST.SET_LOG_FD, { payload: [0, U64_BYTES], descriptors: [1, 1] }],
   shape(REQUEST.SET_VRING_NUM, RING_STATE_BYTES),
   shape(REQUEST.SET_VRING_ADDR, RING_ADDRESSES_BYTES),
   shape(REQUEST.SET_VRING_BASE, RING_STATE_BYTES),
@@ -117,6 +141,7 @@ const SHAPES: ReadonlyMap<number, Shape> = new Map([
   shape(REQUEST.SET_PROTOCOL_FEATURES, U64_BYTES),
   shape(REQUEST.GET_QUEUE_NUM, 0),
   shape(REQUEST.SET_VRING_ENABLE, RING_STATE_BYTES),
+  shape(REQUEST.SEND_RARP, U64_BYTES),
   shape(REQUEST.NET_SET_MTU, U64_BYTES),
   shape(REQUEST.RESET_DEVICE, 0),
   shape(REQUEST.GET_MAX_MEM_SLOTS, 0),
@@ -168,11 +193,19 @@ export function readRingState(payload: DataView): RingState {
 export function readRingAddresses(payload: DataView): RingAddresses {
   return {
     index: payload.getUint32(0, true),
-    flags: payload.getUint32(4, true),
     descriptors: readAddress(payload, 8),
     used: readAddress(payload, 16),
     available: readAddress(payload, 24),
+    log: (payload.getUint32(4, true) & RING_FLAG_LOG) === 0 ? -1 : readAddress(payload, 32),
   };
+}
+
+export function readLogPlace(payload: DataView): LogPlace {
+  return { bytes: readAddress(payload, 0), offset: readAddress(payload, 8) };
+}
+
+export function readMacAddress(payload: DataView): MacAddress {
+  return new MacAddress(payload.getUint16(0), payload.getInt32(2));
 }
 
 /** Which ring a descriptor is for, and whether it is said to be none. */

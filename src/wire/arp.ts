@@ -20,6 +20,8 @@ export const PACKET_BYTES = 28;
 
 export const OPERATION_REQUEST = 1;
 export const OPERATION_REPLY = 2;
+/** Of reverse ARP (RFC 903), which has frames of its own type and the same layout. */
+export const OPERATION_REVERSE_REQUEST = 3;
 
 /** What `check` returns: the packet is cut short; it is not IPv4 over Ethernet. */
 export const TOO_SHORT = -1;

@@ -16,6 +16,7 @@ export const HEADER_BYTES = 14;
 
 export const TYPE_IPV4 = 0x0800;
 export const TYPE_ARP = 0x0806;
+export const TYPE_RARP = 0x8035;
 export const TYPE_IPV6 = 0x86dd;
 
 export const BROADCAST_HIGH = 0xffff;

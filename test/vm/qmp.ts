@@ -1,0 +1,75 @@
+/** QEMU's machine protocol: tells a machine that runs what to do, and hears of what becomes of it. */
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import { eventually } from '../support/netns/process.ts';
+
+/** A migration has this to tell, at each end. */
+const MIGRATION_TIMEOUT_MS = 40_000;
+
+interface Message {
+  readonly return?: Record<string, unknown>;
+  readonly error?: { readonly desc: string };
+  readonly event?: string;
+  readonly data?: { readonly status?: string };
+}
+
+/** The words that have QEMU listen at a path. */
+export function qmpWords(path: string): string[] {
+  return ['-qmp', `unix:${path},server=on,wait=off`];
+}
+
+export class Qmp {
+  readonly #socket: Socket;
+  #answered: (message: Message) => void = () => {};
+  #migration: string = 'none';
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    const lines = createInterface(socket);
+    // QEMU may end while it still is to answer.
+    for (const each of [socket, lines]) each.on('error', () => {});
+    lines.on('line', (line) => {
+      const message = JSON.parse(line) as Message;
+      if (message.event === 'MIGRATION') this.#migration = message.data!.status!;
+      if (message.return !== undefined || message.error !== undefined) this.#answered(message);
+    });
+  }
+
+  /** Goes to who listens at a path, or will. */
+  static async connect(path: string): Promise<Qmp> {
+    await eventually(`QEMU listens at ${path}`, () => existsSync(path));
+    const socket = connect(path);
+    await once(socket, 'connect');
+    const qmp = new Qmp(socket);
+    await qmp.execute('qmp_capabilities');
+    await qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
+    return qmp;
+  }
+
+  async execute(command: string, options: object = {}): Promise<Record<string, unknown>> {
+    const answer = await new Promise<Message>((resolve) => {
+      this.#answered = resolve;
+      this.#socket.write(`${JSON.stringify({ execute: command, arguments: options })}\n`);
+    });
+    if (answer.error !== undefined) throw new Error(`${command}: ${answer.error.desc}`);
+    return answer.return!;
+  }
+
+  /** Resolves when a migration has ended well. */
+  async migrated(): Promise<void> {
+    const isOver = (): boolean => this.#migration === 'completed' || this.#migration === 'failed';
+    await eventually('the migration is over', isOver, MIGRATION_TIMEOUT_MS);
+    if (this.#migration === 'failed')
+      throw new Error(`no migration: ${JSON.stringify(await this.execute('query-migrate'))}`);
+  }
+
+  /** Ends QEMU. */
+  async quit(): Promise<void> {
+    // Not `once` of events, for which it is a failure that QEMU has not read all.
+    const closed = new Promise<void>((resolve) => this.#socket.once('close', () => resolve()));
+    this.#socket.write('{"execute":"quit"}\n');
+    await closed;
+  }
+}
