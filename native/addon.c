@@ -40,6 +40,7 @@ NAPI_MODULE_INIT() {
   splice_register(env, exports);
   socket_server_register(env, exports);
   path_remover_register(env, exports);
+  datagram_peer_register(env, exports);
   guest_memory_register(env, exports);
   return exports;
 }

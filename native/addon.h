@@ -51,6 +51,7 @@ void unix_socket_register(napi_env env, napi_value exports);
 void splice_register(napi_env env, napi_value exports);
 void socket_server_register(napi_env env, napi_value exports);
 void path_remover_register(napi_env env, napi_value exports);
+void datagram_peer_register(napi_env env, napi_value exports);
 void guest_memory_register(napi_env env, napi_value exports);
 
 /* Puts a function on the exports, with the environment's `struct addon` as its callback data. */

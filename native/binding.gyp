@@ -23,7 +23,8 @@
         "sandbox.c",
         "small-process.c",
         "raw-socket.c",
-        "path-remover.c"
+        "path-remover.c",
+        "datagram-peer.c"
       ],
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],
       "cflags!": ["-O3", "-fno-omit-frame-pointer"],

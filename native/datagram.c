@@ -43,6 +43,13 @@ struct batch {
   struct control controls[BATCH_MAX];
 };
 
+/* No address: the socket is connected to whom it is for. */
+static bool address_is_none(const int32_t *words) {
+  int32_t any = 0;
+  for (int i = 0; i < ADDRESS_WORDS; i++) any |= words[i];
+  return any == 0;
+}
+
 /* The int of a control message; IP_TOS comes as one byte. */
 static int32_t control_value(const struct cmsghdr *control) {
   int value = 0;
@@ -171,9 +178,10 @@ static int send_batch(napi_env env, const struct addon *addon, int fd, int32_t m
       return -1;
     }
     struct msghdr *message = &batch.messages[i].msg_hdr;
+    const bool is_connected = address_is_none(record + ADDRESS);
     *message = (struct msghdr){
-        .msg_name = &batch.addresses[i],
-        .msg_namelen = address_from_words(record + ADDRESS, &batch.addresses[i]),
+        .msg_name = is_connected ? NULL : &batch.addresses[i],
+        .msg_namelen = is_connected ? 0 : address_from_words(record + ADDRESS, &batch.addresses[i]),
         .msg_iov = &batch.pieces[i],
         .msg_iovlen = 1,
         .msg_control = &batch.controls[i],

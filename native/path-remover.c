@@ -10,12 +10,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* It removes one file. */
@@ -57,23 +55,14 @@ static napi_value path_remover(napi_env env, napi_callback_info info) {
   if (lstat(socket.path, &found) < 0) return addon_result(env, -1);
   socket.device = found.st_dev;
   socket.inode = found.st_ino;
-  return addon_number(env, small_process_start(NULL, serve, &socket, CAP_DAC_OVERRIDE, pid));
+  return addon_number(env, small_process_start(NULL, serve, &socket, -1, CAP_DAC_OVERRIDE, pid));
 }
 
 /* removePath(fd, pid): lets the process remove the path, and waits for that: 0, or -errno. Closes the descriptor. */
 static napi_value path_remove(napi_env env, napi_callback_info info) {
   int32_t a[2];
   if (!addon_integer_arguments(env, info, 2, a, NULL)) return NULL;
-  shutdown(a[0], SHUT_WR);
-  /* The process's end of the connection is closed when it has ended. */
-  struct pollfd ended = {.fd = a[0], .events = POLLIN};
-  int count;
-  do count = poll(&ended, 1, REMOVE_TIMEOUT_MS);
-  while (count < 0 && errno == EINTR);
-  const int error = count < 0 ? errno : count == 0 ? ETIMEDOUT : 0;
-  close(a[0]);
-  if (error == 0) waitpid(a[1], NULL, 0);
-  return addon_number(env, -error);
+  return addon_number(env, small_process_end(a[0], a[1], REMOVE_TIMEOUT_MS));
 }
 
 void path_remover_register(napi_env env, napi_value exports) {

@@ -67,7 +67,7 @@ _Noreturn static void serve(void *nothing) {
 /* rawSocketServer(): starts the process. The descriptor that it is asked by, or -errno; it ends when that is closed. */
 static napi_value raw_socket_server(napi_env env, napi_callback_info info) {
   (void)info;
-  return addon_number(env, small_process_start(NULL, serve, NULL, CAP_NET_RAW, NULL));
+  return addon_number(env, small_process_start(NULL, serve, NULL, -1, CAP_NET_RAW, NULL));
 }
 
 /* rawSocket(server, family): a raw socket for ICMP or ICMPv6, or -errno. */

@@ -222,7 +222,7 @@ static napi_value socket_server_start(napi_env env, napi_callback_info info) {
   int32_t *result = addon_words(env, values[1], 2, NULL);
   if (result == NULL) return NULL;
   pid_t pid = 0;
-  const int control = small_process_start(enter, serve, &start, CAP_NET_BIND_SERVICE, &pid);
+  const int control = small_process_start(enter, serve, &start, -1, CAP_NET_BIND_SERVICE, &pid);
   if (control < 0) return addon_number(env, control);
   struct answer answer;
   int descriptors[SOCKETS_MAX];

@@ -5,18 +5,17 @@
  * A path is given as a string of up to 107 bytes; a longer one is -ENAMETOOLONG.
  */
 #include "addon.h"
+#include "socket.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 /* As many descriptors as the vhost-user protocol sends with one message. */
 #define DESCRIPTORS_MAX 8
 
-/* Reads a path into an address: 0, -errno, or 1 with an exception pending. */
-static int unix_address(napi_env env, napi_value value, struct sockaddr_un *address) {
+int address_from_path(napi_env env, napi_value value, struct sockaddr_un *address) {
   size_t length = 0;
   char path[4096];
   if (napi_get_value_string_utf8(env, value, path, sizeof path, &length) != napi_ok) {
@@ -38,7 +37,7 @@ static napi_value unix_open(napi_env env, napi_callback_info info,
   int32_t type;
   struct sockaddr_un address;
   if (!addon_arguments(env, info, 2, values, NULL) || !addon_integers(env, values + 1, 1, &type)) return NULL;
-  const int invalid = unix_address(env, values[0], &address);
+  const int invalid = address_from_path(env, values[0], &address);
   if (invalid != 0) return invalid < 0 ? addon_number(env, invalid) : NULL;
   const int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return addon_result(env, fd);

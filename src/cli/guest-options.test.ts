@@ -35,4 +35,18 @@ describe('where a guest is plugged in', () => {
     }
     assert.equal(options({ socket: '/s' }, ['qemu']).socket, '/s');
   });
+
+  it('carries a stream unless datagrams or vhost-user are asked for, and one of them', () => {
+    const kind = (flags: Partial<GuestFlags>) => {
+      const { datagrams, vhostUserPairs } = options({ socket: '/s', ...flags });
+      return { datagrams, vhostUserPairs };
+    };
+    assert.deepEqual(kind({}), { datagrams: false, vhostUserPairs: 0 });
+    assert.deepEqual(kind({ dgram: true }), { datagrams: true, vhostUserPairs: 0 });
+    assert.deepEqual(kind({ vhostUser: true, queues: 2 }), { datagrams: false, vhostUserPairs: 2 });
+    assert.throws(() => options({ dgram: true, vhostUser: true }), /different sockets/);
+    assert.throws(() => options({ dgram: true, connect: '/q' }), /nobody listens at a datagram socket/);
+    assert.throws(() => options({ dgram: true, queues: 2 }), /a stream or datagram socket has one/);
+    assert.equal(options({ dgram: true, fd: 3 }).datagrams, true);
+  });
 });

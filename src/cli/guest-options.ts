@@ -8,6 +8,7 @@ export interface GuestFlags extends Omit<RunFlags, 'root' | 'ifname' | 'noConfig
   readonly socket?: string;
   readonly connect?: string;
   readonly fd?: number;
+  readonly dgram?: true;
   readonly vhostUser?: true;
   readonly queues?: number;
   readonly oneOff?: true;
@@ -19,12 +20,20 @@ export function toGuestOptions(
   flags: GuestFlags,
   environment: NodeJS.ProcessEnv = process.env,
 ): GuestOptions {
-  const { socket, connect, fd, vhostUser, queues, oneOff, ...others } = flags;
+  const { socket, connect, fd, dgram, vhostUser, queues, oneOff, ...others } = flags;
   if (queues !== undefined && vhostUser === undefined) {
     throw new UsageError(
-      '--queues without --vhost-user: a stream socket has one',
+      '--queues without --vhost-user: a stream or datagram socket has one',
       'Leave it out, or give --vhost-user.',
     );
+  }
+  if (dgram !== undefined && (vhostUser !== undefined || connect !== undefined)) {
+    throw vhostUser === undefined
+      ? new UsageError(
+          '--dgram with --connect: nobody listens at a datagram socket',
+          'Give --socket, where Tapster is to be found; QEMU is told of its own path.',
+        )
+      : new UsageError('--dgram with --vhost-user: these are different sockets', 'Leave one of them out.');
   }
   const given = { '--fd': fd, '--connect': connect, '--socket': socket };
   const [first, second] = Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [name]));
@@ -41,6 +50,7 @@ export function toGuestOptions(
     connectPath: connect,
     fd,
     vhostUserPairs: vhostUser === undefined ? 0 : (queues ?? 1),
+    datagrams: dgram !== undefined,
     oneOff: oneOff ?? false,
   };
 }

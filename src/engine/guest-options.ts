@@ -10,10 +10,12 @@ export interface GuestOptions extends RunOptions {
   readonly socket: string | GuestSockets | undefined;
   /** Where somebody listens, to connect to instead. */
   readonly connectPath: string | undefined;
-  /** A connected socket to use instead. */
+  /** A connected socket to use instead: its type says whether frames are datagrams. */
   readonly fd: number | undefined;
-  /** Pairs of queues of a vhost-user socket; 0: a stream socket. */
+  /** Pairs of queues of a vhost-user socket; 0: another kind of socket. */
   readonly vhostUserPairs: number;
+  /** A datagram socket instead of a stream. */
+  readonly datagrams: boolean;
   /** End with the first guest. */
   readonly oneOff: boolean;
 }

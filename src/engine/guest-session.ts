@@ -13,23 +13,36 @@ import { assert } from '../base/assert.ts';
 import { ARENA_BYTES, SEGMENT_ARENA_BYTES, STREAM_MEMORY_BYTES } from '../base/limits.ts';
 import { failure, type Result, success } from '../base/result.ts';
 import { FRAME_PACKETS_MAX } from '../graph/node.ts';
+import { DatagramLink } from '../link/datagram-link.ts';
 import { GuestPort } from '../link/guest-port.ts';
 import type { Link } from '../link/link.ts';
 import { SoftwareOffload } from '../link/software-offload.ts';
-import { StreamLink } from '../link/stream-link.ts';
+import { StreamLink, type StreamMemory } from '../link/stream-link.ts';
 import { Packets } from '../packet/packets.ts';
+import { startDatagramPeer } from '../sys/datagram-peer.ts';
 import { ERRNO, errnoName } from '../sys/errno.ts';
 import { LinuxSys } from '../sys/linux.ts';
+import { SO, SOL } from '../sys/options.ts';
 import { startPathRemover } from '../sys/path-remover.ts';
 import { resolvConfFiles } from '../sys/resolv-conf.ts';
 import { applySandbox } from '../sys/sandbox.ts';
-import { connectUnix, describePeer, listenUnix, listenUnixSeries, type UnixListener } from '../sys/unix-socket.ts';
+import { SOCKET_ADDRESS_WORDS, SOCKET_TYPE, type Sys } from '../sys/sys.ts';
+import {
+  connectUnix,
+  describePeer,
+  listenUnix,
+  listenUnixSeries,
+  UNIX_TYPE,
+  type UnixListener,
+} from '../sys/unix-socket.ts';
 import { Closers } from './closers.ts';
+import { DatagramGuest } from './datagram-guest.ts';
 import type { Engine } from './engine.ts';
 import { EventLoop } from './event-loop.ts';
 import { GuestListener } from './guest-listener.ts';
 import type { GuestOptions } from './guest-options.ts';
-import { qemuArguments, qemuVhostUserArguments } from './qemu-arguments.ts';
+import { qemuArguments, qemuDatagramArguments, qemuVhostUserArguments } from './qemu-arguments.ts';
+import { sharedMemoryArguments } from './qemu-memory.ts';
 import { enginePlan, whyNoSandbox } from './sandbox-policy.ts';
 import { GUEST_INTERFACE, type SessionHooks, SessionHost } from './session-host.ts';
 import { VhostUserGuest } from './vhost-user-guest.ts';
@@ -58,6 +71,8 @@ class GuestSession {
   /** Resolves with the exit status. */
   readonly #ended: Promise<number>;
   #end: (status: number) => void = () => {};
+  /** Where guests come; undefined: there is one guest, and no other. */
+  #path: string | undefined;
   #listener: GuestListener | undefined;
   /** What the engine reads: a link around the port. */
   #link: Link | undefined;
@@ -79,6 +94,8 @@ class GuestSession {
     const { sandbox, command } = this.#options;
     const unsafe = sandbox ? whyNoSandbox(process.env) : undefined;
     if (unsafe !== undefined) return failure('sandbox-impossible', unsafe);
+    const memory = this.#options.vhostUserPairs > 0 ? sharedMemoryArguments(command) : success([]);
+    if (!memory.ok) return memory;
     const planned = SessionHost.plan(this.#sys, this.#options, this.#hooks, this.#closers);
     if (!planned.ok) return planned;
     const host = planned.value;
@@ -93,7 +110,7 @@ class GuestSession {
     host.followResolvConf(() => {});
     this.#followSignals();
     const [program, ...words] = command;
-    if (program !== undefined) this.#start(program, [...words, ...this.#qemuArguments()]);
+    if (program !== undefined) this.#start(program, [...words, ...memory.value, ...this.#qemuArguments()]);
     const confined = sandbox ? this.#confine() : success(undefined);
     if (!confined.ok) return confined;
     return success(await this.#serve(engine.value));
@@ -111,36 +128,90 @@ class GuestSession {
 
   /** Takes the guest that is there, or waits for guests. */
   #attach(engine: Engine): Result<void> {
-    const { fd, connectPath } = this.#options;
-    const connected = connectPath === undefined ? success(fd) : connectUnix(connectPath);
-    if (!connected.ok) return connected;
-    if (connected.value !== undefined) {
+    const { fd, connectPath, datagrams } = this.#options;
+    if (fd !== undefined) return this.#attachGiven(engine, fd);
+    if (connectPath !== undefined) {
+      const connected = connectUnix(connectPath);
+      if (!connected.ok) return connected;
       this.#plug(engine, connected.value, describePeer(connected.value));
       return success(undefined);
     }
     const opened = this.#open();
     if (!opened.ok) return opened;
-    const remover = startPathRemover(opened.value.path);
+    const { path } = opened.value;
+    const remover = startPathRemover(path);
     if (!remover.ok) {
       closeSync(opened.value.fd);
-      unlinkSync(opened.value.path);
+      unlinkSync(path);
       return remover;
     }
-    const listener = new GuestListener(engine, opened.value, {
-      attached: (guestFd, peer) => this.#plug(engine, guestFd, peer),
-      refused: (peer) => this.#hooks.log('warning', `${peer} was sent away: there is a guest already`),
-      removePath: () => remover.value.remove(),
-    });
-    this.#listener = listener;
-    this.#closers.add(() => listener.close());
-    this.#hooks.listening(listener.path, this.#qemuArguments());
+    const removePath = (): void => remover.value.remove();
+    const waiting = datagrams
+      ? this.#awaitDatagrams(engine, opened.value, removePath)
+      : this.#listen(engine, opened.value, removePath);
+    if (!waiting.ok) return waiting;
+    this.#path = path;
+    this.#hooks.listening(path, this.#qemuArguments());
     return success(undefined);
   }
 
   #open(): Result<UnixListener> {
-    const { socket } = this.#options;
+    const { socket, datagrams } = this.#options;
     assert(socket !== undefined, 'a guest comes by a path, if not by a descriptor');
-    return typeof socket === 'string' ? listenUnix(socket) : listenUnixSeries(socket.pathOf);
+    const type = datagrams ? UNIX_TYPE.DATAGRAM : UNIX_TYPE.STREAM;
+    return typeof socket === 'string' ? listenUnix(socket, type) : listenUnixSeries(socket.pathOf, type);
+  }
+
+  #listen(engine: Engine, opened: UnixListener, removePath: () => void): Result<void> {
+    const listener = new GuestListener(engine, opened, {
+      attached: (guestFd, peer) => this.#plug(engine, guestFd, peer),
+      refused: (peer) => this.#hooks.log('warning', `${peer} was sent away: there is a guest already`),
+      removePath,
+    });
+    this.#listener = listener;
+    this.#closers.add(() => listener.close());
+    return success(undefined);
+  }
+
+  #awaitDatagrams(engine: Engine, { fd, path }: UnixListener, removePath: () => void): Result<void> {
+    const qemuPath = qemuPathOf(path);
+    const peer = startDatagramPeer(fd, qemuPath);
+    if (!peer.ok) {
+      closeSync(fd);
+      removePath();
+      return peer;
+    }
+    this.#closers.add(removePath);
+    this.#guestFd = fd;
+    const options = { name: this.#port.name, fd, queue: streamMemory(engine) };
+    const guest = new DatagramGuest(engine, engine.sys, peer.value, options, {
+      attached: () => this.#hooks.log('info', `the guest at ${qemuPath} is plugged in`),
+      gone: () => this.#sayGone(''),
+      unreachable: (why) => this.#hooks.log('warning', `the guest at ${qemuPath} can't be reached: ${why}`),
+    });
+    this.#closers.add(() => guest.close());
+    this.#port.plug(guest.link);
+    engine.addQueue(GUEST_INTERFACE, this.#link!, fd);
+    return success(undefined);
+  }
+
+  /** A descriptor that was open when we were started, whose type says what it carries. */
+  #attachGiven(engine: Engine, fd: number): Result<void> {
+    const carries = whatCarries(engine.sys, fd, this.#options);
+    if (!carries.ok) return carries;
+    if (carries.value === 'datagrams') this.#plugDatagrams(engine, fd);
+    else this.#plug(engine, fd, describePeer(fd));
+    return success(undefined);
+  }
+
+  #plugDatagrams(engine: Engine, fd: number): void {
+    this.#guestFd = fd;
+    const onAway = (errno: number): void => this.#sayGone(errnoName(errno));
+    const { name } = this.#port;
+    const link = new DatagramLink(engine.sys, { name, fd, queue: streamMemory(engine), present: true, onAway });
+    this.#port.plug(link);
+    engine.addQueue(GUEST_INTERFACE, this.#link!, fd);
+    this.#hooks.log('info', `${describePeer(fd)} is plugged in`);
   }
 
   #plug(engine: Engine, fd: number, peer: string): void {
@@ -151,9 +222,7 @@ class GuestSession {
 
   #plugStream(engine: Engine, fd: number): void {
     this.#guestFd = fd;
-    const at = engine.memory.length - STREAM_MEMORY_BYTES;
-    const memory = { bytes: engine.memory, id: engine.arenaMemory, at, length: STREAM_MEMORY_BYTES };
-    this.#port.plug(new StreamLink(engine.sys, { name: this.#port.name, fd, memory }));
+    this.#port.plug(new StreamLink(engine.sys, { name: this.#port.name, fd, memory: streamMemory(engine) }));
     engine.addQueue(GUEST_INTERFACE, this.#link!, fd);
   }
 
@@ -192,15 +261,16 @@ class GuestSession {
 
   #sayGone(why: string): void {
     this.#hooks.log('info', `the guest has gone${why === '' ? '' : ` (${why})`}`);
-    if (this.#listener === undefined || this.#options.oneOff) this.#end(0);
-    else this.#listener.release();
+    if (this.#path === undefined || this.#options.oneOff) this.#end(0);
+    else this.#listener?.release();
   }
 
   #qemuArguments(): readonly string[] {
-    if (this.#listener === undefined) return [];
-    const { mac, vhostUserPairs } = this.#options;
-    const { path } = this.#listener;
-    return vhostUserPairs > 0 ? qemuVhostUserArguments(path, vhostUserPairs, mac) : qemuArguments(path, mac);
+    const path = this.#path;
+    if (path === undefined) return [];
+    const { mac, vhostUserPairs, datagrams } = this.#options;
+    if (vhostUserPairs > 0) return qemuVhostUserArguments(path, vhostUserPairs, mac);
+    return datagrams ? qemuDatagramArguments(path, qemuPathOf(path), mac) : qemuArguments(path, mac);
   }
 
   #followSignals(): void {
@@ -243,3 +313,40 @@ class GuestSession {
 }
 
 const ENDING: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGINT', 'SIGTERM'];
+
+/** Where QEMU binds its side of datagrams, beside ours: both sides must know the path of the other. */
+function qemuPathOf(path: string): string {
+  return `${path}.qemu`;
+}
+
+/** Behind all arenas of the engine. */
+function streamMemory({ memory, arenaMemory }: Engine): StreamMemory {
+  const at = memory.length - STREAM_MEMORY_BYTES;
+  return { bytes: memory, id: arenaMemory, at, length: STREAM_MEMORY_BYTES };
+}
+
+/** What a socket carries, as its type says (getsockopt(2), SO_TYPE). */
+function whatCarries(
+  sys: Sys,
+  fd: number,
+  { datagrams, vhostUserPairs }: GuestOptions,
+): Result<'stream' | 'datagrams'> {
+  const type = sys.getOption(fd, SOL.SOCKET, SO.TYPE);
+  const refused = (why: string): Result<never> => failure('descriptor-unfit', `--fd ${fd} ${why}`);
+  switch (type) {
+    case SOCKET_TYPE.STREAM:
+      if (datagrams) return refused('is a stream socket: leave --dgram out');
+      return success('stream');
+    case SOCKET_TYPE.DGRAM: {
+      if (vhostUserPairs > 0) return refused('is a datagram socket, and vhost-user speaks over a stream');
+      if (sys.peerAddress(fd, new Int32Array(SOCKET_ADDRESS_WORDS)) >= 0) return success('datagrams');
+      return refused('is a datagram socket that is not connected: connect it, or give one of a pair (socketpair(2))');
+    }
+    case -ERRNO.EBADF:
+      return refused('is not open');
+    case -ERRNO.ENOTSOCK:
+      return refused('is no socket');
+    default:
+      return refused(`is of type ${type}: a stream or a datagram socket was expected`);
+  }
+}

@@ -22,6 +22,7 @@ import { type LinkOffload, NO_OFFLOAD } from '../packet/offload.ts';
 import { NO_PACKET, type Packets } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
 import { PIECE_WORDS, type Sys } from '../sys/sys.ts';
+import { FrameQueue } from './frame-queue.ts';
 import type { Link } from './link.ts';
 
 export const STREAM_FRAME_BYTES_MIN = 14;
@@ -64,9 +65,8 @@ export class StreamLink implements Link {
   #used: number = 0;
   /** Bytes to come that belong to no frame. */
   #skip: number = 0;
-  /** What waits to be sent: from its first byte to behind its last, counted from the second half's start. */
-  #queueStart: number = 0;
-  #queueEnd: number = 0;
+  /** What waits to be sent: its first frame may lack some bytes in front, which have gone. */
+  readonly #queue: FrameQueue;
 
   constructor(sys: Sys, { name, fd, memory }: StreamOptions) {
     assert(memory.length / 2 >= LENGTH_BYTES + STREAM_FRAME_BYTES_MAX, 'a stream has room for the largest frame');
@@ -77,11 +77,12 @@ export class StreamLink implements Link {
     this.#view = new DataView(memory.bytes.buffer, memory.bytes.byteOffset);
     for (let piece = 0; piece < FRAME_PACKETS_MAX; piece++) this.#vector[piece * PIECE_WORDS] = memory.id;
     this.#vectorMemory = sys.register(this.#vector);
+    this.#queue = new FrameQueue(memory.bytes, memory.at + this.#half, memory.at + memory.length);
   }
 
   /** Whether something waits for the socket to take more. */
   get blocked(): boolean {
-    return this.#queueEnd > this.#queueStart;
+    return !this.#queue.isEmpty;
   }
 
   /** The end of the stream is -EPIPE. */
@@ -117,17 +118,16 @@ export class StreamLink implements Link {
 
   /** Sends what waits, as far as the socket takes it. Returns whether nothing is left. */
   drain(): boolean {
-    while (this.blocked) {
-      this.#vector[1] = this.#queueAt + this.#queueStart;
-      this.#vector[2] = this.#queueEnd - this.#queueStart;
+    const queue = this.#queue;
+    while (!queue.isEmpty) {
+      this.#vector[1] = queue.start;
+      this.#vector[2] = queue.end - queue.start;
       const sent = this.#sys.sendVector(this.fd, this.#vectorMemory, 0, 1, false);
       if (sent === -ERRNO.EINTR) continue;
       // One that fails for good is found out by who reads it.
       if (sent <= 0) return false;
-      this.#queueStart += sent;
+      queue.advance(sent);
     }
-    this.#queueStart = 0;
-    this.#queueEnd = 0;
     return true;
   }
 
@@ -138,10 +138,6 @@ export class StreamLink implements Link {
 
   get #half(): number {
     return this.#memory.length / 2;
-  }
-
-  get #queueAt(): number {
-    return this.#memory.at + this.#half;
   }
 
   /** Reads what there is behind what was read. */
@@ -205,32 +201,13 @@ export class StreamLink implements Link {
 
   /** Queues frames from `first` on, of which `sent` bytes of the first, with its length, have gone. Returns how many frames are sent or queued. */
   #enqueue(packets: Packets, frame: Int32Array, first: number, count: number, sent: number): number {
-    let done = sent;
     for (let i = first; i < count; i++) {
-      const start = packets.start[frame[i]];
-      const length = packets.length[frame[i]];
-      const at = this.#roomFor(LENGTH_BYTES + length);
-      if (at < 0) {
-        this.refused += count - i;
-        return i;
-      }
-      this.#view.setInt32(at, length);
-      this.#memory.bytes.copyWithin(at + LENGTH_BYTES, start, start + length);
+      const packet = frame[i];
       // Of a frame that is partly sent, the rest.
-      this.#memory.bytes.copyWithin(at, at + done, at + LENGTH_BYTES + length);
-      this.#queueEnd += LENGTH_BYTES + length - done;
-      done = 0;
+      if (this.#queue.append(packets.start[packet], packets.length[packet], i === first ? sent : 0)) continue;
+      this.refused += count - i;
+      return i;
     }
     return count;
-  }
-
-  /** Where in the memory there is room for so many bytes at the queue's end; -1: nowhere. */
-  #roomFor(bytes: number): number {
-    if (this.#queueEnd + bytes > this.#half && this.#queueStart > 0) {
-      this.#memory.bytes.copyWithin(this.#queueAt, this.#queueAt + this.#queueStart, this.#queueAt + this.#queueEnd);
-      this.#queueEnd -= this.#queueStart;
-      this.#queueStart = 0;
-    }
-    return this.#queueEnd + bytes > this.#half ? -1 : this.#queueAt + this.#queueEnd;
   }
 }

@@ -3,6 +3,7 @@ export const SOL = { SOCKET: 1, IP: 0, TCP: 6, UDP: 17, IPV6: 41, ICMPV6: 58, RA
 
 export const SO = {
   REUSEADDR: 2,
+  TYPE: 3,
   ERROR: 4,
   SNDBUF: 7,
   RCVBUF: 8,

@@ -31,7 +31,8 @@ export const SOCKET_ADDRESS_WORDS = 6;
  * | 3    | TTL or hop limit of the packet, -1: not known   | TTL or hop limit to send with, -1: the socket's own  |
  * | 4    | traffic class, 0 where not known                | traffic class, -1: the socket's own                  |
  * | 5    | 1 when the kernel truncated it                  | unused                                               |
- * | 6-11 | the sender's socket address                     | the receiver's socket address (port 0 for ICMP)      |
+ * | 6-11 | the sender's socket address                     | the receiver's socket address (port 0 for ICMP);     |
+ * |      |                                                 | all 0: whoever the socket is connected to            |
  */
 export const DATAGRAM_WORDS = 12;
 

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually, type Program } from '../support/netns/process.ts';
@@ -35,6 +35,14 @@ export function vmImage(): Image | string {
   if (status === SKIPPED) return stderr.trim();
   assert.equal(status, 0, stderr);
   return { kernel: stdout.trim(), initramfs };
+}
+
+/** The same for QEMU as any user, who may not look into the cache of who tests. */
+export function readableImage({ kernel, initramfs }: Image): Image {
+  const readable = { kernel: join(folder, 'kernel'), initramfs };
+  copyFileSync(kernel, readable.kernel);
+  chmodSync(folder, 0o755);
+  return readable;
 }
 
 /** The words that boot an image, without a network device. */

@@ -18,6 +18,7 @@ Examples:
   tapster guest                       prints what to give QEMU
   tapster guest -p 2222:22            ssh -p 2222 localhost reaches the guest
   tapster guest -- qemu-system-x86_64 -m 1G disk.img
+  tapster guest --vhost-user -- qemu-system-x86_64 -m 1G disk.img
 
 The exit status is the command's; without one 128 + the signal that ended it, or
 0 with --one-off; 125 when Tapster failed.`;
@@ -56,8 +57,9 @@ function socketOptions(): Option[] {
   return [
     one('--socket <PATH>', 'where to listen (the first free guest-N.sock in $XDG_RUNTIME_DIR/tapster)', parseFilePath),
     one('--connect <PATH>', 'where QEMU listens, to connect to instead; ends with it', parseFilePath),
-    one('--fd <NUMBER>', 'a connected socket to use instead; ends with it', parseDescriptor),
-    flag('--vhost-user', "speak vhost-user instead of QEMU's stream: queues in the machine's shared memory"),
+    one('--fd <NUMBER>', 'a connected socket, stream or datagram, to use instead; ends with it', parseDescriptor),
+    flag('--dgram', "a datagram for each frame instead of QEMU's stream: either side may end and come back"),
+    flag('--vhost-user', "vhost-user instead of QEMU's stream: queues in the machine's shared memory"),
     one('--queues <NUMBER>', `pairs of queues of vhost-user, 1 to ${VHOST_USER_PAIRS_MAX} (1)`, parseQueues),
     flag('-1, --one-off', 'end when the first guest has gone'),
   ];
