@@ -48,6 +48,17 @@ describe('a vhost-user connection', () => {
     assert.deepEqual(vm.bytes.slice(BUFFERS_AT, BUFFERS_AT + 1526), expected);
   });
 
+  it('takes and gives the shorter header of a guest with neither VERSION_1 nor MRG_RXBUF', () => {
+    vm.negotiate(ALL_FEATURES & ~((1n << 32n) | (1n << 15n)));
+    vm.start();
+    const header = [1, 0, 0, 0, 0, 0, 34, 0, 16, 0];
+    vm.guestSends(Uint8Array.from([...header, ...frameOf(60)]), BUFFERS_AT);
+    assert.deepEqual(vm.receive(), [withHeader(frameOf(60), header)]);
+    vm.guestOffers(BUFFERS_AT, 2048);
+    assert.equal(vm.transmit(frameOf(1514, 3)), 1);
+    assert.deepEqual(vm.bytes.slice(BUFFERS_AT, BUFFERS_AT + 1524), withHeader(frameOf(1514, 3)).subarray(2));
+  });
+
   it('merges buffers for a large frame, and cuts it into as many as it needs', () => {
     vm.negotiate();
     vm.start();

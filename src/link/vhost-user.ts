@@ -304,9 +304,12 @@ export class VhostUserLink implements Link {
 
   /** Gives the frames out whose virtio-net headers can be. */
   #checkFrames(packets: Packets, first: number, frame: Int32Array): number {
+    const missing = VNET_HEADER_BYTES - this.#features.headerBytes;
     let count = 0;
     for (let packet = first; packet < packets.count; packet++) {
       const at = packets.start[packet] - VNET_HEADER_BYTES;
+      // A header without its last field lies in front of the frame, too near by as much.
+      if (missing > 0) packets.bytes.copyWithin(at, at + missing, at + VNET_HEADER_BYTES);
       vnet.setBufferCount(packets.view, at, 0);
       vnet.setFlags(packets.view, at, vnet.flags(packets.view, at) & vnet.FLAG_NEEDS_CSUM);
       if (this.#isAllowed(packets.view, at) && vnet.check(packets.view, at, packets.length[packet]) > 0) {

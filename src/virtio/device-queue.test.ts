@@ -191,6 +191,29 @@ describe("a device's queue", () => {
     assert.deepEqual([each.queue.broken, each.queue.take()], ['', true]);
   });
 
+  it('stays broken when its region goes and comes back', () => {
+    const each = rig();
+    show(each, [[BYTES, 1, 0, 0]]);
+    assert.equal(each.queue.take(), false);
+    const why = each.queue.broken;
+    each.memory.remove(region(0, USER, BYTES));
+    each.queue.locate();
+    assert.ok(each.memory.add(region(0, USER, BYTES), 0).ok);
+    each.queue.locate();
+    assert.deepEqual([each.queue.broken, each.queue.take()], [why, false]);
+  });
+
+  it('goes on where the driver left the used ring, though it is started before its memory is there', () => {
+    const each = rig(false, 7);
+    each.memory.remove(region(0, USER, BYTES));
+    const queue = new DeviceQueue(each.memory, { ring: RING, base: 7, eventIndex: false, indirect: true });
+    assert.ok(each.memory.add(region(0, USER, BYTES), 0).ok);
+    queue.locate();
+    queue.use(3, 5);
+    assert.equal(queue.publish(), true);
+    assert.equal(each.view.getUint16(LAYOUT.used + 2, true), 8);
+  });
+
   for (const eventIndex of [false, true]) {
     it(`serves a driver for longer than the indexes count, each waking the other when he must, ${eventIndex ? 'with' : 'without'} EVENT_IDX`, () => {
       const steps = fc.array(fc.tuple(fc.nat(8), fc.nat(8), fc.nat(3)), { minLength: 10, maxLength: 40 });

@@ -59,6 +59,7 @@ const PIECES_MAX = CHAIN_DESCRIPTORS_MAX + 16;
 /** A front end may take a region away and add a larger one in its place while queues run. */
 const NO_PLACE = 'the queue does not lie in the memory';
 
+const NOT_YET = -1;
 const WORD = 0x1_0000_0000;
 const NO_VIEW = new DataView(new ArrayBuffer(0));
 const NO_WORDS = new Uint16Array(0);
@@ -87,9 +88,9 @@ export class DeviceQueue {
   /** Entries of the available ring that were taken, and that the driver was seen to have shown. */
   #taken: number;
   #shown: number;
-  /** Entries of the used ring that are written, and that the driver was shown. */
-  #written: number = 0;
-  #published: number = 0;
+  /** Entries of the used ring that are written, and that the driver was shown; where it was left when the queue first has a place. */
+  #written: number = NOT_YET;
+  #published: number = NOT_YET;
   #log: DirtyLog | undefined;
   /** The guest address of the used ring. */
   #logAddress: number = 0;
@@ -103,12 +104,11 @@ export class DeviceQueue {
     this.#taken = options.base & 0xffff;
     this.#shown = this.#taken;
     this.locate();
-    if (this.broken === '') this.#published = this.#load(this.#usedWords, USED.INDEX);
-    this.#written = this.#published;
   }
 
   /** Looks up again where it lies, when the memory's regions have changed. One that was broken only by having no place lives again when it has one. */
   locate(): void {
+    if (this.broken !== '' && this.broken !== NO_PLACE) return;
     const { size, descriptors, available, used } = this.#options.ring;
     if (!isQueueSize(size)) {
       this.#break(`a queue can not have ${size} entries`);
@@ -121,12 +121,15 @@ export class DeviceQueue {
       this.#break(NO_PLACE);
       return;
     }
-    if (this.broken === NO_PLACE) this.broken = '';
+    this.broken = '';
     this.#descriptors = table;
     this.#available = availableRing;
     this.#used = usedRing;
     this.#availableWords = wordsOf(availableRing);
     this.#usedWords = wordsOf(usedRing);
+    if (this.#published !== NOT_YET) return;
+    this.#published = this.#load(this.#usedWords, USED.INDEX);
+    this.#written = this.#published;
   }
 
   /** Marks what is written to the used ring, which lies at a guest address, from now on; undefined: no more. */
