@@ -8,6 +8,7 @@ import { attempt, fuzz } from './fuzzer.ts';
 import { parseSettings, type Settings } from './settings.ts';
 import { canaryTarget } from './targets/canary.ts';
 import { forwardingCanaryTarget } from './targets/forwarding.ts';
+import { virtqueueCanaryTarget } from './targets/virtqueue.ts';
 import { TARGETS } from './targets.ts';
 
 const ALL_MS = 20_000;
@@ -50,6 +51,11 @@ describe('the canary', () => {
   it('is found in a running network', async () => {
     const { failure } = await fuzz(forwardingCanaryTarget, options);
     assert.match(String(failure?.error.message), /a station is behind a member of its bridge/);
+  });
+
+  it('is found in virtqueues', async () => {
+    const { failure } = await fuzz(virtqueueCanaryTarget, options);
+    assert.ok(failure !== undefined, `with seed ${seed} the planted bug is not found`);
   });
 
   it('is silent without the bug', async () => {

@@ -28,7 +28,8 @@ async function main(chosen: Settings): Promise<number> {
   const { TARGETS } = await import('./targets.ts');
   const { canaryTarget } = await import('./targets/canary.ts');
   const { forwardingCanaryTarget } = await import('./targets/forwarding.ts');
-  const all = [...TARGETS, canaryTarget(true), forwardingCanaryTarget];
+  const { virtqueueCanaryTarget } = await import('./targets/virtqueue.ts');
+  const all = [...TARGETS, canaryTarget(true), forwardingCanaryTarget, virtqueueCanaryTarget];
   if (chosen.list) {
     for (const { name, about } of all) process.stdout.write(`${name.padEnd(14)} ${about}\n`);
     return 0;

@@ -8,6 +8,7 @@ import { reassemblyTarget } from './targets/reassembly.ts';
 import { servicesTarget } from './targets/services.ts';
 import { tcpFlowTarget } from './targets/tcp-flow.ts';
 import { textTargets } from './targets/texts.ts';
+import { virtqueueTarget } from './targets/virtqueue.ts';
 import { wireTargets } from './targets/wire.ts';
 
 /** All targets but the canary, the cheap ones first. */
@@ -18,6 +19,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   apiTarget,
   linksTarget,
   reassemblyTarget,
+  virtqueueTarget,
   servicesTarget,
   tcpFlowTarget,
   engineTarget,
