@@ -105,6 +105,8 @@ static void begin(struct init *init) {
  */
 static void map_user(const struct namespace_plan *plan) {
   if (plan->uid_map[0] == 0) return;
+  /* After a change of user our own files in /proc are root's, unless this is set. */
+  prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
   int error = write_file("/proc/self/setgroups", "deny");
   if (error != 0 && error != ENOENT) fail(NAMESPACE_STEP_SETGROUPS, error);
   if ((error = write_file("/proc/self/uid_map", plan->uid_map)) != 0) fail(NAMESPACE_STEP_UID_MAP, error);

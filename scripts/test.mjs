@@ -1,6 +1,6 @@
 /**
  * `npm test`: sets up what is missing, then lint, types (they are the build), import arrows (`test/architecture.test.ts`), unit tests, and the tests on the
- * real kernel in `test/netns`, `test/network`, `test/faults`, `test/library`, `test/soak`, `test/guest`, `test/vm` and `test/splice`. `npm test -- tcp dns` runs only the test files whose path contains one
+ * real kernel in `test/netns`, `test/network`, `test/faults`, `test/library`, `test/soak`, `test/guest`, `test/vm`, `test/splice` and `test/dropin`. `npm test -- tcp dns` runs only the test files whose path contains one
  * of the words.
  *
  * In the end it lists every test that was skipped, with its reason, and writes `dist/test-report.json`. With TAPSTER_REQUIRE_KERNEL_TESTS=1 it fails when
@@ -14,7 +14,7 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { root, setup } from './setup.mjs';
 
-const KERNEL_FOLDERS = ['netns', 'network', 'faults', 'library', 'soak', 'guest', 'vm', 'splice'].map(
+const KERNEL_FOLDERS = ['netns', 'network', 'faults', 'library', 'soak', 'guest', 'vm', 'splice', 'dropin'].map(
   (name) => join(root, 'test', name) + sep,
 );
 const INSIDE_GUEST = join(root, 'test', 'guest', 'inside');

@@ -58,7 +58,7 @@ describe('the documents', () => {
     const blocks = [...text.matchAll(HELP_BLOCK)];
     assert.deepEqual(
       blocks.map(([, words]) => words),
-      ['', 'run ', 'guest ', 'up ', 'ctl ', 'apply ', 'down ', 'doctor ', 'completion '].map(
+      ['', 'run ', 'guest ', 'up ', 'ctl ', 'apply ', 'down ', 'doctor ', 'shims ', 'completion '].map(
         (command) => `${command}--help`,
       ),
     );

@@ -42,6 +42,7 @@ describe('completion for bash', { skip: without('bash') }, () => {
       'apply',
       'down',
       'doctor',
+      'shims',
       'completion',
       'help',
       '--help',

@@ -16,6 +16,7 @@ import { makeDownCommand } from './commands/down.ts';
 import { makeGuestCommand } from './commands/guest.ts';
 import { valueShapes } from './commands/network-options.ts';
 import { makeRunCommand } from './commands/run.ts';
+import { makeShimsCommand } from './commands/shims.ts';
 import { makeUpCommand } from './commands/up.ts';
 import { EXIT } from './exit.ts';
 import type { Output } from './output.ts';
@@ -36,7 +37,8 @@ Examples:
   tapster up lab.yaml                 an engine with many interfaces
   tapster ctl show interface          what it does
   tapster doctor                      what this machine allows
-  tapster run --help                  all that run can do`;
+  tapster run --help                  all that run can do
+  tapster pasta --help                in place of pasta; see tapster shims`;
 
 /** Runs the command line `args` (without `node` and the script) and returns the exit status. */
 export async function main(args: readonly string[], output: Output = terminal()): Promise<number> {
@@ -67,6 +69,7 @@ export function makeProgram(output: Output, finish: (status: number) => void): C
     .addCommand(makeApplyCommand(finish, output))
     .addCommand(makeDownCommand(finish, output))
     .addCommand(makeDoctorCommand(finish, output))
+    .addCommand(makeShimsCommand(finish, output))
     .addCommand(makeCompletionCommand(output))
     .addCommand(makeDemoCommand(finish), { hidden: true });
   for (const command of [program, ...program.commands]) {

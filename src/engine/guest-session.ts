@@ -111,8 +111,11 @@ class GuestSession {
     this.#followSignals();
     const [program, ...words] = command;
     if (program !== undefined) this.#start(program, [...words, ...memory.value, ...this.#qemuArguments()]);
+    const prepared = this.#hooks.prepared?.() ?? success(undefined);
+    if (!prepared.ok) return prepared;
     const confined = sandbox ? this.#confine() : success(undefined);
     if (!confined.ok) return confined;
+    this.#hooks.ready?.();
     return success(await this.#serve(engine.value));
   }
 
@@ -312,7 +315,7 @@ class GuestSession {
   }
 }
 
-const ENDING: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGINT', 'SIGTERM'];
+const ENDING: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM'];
 
 /** Where QEMU binds its side of datagrams, beside ours: both sides must know the path of the other. */
 function qemuPathOf(path: string): string {

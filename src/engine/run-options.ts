@@ -1,5 +1,6 @@
 /** What `tapster run` is asked to do, as a value: the command line makes it, the session does it. */
 import type { IpAddress, IpPrefix, MacAddress } from '../base/address.ts';
+import type { NetworkDetails } from './network-details.ts';
 
 /** One `--publish` rule: connections to the host's ports reach the command. */
 export interface PublishRule {
@@ -18,6 +19,7 @@ export interface RunOptions {
   readonly command: readonly string[];
   /** Map the user to root inside its user namespace. */
   readonly root: boolean;
+  /** Empty, with `details`: as the host's is called. */
   readonly interfaceName: string;
   readonly families: 'both' | '4' | '6';
   readonly addresses: readonly IpPrefix[];
@@ -28,6 +30,8 @@ export interface RunOptions {
   readonly mtu: number;
   /** False: the interface is left for a DHCP client or router advertisements inside. */
   readonly configure: boolean;
+  /** What is to be otherwise than `tapster run` has it; then `dns`, `hostLoopback` and `publish` count for nothing. */
+  readonly details?: NetworkDetails;
   /** `forward`: to the host's resolvers; addresses: the command asks these itself; `none`: resolv.conf is left alone. */
   readonly dns: 'forward' | 'none' | readonly IpAddress[];
   readonly publish: readonly PublishRule[];

@@ -5,24 +5,22 @@
  * sockets have not taken yet is delivered first, as the kernel would do for a program that has exited.
  */
 import { failure, type Result, success } from '../base/result.ts';
-import { TapLink } from '../link/tap.ts';
-import { type LinkOffload, NO_OFFLOAD } from '../packet/offload.ts';
 import { errnoName } from '../sys/errno.ts';
 import { configureGuest, type GuestNetwork, guestSysctls } from '../sys/guest-network.ts';
 import { LinuxSys } from '../sys/linux.ts';
 import { type CommandStatus, exitCode, identityInside, type NamespaceChild, startNamespace } from '../sys/namespace.ts';
 import { RESOLV_CONF_PATH, type ResolvConf, resolvConfFiles } from '../sys/resolv-conf.ts';
 import { applySandbox } from '../sys/sandbox.ts';
-import { negotiateOffloads, TUN_F } from '../sys/tun.ts';
 import { Closers } from './closers.ts';
 import type { Engine } from './engine.ts';
 import { EventLoop } from './event-loop.ts';
 import type { RunOptions } from './run-options.ts';
 import { enginePlan, whyNoSandbox } from './sandbox-policy.ts';
 import { waitUntilDelivered } from './session-delivery.ts';
-import { GUEST_INTERFACE, type SessionHooks, SessionHost } from './session-host.ts';
-import { dnsAddresses, guestResolvConf, type SessionNetwork } from './session-network.ts';
+import { type SessionHooks, SessionHost } from './session-host.ts';
+import { dnsAddresses, guestResolvConf } from './session-network.ts';
 import { SessionSignals } from './session-signals.ts';
+import { configurationExtent, plugTap } from './session-tap.ts';
 
 /** Runs the command and resolves with its exit status; a failure is ours, and then nothing has been left behind. */
 export async function runSession(options: RunOptions, hooks: SessionHooks): Promise<Result<number>> {
@@ -54,12 +52,14 @@ class Session {
     const host = planned.value;
     const published = host.openPublished();
     if (!published.ok) return published;
-    const started = this.#startNamespace(host.network);
+    const prepared = this.#hooks.prepared?.() ?? success(undefined);
+    if (!prepared.ok) return prepared;
+    const started = this.#startNamespace(host);
     if (!started.ok) return started;
     const child = started.value;
     const engine = this.#makeEngine(child, host);
     if (!engine.ok) return engine;
-    const configured = configureGuest(child.netlinkFd, host.guest, this.#options.configure ? 'all' : 'link');
+    const configured = configureGuest(child.netlinkFd, host.guest, configurationExtent(this.#options));
     if (!configured.ok) return configured;
     const added = host.addPublished(engine.value);
     if (!added.ok) return added;
@@ -67,8 +67,8 @@ class Session {
     return this.#runCommand(child, engine.value);
   }
 
-  #startNamespace(network: SessionNetwork): Result<NamespaceChild> {
-    const { interfaceName, root, configure } = this.#options;
+  #startNamespace({ network, guest: { interfaceName } }: SessionHost): Result<NamespaceChild> {
+    const { root, configure } = this.#options;
     const identity = identityInside(root);
     const started = startNamespace({
       rootInside: root,
@@ -87,24 +87,9 @@ class Session {
 
   /** The engine has the tap's descriptor from here on. */
   #makeEngine(child: NamespaceChild, host: SessionHost): Result<Engine> {
-    const { guest, wiring } = host;
     const engine = host.makeEngine();
-    const tap = new TapLink(engine.sys, {
-      name: child.hasVnetHeader ? guest.interfaceName : `${guest.interfaceName} (no offload)`,
-      fd: child.tapFd,
-      hasVnetHeader: child.hasVnetHeader,
-      offload: child.hasVnetHeader ? agreeOnOffload(child.tapFd) : NO_OFFLOAD,
-      arenaMemory: engine.arenaMemory,
-    });
-    const link = host.addLink(engine, tap, this.#options.command.join(' '));
-    if (!link.ok) return link;
-    engine.addQueue(GUEST_INTERFACE, link.value, child.tapFd);
-    const addresses = guest.addresses.map((each) => each.address);
-    if (guest.linkLocal !== undefined) addresses.push(guest.linkLocal);
-    for (const { w0, w1, w2, w3 } of addresses) {
-      wiring.neighbours.learn(GUEST_INTERFACE, w0, w1, w2, w3, guest.mac.high, guest.mac.low);
-    }
-    return success(engine);
+    const plugged = plugTap(host, engine, child, this.#options.command.join(' '));
+    return plugged.ok ? success(engine) : plugged;
   }
 
   /** A resolv.conf inside says what the host's says now. */
@@ -130,6 +115,7 @@ class Session {
     // While the command is loaded; and not one packet has been looked at before.
     const confined = this.#options.sandbox ? this.#confine(child) : success(undefined);
     if (!confined.ok) return confined;
+    this.#hooks.ready?.();
     const loop = new EventLoop(this.#sys, engine, fail);
     this.#closers.add(() => loop.stop());
     const status = await Promise.race([signals.commandEnded(), broken]);
@@ -151,17 +137,6 @@ class Session {
 
 /** An interface holds `GUEST_TX_QUEUE_LENGTH` packets; one whose users have not ended with the command may never be empty. */
 const LAST_TURNS_MAX = 256;
-
-/** What the tap's two ends leave undone for each other. Towards the guest the kernel takes everything; UDP merged only where it can also cut it. */
-function agreeOnOffload(tapFd: number): LinkOffload {
-  const agreed = negotiateOffloads(tapFd);
-  const flags = Math.max(0, agreed);
-  return {
-    checksum: true,
-    tcpSegmentation: true,
-    udpSegmentation: (flags & TUN_F.USO4) !== 0,
-  };
-}
 
 function execFailure(program: string, status: CommandStatus & { kind: 'exec-failed' }): Result<never> {
   const reason = errnoName(status.errno);

@@ -20,6 +20,7 @@ import { startRawSocketServer } from '../sys/raw-socket-server.ts';
 import { type ResolvConf, readResolvConf, watchResolvConf } from '../sys/resolv-conf.ts';
 import type { Sys } from '../sys/sys.ts';
 import type { Closers } from './closers.ts';
+import { detailedOverrides, planDetailed, shownHost } from './detailed-network.ts';
 import { Engine } from './engine.ts';
 import type { FlowSink } from './flow-record.ts';
 import { FlowReporter } from './flow-reporter.ts';
@@ -29,7 +30,7 @@ import { openPublished, type PublishedSocket } from './publish.ts';
 import { randomWord } from './random-word.ts';
 import { ResolverWatch } from './resolver-watch.ts';
 import type { PublishRule, RunOptions } from './run-options.ts';
-import { HOST_NAME, OUR_MAC, planSession, type SessionNetwork } from './session-network.ts';
+import { HOST_NAME, planSession, type SessionNetwork } from './session-network.ts';
 import { formatEndpoint } from './text.ts';
 
 export type LogLevel = 'error' | 'warning' | 'info' | 'debug';
@@ -39,6 +40,10 @@ export interface SessionHooks {
   log(level: LogLevel, message: string): void;
   /** A rule's socket is open: `address` and `port` are the host's. */
   published(rule: PublishRule, address: IpAddress, port: number): void;
+  /** Nothing more will need the rights that we started with: they can be given up. A failure ends the session. */
+  prepared?(): Result<void>;
+  /** Packets move from here on. */
+  ready?(): void;
 }
 
 /** The engine's number of the interface that the guest is behind. */
@@ -77,7 +82,7 @@ export class SessionHost {
     this.#host = host;
     this.guest = guest;
     this.#sinks = [...hooks.flowSinks];
-    this.network = planSession(options, host, guest, readResolvConf());
+    this.network = this.#planNetwork(readResolvConf());
     const { policy, services, hostAddresses } = this.network;
     for (const { w0, w1, w2, w3 } of policy.loopbackAddresses) this.#names.add(HOST_NAME, w0, w1, w2, w3);
     this.policy = new HostPolicy(policy);
@@ -87,11 +92,14 @@ export class SessionHost {
 
   /** Looks at the host, and plans what the guest gets. */
   static plan(sys: LinuxSys, options: RunOptions, hooks: SessionHooks, closers: Closers): Result<SessionHost> {
-    const host = readHostNetwork();
-    if (!host.ok) return host;
-    const guest = planGuestNetwork(host.value, options);
+    const { details } = options;
+    const read = readHostNetwork(details?.hostInterface);
+    if (!read.ok) return read;
+    const host = details === undefined ? read.value : shownHost(read.value, details);
+    const overrides = details === undefined ? options : detailedOverrides(options, host);
+    const guest = planGuestNetwork(host, overrides);
     const free = checkHostLoopback(options, guest);
-    return free.ok ? success(new SessionHost(sys, options, hooks, closers, host.value, guest)) : free;
+    return free.ok ? success(new SessionHost(sys, options, hooks, closers, host, guest)) : free;
   }
 
   /** Opens the sockets of published ports. Nobody is accepted before `addPublished`. */
@@ -140,11 +148,12 @@ export class SessionHost {
     // Before the capture's file: ends of flows belong in it.
     this.#closers.add(() => engine.close());
     engine.addInterface(GUEST_INTERFACE, captured.value);
+    const { ourMac } = this.network.services;
     engine.setGuestLink(GUEST_INTERFACE, {
       index: GUEST_INTERFACE,
       mtu: this.guest.mtu,
-      ourMacHigh: OUR_MAC.high,
-      ourMacLow: OUR_MAC.low,
+      ourMacHigh: ourMac.high,
+      ourMacLow: ourMac.low,
       // As it is at each frame: a machine that is plugged in settles it later.
       get offload() {
         return link.offload;
@@ -176,14 +185,20 @@ export class SessionHost {
 
   /** New resolvers of the host are asked from the next question on; `changed` hears of them. */
   followResolvConf(changed: (resolvConf: ResolvConf) => void): void {
-    if (this.options.dns === 'none') return;
+    if (this.options.dns === 'none' && this.options.details === undefined) return;
     const watcher = watchResolvConf((resolvConf) => {
-      const network = planSession(this.options, this.#host, this.guest, resolvConf);
+      const network = this.#planNetwork(resolvConf);
       this.policy.configure(network.policy);
       this.wiring.configure(network.services);
       changed(resolvConf);
     });
     this.#closers.add(() => watcher.close());
+  }
+
+  #planNetwork(resolvConf: ResolvConf): SessionNetwork {
+    const { details } = this.options;
+    if (details === undefined) return planSession(this.options, this.#host, this.guest, resolvConf);
+    return planDetailed(this.options, details, this.#host, this.guest, resolvConf);
   }
 
   /** In the sandbox, raw sockets come from a process that is not in it. */

@@ -63,7 +63,7 @@ export function planSession(
     return usable.slice(0, 1);
   });
   return {
-    services: planServices(options, guest, dns, resolvConf),
+    services: planServices(options, guest, dns, options.dns === 'none' ? [] : resolvConf.search),
     policy: planPolicy(options, host, guest, dns, loopback, resolvConf),
     files: planFiles(options, dns, hostAddresses, resolvConf),
     hostAddresses,
@@ -101,11 +101,12 @@ function hasFamily(guest: GuestNetwork, address: IpAddress): boolean {
   return (isIpv4(address) ? guest.ipv4Gateway : guest.ipv6Gateway) !== undefined;
 }
 
-function planServices(
+/** `dns` and `search` are what the guest is told. */
+export function planServices(
   options: RunOptions,
   guest: GuestNetwork,
   dns: readonly IpAddress[],
-  resolvConf: ResolvConf,
+  search: readonly string[],
 ): ServiceConfig {
   const ipv4 = guest.addresses.find((each) => isIpv4(each.address));
   const ipv6 = guest.addresses.find((each) => !isIpv4(each.address));
@@ -130,7 +131,7 @@ function planServices(
             dns: dns.filter((each) => !isIpv4(each)),
           },
         }),
-    searchDomains: options.dns === 'none' ? [] : resolvConf.search,
+    searchDomains: search,
     leaseSeconds: LEASE_SECONDS,
     dhcp: true,
     dhcpv6: true,
@@ -175,7 +176,7 @@ function ownAddresses(host: HostNetwork, guest: GuestNetwork): IpAddress[] {
 }
 
 /** Whether the guest's gateway is somebody whom the host may reach at that address. */
-function isNeighbour(family: HostFamily | undefined, gateway: IpAddress | undefined): boolean {
+export function isNeighbour(family: HostFamily | undefined, gateway: IpAddress | undefined): boolean {
   if (family === undefined || gateway === undefined) return false;
   if (family.gateway !== undefined && equalAddress(family.gateway, gateway)) return true;
   return family.addresses.some((each) => prefixContains(each, gateway));

@@ -21,6 +21,8 @@ const LOOPBACK_IPV6: IpAddress = new IpAddress(0, 0, 0, 1);
 /** The protocols that flows have. */
 export const PROTOCOL = { ICMP: 1, TCP: 6, UDP: 17, ICMPV6: 58 } as const;
 export const DNS_PORT = 53;
+/** Of DNS over TLS (RFC 7858) and over QUIC (RFC 9250). */
+export const DNS_TLS_PORT = 853;
 /** The word of a target that holds the scope id. */
 export const SCOPE = 5;
 

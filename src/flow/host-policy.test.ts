@@ -146,6 +146,14 @@ describe('the DNS address', () => {
     assert.equal(verdict({}, '169.254.1.53', ICMP, 53), VERDICT.LOCAL);
   });
 
+  it('has the resolver behind port 853 too, where that is wanted', () => {
+    const policy = new HostPolicy({ ...CONFIG, dnsTls: true });
+    for (const protocol of [TCP, UDP]) {
+      const decided = decide(policy, protocol, ip('169.254.1.53'), 853);
+      assert.deepEqual(decided, { verdict: VERDICT.ALLOW, target: '127.0.0.53 853 0' });
+    }
+  });
+
   it('refuses questions when the host has no resolver', () => {
     assert.equal(verdict({ resolvers: [] }, '169.254.1.53', UDP, 53), VERDICT.LOCAL);
   });
@@ -181,6 +189,26 @@ describe('the DNS address', () => {
     const policy = new HostPolicy({ ...CONFIG, loopbackAddresses: [ip('169.254.1.53')] });
     assert.equal(decide(policy, TCP, ip('169.254.1.53'), 53).target, '127.0.0.53 53 0');
     assert.equal(decide(policy, TCP, ip('169.254.1.53'), 80).target, '127.0.0.1 80 0');
+  });
+});
+
+describe('an address for what the host has like the guest', () => {
+  const own = [ip('10.0.2.100'), ip('fd00::100')];
+  const policy = new HostPolicy({
+    ...CONFIG,
+    guestAddresses: own,
+    sharedAddresses: [ip('169.254.1.2'), ip('fd99::2')],
+  });
+
+  it('leads to the address of its family that both have, with the same port', () => {
+    assert.deepEqual(decide(policy, TCP, ip('169.254.1.2'), 80), { verdict: VERDICT.ALLOW, target: '10.0.2.100 80 0' });
+    assert.deepEqual(decide(policy, UDP, ip('fd99::2'), 53), { verdict: VERDICT.ALLOW, target: 'fd00::100 53 0' });
+  });
+
+  it('answers pings itself, and leads nowhere where the guest has no address of the family', () => {
+    assert.equal(decide(policy, ICMP, ip('169.254.1.2'), 0).verdict, VERDICT.LOCAL);
+    const without = new HostPolicy({ ...CONFIG, guestAddresses: [], sharedAddresses: [ip('169.254.1.2')] });
+    assert.equal(decide(without, TCP, ip('169.254.1.2'), 80).verdict, VERDICT.LOCAL);
   });
 });
 

@@ -3,8 +3,9 @@
  *
  * | the guest calls                        | and gets                                                               |
  * | -------------------------------------- | ---------------------------------------------------------------------- |
- * | port 53 of the DNS address             | the host's resolver, wherever that listens                             |
+ * | port 53 of the DNS address             | the host's resolver, wherever that listens; where wanted 853 too       |
  * | an address mapped to the loopback      | the host's 127.0.0.1 or ::1                                            |
+ * | an address mapped to the guest's own   | the host at the address that both have                                 |
  * | an address that is ours otherwise      | an answer to ping; else refused                                        |
  * | a cloud's metadata address             | refused, unless allowed; DNS there, where the user named it for that   |
  * | the host's loopback, by any spelling   | refused                                                                |
@@ -21,6 +22,7 @@
 import { type IpAddress, isIpv4, isIpv4Words } from '../base/address.ts';
 import {
   DNS_PORT,
+  DNS_TLS_PORT,
   includes,
   isGroup,
   isHostItself,
@@ -44,11 +46,15 @@ export interface HostPolicyConfig {
   readonly allowMetadata: boolean;
   /** Where the guest asks DNS, and who answers. */
   readonly dnsAddresses: readonly IpAddress[];
+  /** The resolvers' port 853 can be reached there too. A client that tries it first waits where they have none. */
+  readonly dnsTls?: boolean;
   /** Servers that the user named for the guest to ask by itself. */
   readonly namedServers: readonly IpAddress[];
   readonly resolvers: readonly Resolver[];
   /** Guest's address for the host's loopback of the same family. */
   readonly loopbackAddresses: readonly IpAddress[];
+  /** Guest's addresses for the address that the host has like the guest, of the same family. */
+  readonly sharedAddresses?: readonly IpAddress[];
   /** Other addresses that are ours and lead nowhere: the gateway of a private network. */
   readonly ownAddresses: readonly IpAddress[];
   /** The guest's own addresses. */
@@ -88,12 +94,15 @@ export class HostPolicy implements Policy, CallerMap, AsksResolvers {
     const protocol = flows.protocol(flow);
     const at = flow * KEY_WORDS + KEY_REMOTE;
     const hasPorts = protocol === PROTOCOL.TCP || protocol === PROTOCOL.UDP;
-    const asks = hasPorts && flows.remotePort(flow) === DNS_PORT;
+    const asks = hasPorts && isDnsPort(config, flows.remotePort(flow));
     const isDns = includes(config.dnsAddresses, keys, at);
     // Without names nothing else is of use: questions go to the host's resolvers also where the protocol is switched off.
     if (isDns && asks) return this.#resolvers.ask(flows, flow);
     if (!this.#isEnabled(protocol)) return VERDICT.REFUSE;
     if (includes(config.loopbackAddresses, keys, at)) return hasPorts ? toLoopback(flows, flow) : VERDICT.LOCAL;
+    if (config.sharedAddresses !== undefined && includes(config.sharedAddresses, keys, at)) {
+      return hasPorts ? this.#toShared(flows, flow) : VERDICT.LOCAL;
+    }
     if (isDns || includes(config.ownAddresses, keys, at)) return VERDICT.LOCAL;
     if (!config.allowMetadata && includes(METADATA, keys, at)) {
       return asks && includes(config.namedServers, keys, at) ? VERDICT.ALLOW : VERDICT.REFUSE;
@@ -114,8 +123,23 @@ export class HostPolicy implements Policy, CallerMap, AsksResolvers {
     }
   }
 
+  /** Sends the flow to the guest's own address, at the host. Returns the verdict. */
+  #toShared(flows: FlowTable, flow: number): number {
+    const { guestAddresses } = this.#config;
+    for (let i = 0; i < guestAddresses.length; i++) {
+      if (isIpv4(guestAddresses[i]) !== flows.isIpv4(flow)) continue;
+      writeAddress(guestAddresses[i], flows.targets, flow * TARGET_WORDS);
+      return VERDICT.ALLOW;
+    }
+    return VERDICT.LOCAL;
+  }
+
   #isEnabled(protocol: number): boolean {
     if (protocol === PROTOCOL.TCP) return this.#config.tcp;
     return protocol === PROTOCOL.UDP ? this.#config.udp : this.#config.icmp;
   }
+}
+
+function isDnsPort(config: HostPolicyConfig, port: number): boolean {
+  return port === DNS_PORT || (port === DNS_TLS_PORT && config.dnsTls === true);
 }

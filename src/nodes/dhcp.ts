@@ -129,7 +129,7 @@ function encodeOptions(config: ServiceConfig, service: Ipv4Service): EncodedOpti
     { code: OPTION.ROUTERS, data: dhcp.encodeAddresses([service.gateway.w3]) },
     { code: OPTION.CLASSLESS_ROUTES, data: encodeRoutes(service) },
     { code: OPTION.NAME_SERVERS, data: dhcp.encodeAddresses(service.dns.map((server: IpAddress) => server.w3)) },
-    { code: OPTION.MTU, data: Uint8Array.of(mtu >> 8, mtu & 0xff) },
+    { code: OPTION.MTU, data: config.tellsMtu === false ? NOTHING : Uint8Array.of(mtu >> 8, mtu & 0xff) },
     { code: OPTION.HOST_NAME, data: encodeText(config.hostName ?? '') },
     { code: OPTION.DOMAIN_NAME, data: encodeText(config.searchDomains[0] ?? '') },
     { code: OPTION.SEARCH_LIST, data: dhcp.encodeSearchList(config.searchDomains) },

@@ -25,6 +25,7 @@ import {
   ALL_NODES_MAC_HIGH,
   ALL_NODES_MAC_LOW,
   finishAdvertisement,
+  MTU_UNTOLD,
   toAllNodes,
 } from './router-advertisement.ts';
 import type { Ipv6Service, ServiceConfig } from './service-config.ts';
@@ -233,14 +234,14 @@ export class NdpInput implements GraphNode {
 
   /** Writes a router advertisement into a packet whose destination is known, and sends it. */
   #advertiseIn(packets: Packets, packet: Packet, service: Ipv6Service): void {
-    const { dhcpv6, ourMac, mtu, searchDomains } = this.#config;
+    const { dhcpv6, ourMac, mtu, searchDomains, tellsMtu } = this.#config;
     const { address, ourLinkLocal, dns } = service;
     finishAdvertisement(packets, packet, {
       ourMac,
       from: ourLinkLocal,
       flags: dhcpv6 ? ndp.RA_MANAGED | ndp.RA_OTHER : 0,
       lifetimeSeconds: ROUTER_LIFETIME_SECONDS,
-      mtu,
+      mtu: tellsMtu === false ? MTU_UNTOLD : mtu,
       prefixes: address.length < HOST_PREFIX_BITS ? [address] : [],
       dns,
       searchDomains,

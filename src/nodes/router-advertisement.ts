@@ -31,6 +31,8 @@ const PREFIX_PREFERRED_SECONDS = 2700;
 /** Only a prefix of this length makes addresses from itself on Ethernet (RFC 4862, section 5.5.3). */
 export const AUTONOMOUS_PREFIX_BITS = 64;
 
+export const MTU_UNTOLD = 0;
+
 export interface RouterAdvertisement {
   readonly ourMac: MacAddress;
   /** The address that it comes from. */
@@ -39,6 +41,7 @@ export interface RouterAdvertisement {
   readonly flags: number;
   /** Of us as a default router; 0: we are none. */
   readonly lifetimeSeconds: number;
+  /** `MTU_UNTOLD`: the option is left out. */
   readonly mtu: number;
   /** Networks on the link. Hosts make addresses from those of 64 bits. */
   readonly prefixes: readonly IpPrefix[];
@@ -62,7 +65,7 @@ export function finishAdvertisement(packets: Packets, packet: Packet, told: Rout
   let at = packets.start[packet] + ICMPV6_MESSAGE;
   at += ndp.writeRouterAdvertisement(view, at, HOP_LIMIT, told.flags, told.lifetimeSeconds, 0, 0);
   at += ndp.writeLinkLayerOption(view, at, ndp.OPTION_SOURCE_LINK_LAYER, ourMac.high, ourMac.low);
-  at += ndp.writeMtuOption(view, at, told.mtu);
+  if (told.mtu !== MTU_UNTOLD) at += ndp.writeMtuOption(view, at, told.mtu);
   for (const prefix of told.prefixes) if (at + PREFIX_BYTES <= limit) at += writePrefix(view, at, prefix);
   at += ndp.writeRdnssOption(view, at, limit, told.dns, told.dnsLifetimeSeconds);
   at += ndp.writeDnsslOption(view, at, limit, told.searchDomains, told.dnsLifetimeSeconds);

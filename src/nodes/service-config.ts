@@ -11,6 +11,8 @@ export interface ServiceConfig {
   readonly guestMac?: MacAddress;
   /** The largest IP packet that the guest may send and will be sent, in bytes. */
   readonly mtu: number;
+  /** False: neither DHCP nor router advertisements tell it. */
+  readonly tellsMtu?: boolean;
   /** Left out: the guest has no IPv4, and no question about it is answered. */
   readonly ipv4?: Ipv4Service;
   /** Left out: the guest has no IPv6, and no question about it is answered. */

@@ -105,14 +105,25 @@ export function planGuestNetwork(host: HostNetwork | undefined, overrides: Guest
 
 /**
  * Sets the network up in the namespace that the descriptor's netlink socket was opened in. `extent` 'link': the interface comes up with its MAC and its link-local
- * address, and all else is left to a DHCP client or router advertisements inside.
+ * address, and all else is left to a DHCP client or router advertisements inside; 'down': it has its MAC, and does not come up.
  */
-export function configureGuest(netlinkFd: number, plan: GuestNetwork, extent: 'all' | 'link' = 'all'): Result<void> {
+export function configureGuest(
+  netlinkFd: number,
+  plan: GuestNetwork,
+  extent: 'all' | 'link' | 'down' = 'all',
+): Result<void> {
   const netlink = new Netlink(netlinkFd);
   const loopback = setLink(netlink, LOOPBACK_INDEX, { up: true });
   if (!loopback.ok) return refused('guest-loopback-failed', 'lo can not be brought up', loopback);
   const found = findLink(netlink, plan.interfaceName);
   if (!found.ok) return found;
+  if (extent === 'down') {
+    const { mac, txQueueLength } = plan;
+    const changed = setLink(netlink, found.value.index, { mac, txQueueLength });
+    return changed.ok
+      ? changed
+      : refused('guest-link-failed', `${plan.interfaceName} does not take MAC ${mac}`, changed);
+  }
   const link = raiseInterface(netlink, found.value, plan);
   if (!link.ok) return link;
   const addresses = addAddresses(netlink, found.value.index, plan, extent);
@@ -143,6 +154,15 @@ export function guestSysctls(
     ipv6('accept_ra', accept),
     ipv6('autoconf', accept),
   ];
+}
+
+/** Those for a namespace of somebody else's. `configured`: by us, so that the guest takes no addresses from router advertisements beside. */
+export function joinedSysctls(interfaceName: string, configured: boolean): { path: string; value: string }[] {
+  const accept = configured ? ['accept_ra', 'autoconf'] : [];
+  return guestSysctls(interfaceName, undefined).filter(({ path }) => {
+    const name = path.slice(path.lastIndexOf('/') + 1);
+    return name === 'tcp_congestion_control' || accept.includes(name);
+  });
 }
 
 interface FamilyPlan {

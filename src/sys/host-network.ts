@@ -13,7 +13,7 @@ import {
   type MacAddress,
   prefixContains,
 } from '../base/address.ts';
-import { type Result, success } from '../base/result.ts';
+import { failure, type Result, success } from '../base/result.ts';
 import { ADDRESS_FLAG, type InterfaceAddress, listAddresses, SCOPE } from './netlink/address.ts';
 import { type Link, listLinks } from './netlink/link.ts';
 import { listRoutes, type Route } from './netlink/route.ts';
@@ -51,7 +51,8 @@ export interface HostRoute {
   readonly metric: number;
 }
 
-export function readHostNetwork(): Result<HostNetwork> {
+/** `interfaceName`: the network behind this interface; undefined: behind that of the best default route. */
+export function readHostNetwork(interfaceName?: string): Result<HostNetwork> {
   const opened = Netlink.open();
   if (!opened.ok) return opened;
   const netlink = opened.value;
@@ -62,7 +63,12 @@ export function readHostNetwork(): Result<HostNetwork> {
     if (!addresses.ok) return addresses;
     const routes = listRoutes(netlink);
     if (!routes.ok) return routes;
-    return success(selectHostNetwork(links.value, addresses.value, routes.value));
+    if (interfaceName === undefined) return success(selectHostNetwork(links.value, addresses.value, routes.value));
+    const link = links.value.find(({ name }) => name === interfaceName);
+    if (link === undefined) {
+      return failure('interface-missing', `there is no interface ${interfaceName} here: name one that "ip link" shows`);
+    }
+    return success(selectHostNetwork([link], addresses.value, routes.value));
   } finally {
     netlink.close();
   }

@@ -1,0 +1,49 @@
+/** What pasta and passt can be asked for and Tapster does not do: refused by name, never passed over. */
+import type { ForwardSpec } from '../../engine/forward-rules.ts';
+import type { PastaOptions } from './pasta-options.ts';
+
+/** The first thing that can't be done, as a sentence; undefined: all can. */
+export function whyNotPasta(options: PastaOptions): string | undefined {
+  const { controlPath, statsSeconds, fqdn, guest, outboundAddresses, outboundInterfaces } = options;
+  if (controlPath !== undefined) return `--conf-path ${controlPath}: there is no such socket; leave it out`;
+  if (statsSeconds !== undefined) return `--stats ${statsSeconds}: there are no such counters; leave it out`;
+  if (fqdn !== undefined) return `--fqdn ${fqdn}: a name with its domain is not told; use --hostname and --search`;
+  const outbound = outboundAddresses.ipv4 ?? outboundAddresses.ipv6;
+  if (outbound !== undefined) return `--outbound ${outbound}: sockets are not bound; use a route of the host's`;
+  const device = outboundInterfaces.ipv4 ?? outboundInterfaces.ipv6;
+  if (device !== undefined) return `--outbound-if ${device}: sockets are not bound; use a route of the host's`;
+  if (guest.kind === 'virtual-machine') {
+    const { repairPath } = guest;
+    if (repairPath !== undefined && repairPath !== 'none') {
+      return `--repair-path ${repairPath}: a machine that migrates loses its connections; use --repair-path none`;
+    }
+    if (guest.migrateExit) return '--migrate-exit: nothing is told of a migration; leave it out';
+    if (guest.migrateNoLinger) return '--migrate-no-linger: nothing is told of a migration; leave it out';
+  } else if (guest.spliceOnly) {
+    return '--splice-only: there is always an interface; leave it out';
+  }
+  return whyNotForwards(options);
+}
+
+function whyNotForwards(options: PastaOptions): string | undefined {
+  const { tcpIn, udpIn, tcpOut, udpOut, freebind, guest } = options;
+  if (freebind) return '--freebind: only addresses that are there are listened at; leave it out';
+  if (guest.kind === 'namespace' && guest.hostLoopbackToNamespaceLoopback) {
+    return "--host-lo-to-ns-lo: callers are led to the namespace's address; leave it out";
+  }
+  return (
+    whyNotIn('-t', tcpIn) ?? whyNotIn('-u', udpIn) ?? whyNotOut('-T', tcpOut) ?? whyNotOut('-U', udpOut) ?? undefined
+  );
+}
+
+function whyNotIn(option: string, { rules }: ForwardSpec): string | undefined {
+  if (rules.some(({ weak }) => weak)) return `${option} all: name the ports`;
+  const device = rules.find(({ interfaceName }) => interfaceName !== undefined);
+  if (device !== undefined) return `${option} %${device.interfaceName}: leave the interface out, or give an address`;
+  const target = rules.find(({ toAddress }) => toAddress !== undefined);
+  return target === undefined ? undefined : `${option} to ${target.toAddress}: ports lead to the guest's own address`;
+}
+
+function whyNotOut(option: string, { rules }: ForwardSpec): string | undefined {
+  return rules.length === 0 ? undefined : `${option} with ports: inside, use the address that is the host's loopback`;
+}

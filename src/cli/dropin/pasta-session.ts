@@ -1,0 +1,121 @@
+/**
+ * `pasta` and `passt`, running: opens what takes the rights that we were started with, runs the session as whom we become, and says how it ended.
+ *
+ * In this order, for callers who wait: the log and the PID file are opened; the session makes all that it needs; root becomes somebody else; the PID file is
+ * written; whoever waits learns that all is ready.
+ */
+import { openSync, writeFileSync, writeSync } from 'node:fs';
+import { constants } from 'node:os';
+import { type Failure, failure, type Result, success } from '../../base/result.ts';
+import { FlowLines } from '../../engine/flow-lines.ts';
+import type { SessionHooks } from '../../engine/session-host.ts';
+import { READY, tellStarter } from './background.ts';
+import { DROPIN_EXIT } from './command-line.ts';
+import type { PastaOptions } from './pasta-options.ts';
+import { toGuestOptions, toJoinOptions, toRunOptions } from './pasta-run-options.ts';
+import { openProgramLog, type ProgramLog, type WriteLog } from './program-log.ts';
+import { become, resolveRunAs } from './run-as.ts';
+
+const STANDARD_ERROR = 2;
+const { SIGQUIT, SIGTERM } = constants.signals;
+
+/** Returns the exit status. `background`: nobody sees our standard streams, and a starter waits. */
+export async function runPasta(
+  options: PastaOptions,
+  warnings: readonly string[],
+  background: boolean,
+): Promise<number> {
+  const { program, verbosity, logPath, logBytesMax } = options;
+  nameProcess(program);
+  const opened = openProgramLog({ program, verbosity, path: logPath, bytesMax: logBytesMax, background });
+  if (!opened.ok) {
+    writeSync(STANDARD_ERROR, `${program}: ${opened.failure.message}\n`);
+    return DROPIN_EXIT.refused;
+  }
+  const log = opened.value;
+  try {
+    for (const warning of warnings) log.write('warning', warning);
+    const { tcpIn, udpIn, tcpOut, udpOut } = options;
+    if ([tcpIn, udpIn, tcpOut, udpOut].some(({ auto }) => auto.length > 0)) {
+      log.write('info', 'ports are not followed yet: "auto" forwards nothing');
+    }
+    const hooks = makeHooks(options, log, background);
+    const ended = hooks.ok ? await runSession(options, hooks.value) : hooks;
+    if (ended.ok) return ended.value;
+    tellFailure(ended.failure, log.write);
+    return DROPIN_EXIT.refused;
+  } finally {
+    await log.close();
+  }
+}
+
+function makeHooks(options: PastaOptions, log: ProgramLog, background: boolean): Result<SessionHooks> {
+  const { pidPath, runAs, verbosity } = options;
+  const identity = resolveRunAs(runAs);
+  if (!identity.ok) return identity;
+  const pidFile = pidPath === undefined ? success(undefined) : openPidFile(pidPath);
+  if (!pidFile.ok) return pidFile;
+  const flows = new FlowLines((line) => log.write('debug', line));
+  return success({
+    flowSinks: verbosity === 'debug' || verbosity === 'trace' ? [flows] : [],
+    log: log.write,
+    published: () => {},
+    prepared: () => {
+      if (background) process.chdir('/');
+      return identity.value === undefined ? success(undefined) : become(identity.value);
+    },
+    ready: () => {
+      if (pidFile.value !== undefined) writeSync(pidFile.value, `${process.pid}\n`);
+      if (!background) return;
+      log.ready();
+      // Whoever started us has been ended meanwhile, so nobody would know of us.
+      if (!tellStarter(READY)) process.kill(process.pid, SIGTERM);
+    },
+  });
+}
+
+async function runSession(options: PastaOptions, hooks: SessionHooks): Promise<Result<number>> {
+  const { guest } = options;
+  if (guest.kind === 'virtual-machine') {
+    const { guestSession } = await import('../../engine/guest-session.ts');
+    const listening = (path: string): void => hooks.log('info', `listening at ${path}`);
+    return askedToEnd(await guestSession(toGuestOptions(options, guest), { ...hooks, listening }));
+  }
+  if (guest.target.kind === 'new') {
+    const { runSession: runWithCommand } = await import('../../engine/run-session.ts');
+    return runWithCommand(toRunOptions(options, guest, guest.target.command), hooks);
+  }
+  const { joinSession } = await import('../../engine/join-session.ts');
+  return askedToEnd(await joinSession(toJoinOptions(options, guest), hooks));
+}
+
+/** Whoever asks for an end by these signals wants just that: it is no failure. */
+function askedToEnd(ended: Result<number>): Result<number> {
+  const asked = ended.ok && (ended.value === 128 + SIGTERM || ended.value === 128 + SIGQUIT);
+  return asked ? success(DROPIN_EXIT.success) : ended;
+}
+
+/** Opened before anything is made, so that nothing is where it can't be written. */
+function openPidFile(path: string): Result<number> {
+  try {
+    return success(openSync(path, 'w', 0o644));
+  } catch (error) {
+    return failure(
+      'pid-file-failed',
+      `the PID file ${path} can't be written: ${(error as NodeJS.ErrnoException).code}`,
+    );
+  }
+}
+
+/** For who looks for us by this name, as killall(1) does. */
+function nameProcess(program: string): void {
+  try {
+    writeFileSync('/proc/self/comm', program);
+  } catch {}
+}
+
+function tellFailure(reason: Failure, write: WriteLog): void {
+  for (let at: Failure | undefined = reason; at !== undefined; at = at.cause) {
+    write('error', at === reason ? at.message : `because: ${at.message}`);
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * A session in a network namespace that exists already, by its path or by a process: a tap in there, and an engine on the tap, until the namespace ends, the tap is
+ * deleted, or somebody ends us. Nothing else of the namespace is touched but `lo`, which comes up, and its congestion control (`sys/guest-network.ts` says why).
+ *
+ * Everything that takes rights over the namespace is done before `prepared` is told.
+ */
+import { closeSync } from 'node:fs';
+import { constants } from 'node:os';
+import { failure, type Result, success } from '../base/result.ts';
+import { errnoName } from '../sys/errno.ts';
+import { configureGuest, joinedSysctls } from '../sys/guest-network.ts';
+import { closeHostTap, openHostTap } from '../sys/host-tap.ts';
+import { LinuxSys } from '../sys/linux.ts';
+import { watchNamespaceEnd } from '../sys/namespace-end.ts';
+import {
+  type NetworkNamespace,
+  openNetworkNamespace,
+  openUserNamespace,
+  writeSysctlsInside,
+} from '../sys/namespace-path.ts';
+import { resolvConfFiles } from '../sys/resolv-conf.ts';
+import { applySandbox } from '../sys/sandbox.ts';
+import { Closers } from './closers.ts';
+import type { Engine } from './engine.ts';
+import { EventLoop } from './event-loop.ts';
+import type { RunOptions } from './run-options.ts';
+import { enginePlan, whyNoSandbox } from './sandbox-policy.ts';
+import { type SessionHooks, SessionHost } from './session-host.ts';
+import { configurationExtent, type GuestTap, plugTap } from './session-tap.ts';
+
+/** `command` and `root` count for nothing. */
+export interface JoinOptions extends RunOptions {
+  /** NAME, /PATH or pid:N, as `openNetworkNamespace` takes them. */
+  readonly networkNamespace: string;
+  /** A user namespace to join on the way there; undefined: the one that owns the network namespace, where that is needed. */
+  readonly userNamespacePath: string | undefined;
+  /** End when the process has ended, or the path is gone. */
+  readonly endsWithNamespace: boolean;
+}
+
+/** Serves the namespace until it is ended, and resolves with the exit status; a failure is ours, and then nothing has been left behind. */
+export async function joinSession(options: JoinOptions, hooks: SessionHooks): Promise<Result<number>> {
+  const closers = new Closers();
+  try {
+    return await new JoinSession(options, hooks, closers).run();
+  } finally {
+    await closers.closeAll();
+  }
+}
+
+class JoinSession {
+  readonly #options: JoinOptions;
+  readonly #hooks: SessionHooks;
+  readonly #closers: Closers;
+  readonly #sys: LinuxSys = new LinuxSys();
+  /** Resolves with the exit status. */
+  readonly #ended: Promise<number>;
+  #end: (status: number) => void = () => {};
+
+  constructor(options: JoinOptions, hooks: SessionHooks, closers: Closers) {
+    this.#options = options;
+    this.#hooks = hooks;
+    this.#closers = closers;
+    this.#ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+  }
+
+  async run(): Promise<Result<number>> {
+    const { sandbox } = this.#options;
+    const unsafe = sandbox ? whyNoSandbox(process.env) : undefined;
+    if (unsafe !== undefined) return failure('sandbox-impossible', unsafe);
+    const joined = openNetworkNamespace(this.#options.networkNamespace);
+    if (!joined.ok) return joined;
+    const namespace = joined.value;
+    this.#closers.add(() => closeSync(namespace.fd));
+    const planned = SessionHost.plan(this.#sys, this.#options, this.#hooks, this.#closers);
+    if (!planned.ok) return planned;
+    const host = planned.value;
+    const published = host.openPublished();
+    if (!published.ok) return published;
+    const tap = this.#makeTap(namespace, host);
+    if (!tap.ok) return tap;
+    const engine = host.makeEngine();
+    const plugged = plugTap(host, engine, tap.value, namespace.text);
+    if (!plugged.ok) return plugged;
+    const added = host.addPublished(engine);
+    if (!added.ok) return added;
+    const watched = this.#watch(namespace, engine);
+    if (!watched.ok) return watched;
+    host.followResolvConf(() => {});
+    this.#followSignals();
+    const prepared = this.#hooks.prepared?.() ?? success(undefined);
+    if (!prepared.ok) return prepared;
+    const confined = sandbox ? this.#confine() : success(undefined);
+    if (!confined.ok) return confined;
+    return success(await this.#serve(engine));
+  }
+
+  /** Makes the interface inside, and sets it up as far as was asked for. The caller closes the descriptor. */
+  #makeTap(namespace: NetworkNamespace, { guest }: SessionHost): Result<GuestTap> {
+    const user = this.#openUserNamespace();
+    if (!user.ok) return user;
+    const userNamespaceFd = user.value;
+    const name = guest.interfaceName;
+    const opened = openHostTap({ name, namespaceFd: namespace.fd, userNamespaceFd });
+    if (!opened.ok) return opened;
+    const { netlink, fds, hasVnetHeader } = opened.value;
+    const { configure } = this.#options;
+    for (const refused of writeSysctlsInside(namespace.fd, joinedSysctls(name, configure), userNamespaceFd)) {
+      this.#hooks.log('debug', refused);
+    }
+    const configured = configureGuest(netlink.fd, guest, configurationExtent(this.#options));
+    if (!configured.ok) {
+      closeHostTap(opened.value);
+      return configured;
+    }
+    netlink.close();
+    return success({ tapFd: fds[0]!, hasVnetHeader });
+  }
+
+  #openUserNamespace(): Result<number | undefined> {
+    const path = this.#options.userNamespacePath;
+    if (path === undefined) return success(undefined);
+    const opened = openUserNamespace(path);
+    if (opened.ok) this.#closers.add(() => closeSync(opened.value));
+    return opened;
+  }
+
+  #watch(namespace: NetworkNamespace, engine: Engine): Result<void> {
+    engine.onLinkLost = (_interface, errno) => {
+      this.#hooks.log('info', `the interface inside has gone: ${errnoName(errno)}`);
+      this.#end(0);
+    };
+    if (!this.#options.endsWithNamespace) return success(undefined);
+    const watch = watchNamespaceEnd(this.#sys, namespace, () => {
+      this.#hooks.log('info', `${namespace.path} has gone`);
+      this.#end(0);
+    });
+    if (!watch.ok) return watch;
+    this.#closers.add(() => watch.value.close());
+    return success(undefined);
+  }
+
+  #followSignals(): void {
+    const onSignal = (signal: NodeJS.Signals): void => this.#end(128 + constants.signals[signal]);
+    for (const signal of ENDING) process.once(signal, onSignal);
+    this.#closers.add(() => {
+      for (const signal of ENDING) process.removeListener(signal, onSignal);
+    });
+  }
+
+  #confine(): Result<void> {
+    const applied = applySandbox(enginePlan(process.pid, resolvConfFiles()));
+    if (!applied.ok) return applied;
+    for (const note of applied.value) this.#hooks.log('info', `sandbox: ${note}`);
+    return success(undefined);
+  }
+
+  async #serve(engine: Engine): Promise<number> {
+    let fail: (error: unknown) => void = () => {};
+    const broken = new Promise<never>((_resolve, reject) => {
+      fail = reject;
+    });
+    const loop = new EventLoop(this.#sys, engine, fail);
+    this.#closers.add(() => loop.stop());
+    this.#hooks.ready?.();
+    return await Promise.race([this.#ended, broken]);
+  }
+}
+
+const ENDING: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM'];
