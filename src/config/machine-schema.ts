@@ -23,5 +23,5 @@ export const VHOST_USER_SCHEMA: z.ZodType<VhostUserConfig> = z.strictObject({
     .min(1)
     .max(VHOST_USER_PAIRS_MAX)
     .default(1)
-    .describe('Pairs of queues that the machine may use: what it sends comes by all of them.'),
+    .describe('Pairs of queues that the machine may use: flows are spread over them.'),
 });

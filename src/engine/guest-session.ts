@@ -238,7 +238,7 @@ class GuestSession {
       log: (text) => this.#hooks.log('warning', text),
     });
     this.#vhostUser = guest;
-    // Frames to the guest go by its first pair.
+    // Frames to the guest are given to the first: they leave by whichever pair they belong to.
     const [first, ...others] = guest.links;
     this.#port.plug(first!);
     engine.addQueue(GUEST_INTERFACE, this.#link!, first!.fd);

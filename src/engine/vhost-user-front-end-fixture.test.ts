@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Link } from '../link/link.ts';
 import { Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { LinuxSys } from '../sys/linux.ts';
 import { mapSharedMemory, type SharedMemory, sharedMemoryCalls } from '../sys/shared-memory.ts';
@@ -83,8 +84,8 @@ export class FrontEnd {
     }
   }
 
-  get link(): VhostUserGuest['links'][number] {
-    return this.guest.links[0]!;
+  get link(): VhostUserGuest['pairs'][number] {
+    return this.guest.pairs[0]!;
   }
 
   /** Sends bytes as they are, with a descriptor of 0 and more. */
@@ -131,9 +132,9 @@ export class FrontEnd {
     return this.acknowledged(REQUEST.SET_MEM_TABLE, table, this.memoryFd);
   }
 
-  /** Sets both rings up and starts them; drivers of before are forgotten. */
-  start(base: number = 0, eventIndex: boolean = true): void {
-    for (const ring of [0, 1]) {
+  /** Sets both rings of a pair up and starts them; drivers of before are forgotten. */
+  start(base: number = 0, eventIndex: boolean = true, pair: number = 0): void {
+    for (const ring of [2 * pair, 2 * pair + 1]) {
       const at = this.ringAt(ring);
       if (base === 0) this.drivers[ring] = new DriverQueue(this.bytes, at, QUEUE_SIZE, eventIndex);
       this.request(REQUEST.SET_VRING_NUM, u32(ring, QUEUE_SIZE));
@@ -161,16 +162,18 @@ export class FrontEnd {
   }
 
   /** The guest sends a frame, its virtio-net header in front, from a place in the memory. */
-  guestSends(bytes: Uint8Array, at: number): void {
+  guestSends(bytes: Uint8Array, at: number, pair: number = 0): void {
     this.bytes.set(bytes, at);
-    this.drivers[1]!.offer(GUEST_ADDRESS + at, bytes.length, false);
-    if (this.drivers[1]!.publish()) this.kick(1);
+    const ring = 2 * pair + 1;
+    this.drivers[ring]!.offer(GUEST_ADDRESS + at, bytes.length, false);
+    if (this.drivers[ring]!.publish()) this.kick(ring);
   }
 
   /** The guest offers a buffer. */
-  guestOffers(at: number, bytes: number): void {
-    this.drivers[0]!.offer(GUEST_ADDRESS + at, bytes, true);
-    if (this.drivers[0]!.publish()) this.kick(0);
+  guestOffers(at: number, bytes: number, pair: number = 0): void {
+    const ring = 2 * pair;
+    this.drivers[ring]!.offer(GUEST_ADDRESS + at, bytes, true);
+    if (this.drivers[ring]!.publish()) this.kick(ring);
   }
 
   kick(ring: number): void {
@@ -193,9 +196,9 @@ export class FrontEnd {
   }
 
   /** What the link receives: frames, and the headers in front of them. */
-  receive(): Uint8Array[] {
+  receive(link: Link = this.link): Uint8Array[] {
     this.packets.reset();
-    const count = this.link.receive(this.packets, this.frame, 256);
+    const count = link.receive(this.packets, this.frame, 256);
     assert.ok(count >= 0);
     return Array.from(this.frame.subarray(0, count), (packet) => {
       const start = this.packets.start[packet]!;
@@ -205,13 +208,17 @@ export class FrontEnd {
 
   /** Has the link send frames, without offloads. Returns how many it took. */
   transmit(...frames: readonly Uint8Array[]): number {
+    return this.transmitBy(this.link, ...frames);
+  }
+
+  transmitBy(link: Link, ...frames: readonly Uint8Array[]): number {
     this.packets.reset();
     for (const [i, bytes] of frames.entries()) {
       const packet = this.packets.allocate(bytes.length);
       this.packets.bytes.set(bytes, this.packets.start[packet]);
       this.frame[i] = packet;
     }
-    return this.link.transmit(this.packets, this.frame, frames.length);
+    return link.transmit(this.packets, this.frame, frames.length);
   }
 
   close(): void {

@@ -91,6 +91,28 @@ describe('a vhost-user connection', () => {
     assert.ok(vm.link.refused > 0, 'but not without bound');
   });
 
+  it('sends by the pair that a flow came by, unless the guest has stopped that', () => {
+    vm.negotiate();
+    for (const pair of [0, 1]) {
+      vm.start(0, true, pair);
+      for (let i = 0; i < 4; i++) vm.guestOffers(BUFFERS_AT + (4 * pair + i) * 2048, 2048, pair);
+    }
+    const [first, second] = vm.guest.links;
+    const taken = (): boolean[] => [0, 2].map((ring) => vm.drivers[ring]!.take() >= 0);
+    for (const [link, pair] of [
+      [first, 0],
+      [second, 1],
+    ] as const) {
+      vm.guestSends(withHeader(frameOf(60)), 0xe_0000, pair);
+      assert.equal(vm.receive(link).length, 1);
+      assert.equal(vm.transmitBy(first!, frameOf(60)), 1);
+      assert.deepEqual(taken(), [pair === 0, pair === 1]);
+    }
+    vm.request(REQUEST.SET_VRING_ENABLE, u32(2, 0));
+    assert.equal(vm.transmitBy(first!, frameOf(60)), 1);
+    assert.deepEqual(taken(), [true, false]);
+  });
+
   it('tells bridges of a guest that has come from elsewhere', () => {
     vm.negotiate();
     vm.start();

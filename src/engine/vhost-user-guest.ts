@@ -1,6 +1,6 @@
 /**
  * A vhost-user connection: reads the front end's messages, has a `VhostUserDevice` do what they ask for, and answers. Its links, one for each pair of queues, carry
- * frames whenever the front end has set the queues up.
+ * frames whenever the front end has set the queues up; what is sent by one of them goes by the pair that it belongs to.
  *
  * Works within the engine's turns. A message is read in two pieces, its header and its payload, never beyond its end: descriptors come along with the first of its bytes, and so belong
  * to it. Those that nobody keeps are closed.
@@ -9,6 +9,7 @@
  * caller takes the links out of its poll set, calls `close`, and closes them. A front end that connects again sets everything up anew.
  */
 import { MESSAGES_PER_TURN_MAX } from '../base/limits.ts';
+import { ReceiveSteering, SteeredLink } from '../link/receive-steering.ts';
 import { VhostUserLink } from '../link/vhost-user.ts';
 import type { LinkOffload } from '../packet/offload.ts';
 import { ERRNO, errnoName } from '../sys/errno.ts';
@@ -40,7 +41,9 @@ const NO_DESCRIPTOR = -1;
 
 export class VhostUserGuest {
   /** Each is one more way for frames of the guest: its `fd` is to be polled. The caller closes them, behind `close`. */
-  readonly links: readonly VhostUserLink[];
+  readonly links: readonly (VhostUserLink | SteeredLink)[];
+  /** What carries frames behind them: one for each pair of queues. */
+  readonly pairs: readonly VhostUserLink[];
   readonly #sys: Sys;
   readonly #fd: number;
   readonly #hooks: VhostUserHooks;
@@ -63,7 +66,7 @@ export class VhostUserGuest {
     this.#fd = options.fd;
     this.#hooks = hooks;
     this.#memoryId = sys.register(this.#bytes);
-    this.links = Array.from({ length: options.pairs }, (_, pair) => {
+    this.pairs = Array.from({ length: options.pairs }, (_, pair) => {
       const link = new VhostUserLink(sys, {
         name: options.name,
         fd: sys.pollCreate(),
@@ -73,8 +76,11 @@ export class VhostUserGuest {
       });
       return link;
     });
+    const steering = new ReceiveSteering(this.pairs);
+    this.links =
+      this.pairs.length === 1 ? this.pairs : this.pairs.map((_, pair) => new SteeredLink(steering, this.pairs, pair));
     this.#device = new VhostUserDevice(sys, {
-      links: this.links,
+      links: this.pairs,
       map: mapSharedMemory,
       adoptEvent: sharedMemoryCalls.eventAdopt,
       log: hooks.log,
@@ -84,7 +90,7 @@ export class VhostUserGuest {
 
   /** What the guest takes unfinished, as it is negotiated now. */
   get offload(): LinkOffload {
-    return this.links[0]!.offload;
+    return this.pairs[0]!.offload;
   }
 
   /** Ends the connection, and gives the guest's memory and descriptors up. */

@@ -27,7 +27,7 @@ import type { DirtyLog } from '../virtio/dirty-log.ts';
 import * as arp from '../wire/arp.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as vnet from '../wire/vnet-header.ts';
-import type { Link } from './link.ts';
+import type { PairLink } from './receive-steering.ts';
 
 /** A queue, and the event descriptors that belong to it; -1: none. */
 export interface VhostUserQueue {
@@ -85,7 +85,7 @@ const FULL = 0;
 const PLACED = 1;
 const UNFIT = 2;
 
-export class VhostUserLink implements Link {
+export class VhostUserLink implements PairLink {
   readonly name: string;
   readonly fd: number;
   /** Frames of the guest that can't be. */
@@ -136,6 +136,10 @@ export class VhostUserLink implements Link {
 
   get offload(): LinkOffload {
     return this.#features.offload;
+  }
+
+  get isOpen(): boolean {
+    return this.#toGuest !== undefined && this.#toGuest.queue.broken === '';
   }
 
   /** Frames wait for the guest to offer buffers. */

@@ -2,7 +2,8 @@
  * Interfaces that virtual machines are plugged into (`stream`, `vhostUser`): a socket that listens as long as the interface is there, and the machine that has come, if one has. A
  * machine that goes takes its links with it and nothing else: addresses, routes, membership in a bridge and admin state stay for the next one.
  *
- * A machine by vhost-user may use several pairs of queues. What it sends comes by each; what is sent to it leaves by the first.
+ * A machine by vhost-user may use several pairs of queues. What it sends comes by each; what is sent to it is given to the link of the first, and leaves by
+ * whichever it belongs to (`link/receive-steering.ts`).
  */
 import { unlinkSync } from 'node:fs';
 import { assert } from '../base/assert.ts';

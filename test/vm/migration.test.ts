@@ -59,11 +59,11 @@ for (const kind of ['stream', 'vhost-user'] as const) {
     });
 
     async function serve(): Promise<Served> {
-      const options = kind === 'stream' ? [] : ['--vhost-user'];
+      const options = kind === 'stream' ? [] : ['--vhost-user', '--queues', '2'];
       const program = lab.start(['guest', '--socket', lab.newPath('vm.sock'), '-v', '--mac', MAC, ...options], ENDLESS);
       const [, line] = await program.says(/ (-(?:netdev|chardev) .*)$/m);
       const words = line!.split(' ');
-      return { program, words: kind === 'stream' ? words : [...SHARED_MEMORY, ...withoutVectors(words)] };
+      return { program, words: kind === 'stream' ? words : [...SHARED_MEMORY, '-smp', '2', ...withoutVectors(words)] };
     }
 
     async function start(words: readonly string[], ...others: readonly string[]): Promise<Running> {
