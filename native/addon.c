@@ -42,6 +42,7 @@ NAPI_MODULE_INIT() {
   path_remover_register(env, exports);
   datagram_peer_register(env, exports);
   guest_memory_register(env, exports);
+  limit_register(env, exports);
   return exports;
 }
 

@@ -53,6 +53,7 @@ void socket_server_register(napi_env env, napi_value exports);
 void path_remover_register(napi_env env, napi_value exports);
 void datagram_peer_register(napi_env env, napi_value exports);
 void guest_memory_register(napi_env env, napi_value exports);
+void limit_register(napi_env env, napi_value exports);
 
 /* Puts a function on the exports, with the environment's `struct addon` as its callback data. */
 void addon_function(napi_env env, napi_value exports, const char *name, napi_callback function);

@@ -24,7 +24,8 @@
         "small-process.c",
         "raw-socket.c",
         "path-remover.c",
-        "datagram-peer.c"
+        "datagram-peer.c",
+        "limit.c"
       ],
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],
       "cflags!": ["-O3", "-fno-omit-frame-pointer"],

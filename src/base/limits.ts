@@ -245,3 +245,9 @@ export const SPLICE_TURN_BYTES: number = 4 * 1024 * 1024;
 
 /** Senders of datagrams between the two, one for each address and port. Beyond it the one that has been silent for longest is forgotten. */
 export const SPLICE_SENDERS_MAX: number = 4096;
+
+/** Descriptors that forwards of ports leave free, for those who call there and all else. A range of ports that would take them is refused. */
+export const DESCRIPTORS_RESERVED: number = 512;
+
+/** Ports that `auto` opens in one scan; the others come with the next, a second later. */
+export const AUTO_PORTS_PER_SCAN_MAX: number = 512;
