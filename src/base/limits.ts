@@ -17,6 +17,9 @@ export const FRAME_BYTES_MAX: number = 14 + 65_535;
  */
 export const ARENA_BYTES: number = 1024 * 1024;
 
+/** Pieces of payload that a virtual machine lends to the packets of a turn. Beyond it frames are copied whole. With a piece of each packet in the arena they are one vector of sendmsg(2), 1024. */
+export const LENT_PIECES_MAX: number = 768;
+
 /** Bytes built for links before they are sent in the middle of a turn: they are still in the processor's cache then. */
 export const UNSENT_BYTES_MAX: number = 256 * 1024;
 

@@ -232,7 +232,7 @@ class GuestSession {
   #plugVhostUser(engine: Engine, fd: number): void {
     const { name } = this.#port;
     const { arenaMemory } = engine;
-    const connection = { name, fd, pairs: this.#options.vhostUserPairs, arenaMemory };
+    const connection = { name, fd, pairs: this.#options.vhostUserPairs, arenaMemory, lends: true };
     const guest = new VhostUserGuest(engine, engine.sys, connection, {
       gone: (why) => this.#vhostUserGone(engine, why),
       log: (text) => this.#hooks.log('warning', text),

@@ -24,9 +24,18 @@ const LAYOUT = queueLayout(QUEUE_SIZE);
 export const ALL_FEATURES: bigint =
   (1n << 32n) | (7n << 28n) | (1n << 15n) | 3n | (3n << 7n) | (3n << 11n) | (7n << 54n);
 
+/** Where frames go: packets of nobody unless said. */
+export interface FrontEndPlace {
+  readonly sys?: LinuxSys;
+  readonly packets?: Packets;
+  readonly arenaMemory?: number;
+  readonly lends?: boolean;
+  readonly memoryBytes?: number;
+}
+
 export class FrontEnd {
-  readonly sys: LinuxSys = new LinuxSys();
-  readonly packets: Packets = new Packets();
+  readonly sys: LinuxSys;
+  readonly packets: Packets;
   readonly frame: Int32Array = new Int32Array(256);
   readonly guest: VhostUserGuest;
   readonly gone: string[] = [];
@@ -43,14 +52,21 @@ export class FrontEnd {
   readonly #folder: string;
   readonly #message: Uint8Array<ArrayBuffer> = new Uint8Array(512);
   readonly #memoryId: number;
+  readonly #memoryBytes: number;
+  /** They are not those of an engine. */
+  readonly #ownsLinks: boolean;
   #ready: () => void = () => {};
   #closed: boolean = false;
 
-  constructor(pairs: number = 1) {
+  constructor(pairs: number = 1, place: FrontEndPlace = {}) {
+    this.sys = place.sys ?? new LinuxSys();
+    this.packets = place.packets ?? new Packets();
+    this.#ownsLinks = place.packets === undefined;
+    this.#memoryBytes = place.memoryBytes ?? MEMORY_BYTES;
     this.#folder = mkdtempSync(join(tmpdir(), 'vhost-user-'));
     this.memoryFd = openSync(join(this.#folder, 'memory'), 'w+');
-    ftruncateSync(this.memoryFd, MEMORY_BYTES);
-    const shared = mapSharedMemory(this.memoryFd, 0, MEMORY_BYTES);
+    ftruncateSync(this.memoryFd, this.#memoryBytes);
+    const shared = mapSharedMemory(this.memoryFd, 0, this.#memoryBytes);
     assert.ok(typeof shared !== 'number');
     this.shared = shared;
     this.view = shared.windows[0]!.view;
@@ -71,7 +87,8 @@ export class FrontEnd {
       name: 'vm',
       fd: unixCalls.unixAccept(listener.value.fd),
       pairs,
-      arenaMemory: this.sys.register(this.packets.bytes),
+      arenaMemory: place.arenaMemory ?? this.sys.register(this.packets.bytes),
+      lends: place.lends ?? false,
     };
     this.guest = new VhostUserGuest(watching, this.sys, options, {
       gone: (why) => this.gone.push(why),
@@ -127,7 +144,7 @@ export class FrontEnd {
     assert.equal(this.setMemory(), 0n);
   }
 
-  setMemory(bytes: number = MEMORY_BYTES): bigint | undefined {
+  setMemory(bytes: number = this.#memoryBytes): bigint | undefined {
     const table = u64(1n, BigInt(GUEST_ADDRESS), BigInt(bytes), BigInt(USER_ADDRESS), 0n);
     return this.acknowledged(REQUEST.SET_MEM_TABLE, table, this.memoryFd);
   }
@@ -225,7 +242,7 @@ export class FrontEnd {
     if (this.#closed) return;
     this.#closed = true;
     this.guest.close();
-    for (const link of this.guest.links) link.close();
+    if (this.#ownsLinks) for (const link of this.guest.links) link.close();
     for (const fd of [...this.kicks, ...this.calls, this.fd, this.memoryFd]) closeSync(fd);
     this.shared.unmap();
     rmSync(this.#folder, { recursive: true });

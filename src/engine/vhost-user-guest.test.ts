@@ -8,6 +8,7 @@ import {
   BUFFERS_AT,
   FrontEnd,
   frameOf,
+  GUEST_ADDRESS,
   MEMORY_BYTES,
   messageOf,
   QUEUE_SIZE,
@@ -291,11 +292,14 @@ describe('a vhost-user connection to one who means harm', () => {
     const step = fc.oneof(
       { weight: 1, arbitrary: message },
       { weight: 6, arbitrary: write },
-      { weight: 3, arbitrary: fc.constantFrom('receive', 'transmit', 'show', 'cut', 'grow', 'start', 'table') },
+      {
+        weight: 3,
+        arbitrary: fc.constantFrom('receive', 'receive whole', 'transmit', 'show', 'cut', 'grow', 'start', 'table'),
+      },
     );
     fc.assert(
       fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
-        const front = new FrontEnd(2);
+        const front = new FrontEnd(2, { lends: true });
         try {
           front.negotiate();
           front.start();
@@ -331,10 +335,27 @@ function harm(front: FrontEnd, step: Step): void {
   front.view.setUint16((at % 3 === 0 ? front.ringAt(ring) + QUEUE_SIZE * 16 + 2 : at) & ~1, value, true);
 }
 
+function receiveWhole(front: FrontEnd): void {
+  front.receive();
+  for (let packet = 0; packet < front.packets.count; packet++) front.packets.gather(packet);
+}
+
+/** A large frame that may have its payload lent, as long as nobody writes there. */
+function showSegment(front: FrontEnd): void {
+  const frame = frameOf(9000);
+  frame.set([0x08, 0x00, 0x45, 0, 0x23, 0x1a, 0, 0, 0, 0, 64, 6], 12);
+  frame.set([0x50, 0x10], 14 + 20 + 12);
+  if (front.shared.isLost()) return;
+  front.bytes.set(withHeader(frame, [1, 0, 0, 0, 0, 0, 34, 0, 16, 0]), 0x1_0000);
+  front.drivers[1]!.offer(GUEST_ADDRESS + 0x1_0000, 9012, false);
+  front.drivers[1]!.publish();
+}
+
 function act(front: FrontEnd, what: string): void {
   if (what === 'receive') front.receive();
+  else if (what === 'receive whole') receiveWhole(front);
   else if (what === 'transmit') front.transmit(frameOf(60), frameOf(1500), frameOf(65_000));
-  else if (what === 'show') front.drivers[1]!.offer(0x1_0001_0000, 1500, false);
+  else if (what === 'show') showSegment(front);
   else if (what === 'cut') ftruncateSync(front.memoryFd, 0x2000);
   else if (what === 'grow') ftruncateSync(front.memoryFd, MEMORY_BYTES);
   else if (front.gone.length > 0) return;

@@ -28,6 +28,8 @@ export interface VhostUserGuestOptions {
   readonly pairs: number;
   /** The id under which the arena is registered. */
   readonly arenaMemory: number;
+  /** Whether payload may be lent to packets: see `packet/packets.ts`. */
+  readonly lends?: boolean;
 }
 
 export interface VhostUserHooks {
@@ -72,6 +74,7 @@ export class VhostUserGuest {
         fd: sys.pollCreate(),
         arenaMemory: options.arenaMemory,
         copyPieces: sharedMemoryCalls.copyPieces,
+        lends: options.lends ?? false,
         onBroken: (why) => this.#device.reportBroken(pair, why),
       });
       return link;

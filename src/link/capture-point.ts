@@ -45,6 +45,7 @@ export class CapturePoint extends WrappedLink {
 
   #showReceived(packets: Packets, frame: Int32Array, count: number): void {
     const sinks = this.#sinks;
+    for (let i = 0; i < count; i++) packets.gather(frame[i]);
     for (let s = 0; s < sinks.length; s++) {
       for (let i = 0; i < count; i++) sinks[s].received(packets, frame[i]);
     }

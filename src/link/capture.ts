@@ -30,7 +30,10 @@ export class CaptureLink extends WrappedLink {
 
   override receive(packets: Packets, frame: Int32Array, framesMax: number): number {
     const count = this.inner.receive(packets, frame, framesMax);
-    for (let i = 0; i < count; i++) this.#sink.received(packets, frame[i]);
+    for (let i = 0; i < count; i++) {
+      packets.gather(frame[i]);
+      this.#sink.received(packets, frame[i]);
+    }
     return count;
   }
 

@@ -2,7 +2,8 @@
  * Frames through the virtqueues of a virtual machine: one pair of queues of a vhost-user connection (`engine/vhost-user-guest.ts`), which plugs them in and out here.
  *
  * Each frame is a chain of buffers in the guest's memory, its virtio-net header in front (virtio 1.2, section 5.1.6), 12 bytes of which the guest has the last two only with
- * VERSION_1 or MRG_RXBUF. Frames are copied once, between the guest's memory and the arena, all of a vector in one native call. With MRG_RXBUF a frame to the guest takes as
+ * VERSION_1 or MRG_RXBUF. Frames are copied once, between the guest's memory and the arena, all of a vector in one native call; but payload of large TCP frames may be lent
+ * (`lent-payload.ts`), and then the guest is given its buffers back when the arena is emptied. With MRG_RXBUF a frame to the guest takes as
  * many chains as it needs, else one that holds all of it.
  *
  * What the guest writes is checked behind the copy, where it can change no more: a virtio-net header that can't be, or asks for what was not negotiated, has its frame dropped. A
@@ -20,13 +21,15 @@ import type { MacAddress } from '../base/address.ts';
 import { FRAME_BYTES_MAX, VHOST_USER_QUEUED_BYTES } from '../base/limits.ts';
 import { FRAME_PACKETS_MAX } from '../graph/node.ts';
 import { type LinkOffload, NO_OFFLOAD } from '../packet/offload.ts';
-import { NO_PACKET, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
+import { NO_PACKET, NOT_LENT, type Packet, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { POLL_EVENT_WORDS, type Sys } from '../sys/sys.ts';
 import { type DeviceQueue, PIECE_WORDS } from '../virtio/device-queue.ts';
 import type { DirtyLog } from '../virtio/dirty-log.ts';
 import * as arp from '../wire/arp.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as vnet from '../wire/vnet-header.ts';
+import { COPIES_MAX, CopyBatch, type CopyPieces } from './copy-batch.ts';
+import { isSegment, LENT_HEAD_BYTES, LentPayload } from './lent-payload.ts';
 import type { PairLink } from './receive-steering.ts';
 
 /** A queue, and the event descriptors that belong to it; -1: none. */
@@ -53,8 +56,9 @@ export interface VhostUserLinkOptions {
   readonly fd: number;
   /** The id under which the arena is registered. */
   readonly arenaMemory: number;
-  /** Copies pieces between registered memories: see `sys/shared-memory.ts`. */
-  readonly copyPieces: (vector: number, at: number, count: number) => number;
+  readonly copyPieces: CopyPieces;
+  /** Whether payload may be lent: every node that the guest's frames come to must know of it. */
+  readonly lends?: boolean;
   /** A queue broke: called within `receive` or `transmit`. */
   readonly onBroken: (why: string) => void;
 }
@@ -66,8 +70,6 @@ export const NO_VHOST_USER_FEATURES: VhostUserFeatures = {
   headerBytes: VNET_HEADER_BYTES,
 };
 
-const COPY_WORDS = 5;
-const COPIES_MAX = 8192;
 /** A frame of more pieces than that is not sent. */
 const COPIES_PER_FRAME_MAX = COPIES_MAX / 2;
 const CHAINS_PER_FRAME_MAX = 1024;
@@ -102,10 +104,7 @@ export class VhostUserLink implements PairLink {
   readonly #sys: Sys;
   readonly #options: VhostUserLinkOptions;
   readonly #events: Int32Array = new Int32Array(EVENTS_MAX * POLL_EVENT_WORDS);
-  /** What is to be copied. */
-  readonly #copies: Int32Array = new Int32Array(COPIES_MAX * COPY_WORDS);
-  readonly #copiesMemory: number;
-  #copyCount: number = 0;
+  readonly #copies: CopyBatch;
   /** Virtio-net headers of the frames on their way to the guest, with their counts of buffers. */
   readonly #headers: Int32Array = new Int32Array(FRAME_PACKETS_MAX * HEADER_WORDS);
   readonly #headersMemory: number;
@@ -122,16 +121,21 @@ export class VhostUserLink implements PairLink {
   /** The event that kicks and calls are: 8 bytes, the number one. */
   readonly #one: Uint8Array = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
   readonly #oneMemory: number;
+  readonly #lent: LentPayload | undefined;
+  /** Whose payload is lent. */
+  #lending: VhostUserQueue | undefined;
 
   constructor(sys: Sys, options: VhostUserLinkOptions) {
     this.name = options.name;
     this.fd = options.fd;
     this.#sys = sys;
     this.#options = options;
-    this.#copiesMemory = sys.register(this.#copies);
+    this.#copies = new CopyBatch(sys, options.copyPieces, options.arenaMemory);
     this.#headersMemory = sys.register(this.#headers);
     this.#storeMemory = sys.register(this.#store);
     this.#oneMemory = sys.register(this.#one);
+    if (options.lends !== true) return;
+    this.#lent = new LentPayload(sys, options.arenaMemory, options.copyPieces, () => this.#returned());
   }
 
   get offload(): LinkOffload {
@@ -193,7 +197,8 @@ export class VhostUserLink implements PairLink {
     queue.disableKicks();
     const isEmpty = this.#takeFrames(queue, packets, most);
     this.#copy();
-    if (queue.publish()) this.#call(ring);
+    if (this.#lent?.isLending === true) this.#lending = ring;
+    else if (queue.publish()) this.#call(ring);
     const count = this.#checkFrames(packets, first, frame);
     if (queue.broken !== '') this.#options.onBroken(queue.broken);
     // More is there than the count tells: the poll set is to say so.
@@ -256,9 +261,11 @@ export class VhostUserLink implements PairLink {
     this.setFromGuest(undefined);
     this.setToGuest(undefined);
     this.#sys.close(this.fd);
-    for (const memory of [this.#copiesMemory, this.#headersMemory, this.#storeMemory, this.#oneMemory]) {
+    for (const memory of [this.#headersMemory, this.#storeMemory, this.#oneMemory]) {
       this.#sys.unregister(memory);
     }
+    this.#copies.close();
+    this.#lent?.close();
   }
 
   #receiveAnnouncement(packets: Packets, { high, low }: MacAddress): void {
@@ -287,8 +294,10 @@ export class VhostUserLink implements PairLink {
         continue;
       }
       const start = ((packets.used + 3) & ~3) + VNET_HEADER_BYTES;
-      this.#gather(queue, start - headerBytes);
-      packets.adopt(start, length);
+      const packet = packets.adopt(start, length);
+      if (this.#lent?.canLend(packets, length, queue.readableCount) === true) {
+        this.#lend(queue, this.#lent, packets, packet, start - headerBytes);
+      } else this.#gather(queue, start - headerBytes);
     }
     return false;
   }
@@ -298,12 +307,38 @@ export class VhostUserLink implements PairLink {
     const { pieces, readableCount } = queue;
     let at = to;
     for (let i = 0; i < readableCount; i++) {
-      if (this.#copyCount === COPIES_MAX) this.#copy();
+      if (this.#copies.count === COPIES_MAX) this.#copy();
       const word = i * PIECE_WORDS;
       const bytes = pieces[word + 2];
-      this.#addCopy(pieces[word], pieces[word + 1], this.#options.arenaMemory, at, bytes);
+      this.#copies.add(pieces[word], pieces[word + 1], this.#options.arenaMemory, at, bytes);
       at += bytes;
     }
+  }
+
+  /** Has the head of a frame copied to the arena, and what is behind it lent. */
+  #lend(queue: DeviceQueue, lent: LentPayload, packets: Packets, packet: Packet, to: number): void {
+    const { pieces, readableCount } = queue;
+    const headEnd = packets.start[packet] + LENT_HEAD_BYTES;
+    let at = to;
+    lent.begin(packets, packet);
+    for (let i = 0; i < readableCount; i++) {
+      if (this.#copies.count === COPIES_MAX) this.#copy();
+      const word = i * PIECE_WORDS;
+      const memory = pieces[word];
+      const from = pieces[word + 1];
+      const bytes = pieces[word + 2];
+      const copied = Math.min(bytes, Math.max(0, headEnd - at));
+      if (copied > 0) this.#copies.add(memory, from, this.#options.arenaMemory, at, copied);
+      if (copied < bytes) lent.add(packets, packet, memory, from + copied, at + copied, bytes - copied);
+      at += bytes;
+    }
+  }
+
+  /** What was lent is used no more: the guest has its buffers back. */
+  #returned(): void {
+    const ring = this.#lending;
+    this.#lending = undefined;
+    if (ring !== undefined && ring === this.#fromGuest && ring.queue.publish()) this.#call(ring);
   }
 
   /** Gives the frames out whose virtio-net headers can be. */
@@ -316,6 +351,11 @@ export class VhostUserLink implements PairLink {
       if (missing > 0) packets.bytes.copyWithin(at, at + missing, at + VNET_HEADER_BYTES);
       vnet.setBufferCount(packets.view, at, 0);
       vnet.setFlags(packets.view, at, vnet.flags(packets.view, at) & vnet.FLAG_NEEDS_CSUM);
+      // Without a checksum that is left to us all bytes would be looked at.
+      if (packets.lent[packet] !== NOT_LENT) {
+        const isHeadEnough = vnet.flags(packets.view, at) !== 0 && isSegment(packets.view, packets.start[packet]);
+        if (!isHeadEnough) packets.gather(packet);
+      }
       if (this.#isAllowed(packets.view, at) && vnet.check(packets.view, at, packets.length[packet]) > 0) {
         frame[count++] = packet;
       } else this.skipped++;
@@ -341,9 +381,9 @@ export class VhostUserLink implements PairLink {
 
   /** Finds chains for a frame of `length` bytes behind the header at `at`, and has it copied there. Nothing is taken unless all of it has room. */
   #place(queue: DeviceQueue, view: DataView, memory: number, at: number, length: number): number {
-    if (this.#headerCount === FRAME_PACKETS_MAX || this.#copyCount > COPIES_MAX - COPIES_PER_FRAME_MAX) this.#copy();
+    if (this.#headerCount === FRAME_PACKETS_MAX || this.#copies.count > COPIES_MAX - COPIES_PER_FRAME_MAX) this.#copy();
     const { headerBytes, mergeable } = this.#features;
-    const copies = this.#copyCount;
+    const copies = this.#copies.count;
     const header = this.#headerCount * HEADER_WORDS;
     let chains = 0;
     // Bytes of header and frame that have a place.
@@ -356,7 +396,7 @@ export class VhostUserLink implements PairLink {
       const isUnfit =
         taken && (chains > CHAINS_PER_FRAME_MAX || done < 0 || (!mergeable && done < headerBytes + length));
       if (!taken || isUnfit) {
-        this.#copyCount = copies;
+        this.#copies.count = copies;
         queue.untake(chains);
         if (isUnfit) this.unfit++;
         return isUnfit ? UNFIT : FULL;
@@ -382,45 +422,25 @@ export class VhostUserLink implements PairLink {
       const word = i * PIECE_WORDS;
       let place = queue.pieces[word + 1];
       let room = queue.pieces[word + 2];
-      if (this.#copyCount + 2 > COPIES_MAX) return -1;
+      if (this.#copies.count + 2 > COPIES_MAX) return -1;
       if (from < headerBytes) {
         const bytes = Math.min(room, headerBytes - from);
-        this.#addCopy(this.#headersMemory, header * 4 + from, queue.pieces[word], place, bytes);
+        this.#copies.add(this.#headersMemory, header * 4 + from, queue.pieces[word], place, bytes);
         from += bytes;
         place += bytes;
         room -= bytes;
       }
       const bytes = Math.min(room, end - from);
       if (bytes === 0) continue;
-      this.#addCopy(memory, at + VNET_HEADER_BYTES + from - headerBytes, queue.pieces[word], place, bytes);
+      this.#copies.add(memory, at + VNET_HEADER_BYTES + from - headerBytes, queue.pieces[word], place, bytes);
       from += bytes;
     }
     return from;
   }
 
-  #addCopy(fromMemory: number, from: number, toMemory: number, to: number, bytes: number): void {
-    const word = this.#copyCount++ * COPY_WORDS;
-    const copies = this.#copies;
-    copies[word] = fromMemory;
-    copies[word + 1] = from;
-    copies[word + 2] = toMemory;
-    copies[word + 3] = to;
-    copies[word + 4] = bytes;
-  }
-
   #copy(): void {
-    if (this.#copyCount > 0) this.#options.copyPieces(this.#copiesMemory, 0, this.#copyCount);
-    if (this.#log !== undefined) this.#markCopies(this.#log);
-    this.#copyCount = 0;
+    this.#copies.run(this.#log);
     this.#headerCount = 0;
-  }
-
-  #markCopies(log: DirtyLog): void {
-    const copies = this.#copies;
-    for (let word = 0; word < this.#copyCount * COPY_WORDS; word += COPY_WORDS) {
-      if (copies[word + 2] === this.#options.arenaMemory) continue;
-      log.markPlace(copies[word + 2], copies[word + 3], copies[word + 4]);
-    }
   }
 
   /** Frames were placed: copies them, and shows the guest. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { NO_PACKET, Packets, VNET_HEADER_BYTES } from './packets.ts';
+import { type Lender, NO_PACKET, NOT_LENT, Packets, VNET_HEADER_BYTES } from './packets.ts';
 
 const ARENA_BYTES = 4096;
 const PACKETS_MAX = 20;
@@ -94,4 +94,32 @@ test('an alias has every column of its packet, and no bytes of its own', () => {
   assert.equal(packets.alias(alias), 2);
   assert.equal(packets.alias(packet), NO_PACKET);
   assert.equal(packets.count, 3);
+});
+
+test('lent payload is gathered once, by its lender, who has it back when the arena is empty', () => {
+  const packets = new Packets(ARENA_BYTES, PACKETS_MAX);
+  const told: string[] = [];
+  const lender: Lender = {
+    pieces: new Int32Array(0),
+    gather: (all, packet) => {
+      told.push(`gather ${packet}`);
+      all.lent[packet] = NOT_LENT;
+    },
+    giveBack: () => told.push('back'),
+  };
+  const whole = packets.allocate(60);
+  const packet = packets.allocate(60);
+  packets.lender = lender;
+  packets.lent[packet] = 4;
+  packets.lentCount[packet] = 2;
+  const alias = packets.alias(packet);
+  assert.deepEqual([packets.lent[alias], packets.lentCount[alias]], [4, 2]);
+  for (const each of [whole, packet, packet, alias]) packets.gather(each);
+  assert.deepEqual(told, ['gather 1', 'gather 2']);
+  packets.reset();
+  packets.reset();
+  assert.deepEqual(told, ['gather 1', 'gather 2', 'back']);
+  packets.allocate(60);
+  assert.equal(packets.allocate(60), packet);
+  assert.equal(packets.lent[packet], NOT_LENT);
 });

@@ -6,6 +6,9 @@
  * there is none), so that a link with `IFF_VNET_HDR` reads and writes both in one go.
  *
  * The arena is filled from the bottom and is empty again when the turn ends. Whoever must keep bytes longer copies them out.
+ *
+ * Payload may be *lent*: it has its place in the arena, at which it counts in `length` and `end`, but still lies in another memory, a virtual machine's, whose owner may change it at any
+ * moment. That is so only where it was asked for, and for TCP over IP behind the headers. Whoever reads it calls `gather` first; a socket can be given it from where it is.
  * Nothing here is allocated after construction.
  */
 import { ARENA_BYTES, PACKETS_MAX } from '../base/limits.ts';
@@ -16,6 +19,21 @@ export const VNET_HEADER_BYTES = 12;
 /** A packet's index; `NO_PACKET` where the arena had no room. */
 export type Packet = number;
 export const NO_PACKET = -1;
+
+/** In `lent`: all bytes are in the arena. */
+export const NOT_LENT = -1;
+/** Words of a piece of lent payload: the memory, where in it; the arena's memory, where in it; bytes. Those of a packet lie one behind another in the arena, as far as `length`. */
+export const LENT_PIECE_WORDS = 5;
+
+/** Who has lent payload to packets. */
+export interface Lender {
+  /** `LENT_PIECE_WORDS` each. */
+  readonly pieces: Int32Array;
+  /** Copies the payload of a packet to its place in the arena. */
+  gather(packets: Packets, packet: Packet): void;
+  /** The arena is empty: what was lent is used no more. */
+  giveBack(): void;
+}
 
 export class Packets {
   readonly bytes: Uint8Array;
@@ -42,7 +60,12 @@ export class Packets {
   readonly reason: Uint8Array;
   /** The flow that it belongs to, -1: none or not known yet. For capture, which names flows. */
   readonly flow: Int32Array;
+  /** Lent payload: its first piece and how many there are, in the table of `lender`; `NOT_LENT`. */
+  readonly lent: Int32Array;
+  readonly lentCount: Int32Array;
 
+  /** Who has lent, since the arena was empty. */
+  lender: Lender | undefined = undefined;
   /** How many packets there are. */
   count: number = 0;
   /** The first free byte of the arena. */
@@ -74,12 +97,23 @@ export class Packets {
     this.adjacency = new Int32Array(packetsMax);
     this.reason = new Uint8Array(packetsMax);
     this.flow = new Int32Array(packetsMax);
+    this.lent = new Int32Array(packetsMax);
+    this.lentCount = new Int32Array(packetsMax);
   }
 
   /** Empties the arena: all packets of the turn are gone. */
   reset(): void {
     this.count = 0;
     this.used = this.#bottom;
+    if (this.lender === undefined) return;
+    const { lender } = this;
+    this.lender = undefined;
+    lender.giveBack();
+  }
+
+  /** Has all bytes of a packet in the arena. */
+  gather(packet: Packet): void {
+    if (this.lent[packet] !== NOT_LENT) this.lender!.gather(this, packet);
   }
 
   /** Whether a packet of `frameBytes` fits. */
@@ -122,6 +156,8 @@ export class Packets {
     this.adjacency[alias] = this.adjacency[packet];
     this.reason[alias] = this.reason[packet];
     this.flow[alias] = this.flow[packet];
+    this.lent[alias] = this.lent[packet];
+    this.lentCount[alias] = this.lentCount[packet];
     return alias;
   }
 
@@ -142,6 +178,7 @@ export class Packets {
     this.adjacency[packet] = -1;
     this.reason[packet] = 0;
     this.flow[packet] = -1;
+    this.lent[packet] = NOT_LENT;
     this.used = start + frameBytes;
     return packet;
   }

@@ -2,18 +2,18 @@
  * From the guest to the host's socket: RCV.NXT, the advertised window, and the bytes between.
  *
  * While a frame is processed, in-order segments are only chained to their flow (`segment`); when all of it has been seen, each flow's chain goes into its socket
- * with one sendmsg, straight from the arena (`write`). What the socket does not take is copied to the held store (`tcp-held.ts`), behind which
+ * with one sendmsg, straight from the arena, or from the guest's memory where payload is lent (`write`). What the socket does not take is copied to the held store (`tcp-held.ts`), behind which
  * everything further queues until the socket has room again (`writable`). A byte counts as received, and is acknowledged, once one of the two has it.
  *
  * The window is the room of the held store: TCP_HELD_BYTES_MAX less what is held, or the flow's share of what the store of all flows has left, if that is less. It never
  * shrinks from the right, and it is true even when the socket takes nothing at all. Should all flows together have been promised more than
  * there is, a segment is not accepted: RCV.NXT goes back to the last byte that found room, and the guest sends the rest again.
  */
-import { TCP_HELD_BYTES_MAX } from '../base/limits.ts';
+import { LENT_PIECES_MAX, TCP_HELD_BYTES_MAX } from '../base/limits.ts';
 import { distance } from '../base/sequence.ts';
 import type { FlowTable } from '../flow/flow-table.ts';
 import { FRAME_PACKETS_MAX } from '../graph/node.ts';
-import type { Packets } from '../packet/packets.ts';
+import { LENT_PIECE_WORDS, NOT_LENT, type Packets } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
 import { PIECE_WORDS, SHUTDOWN, type Sys } from '../sys/sys.ts';
 import { FLAG, PHASE, type TcpColumns } from './tcp-columns.ts';
@@ -48,7 +48,7 @@ export class TcpReceiver {
   readonly #payloadAt: Int32Array;
   readonly #payloadBytes: Int32Array;
   readonly #chain: Int32Array;
-  readonly #vector: Int32Array = new Int32Array(FRAME_PACKETS_MAX * PIECE_WORDS);
+  readonly #vector: Int32Array = new Int32Array((FRAME_PACKETS_MAX + LENT_PIECES_MAX) * PIECE_WORDS);
   readonly #vectorMemory: number;
 
   constructor(sys: Sys, packets: Packets, arenaMemory: number, flows: FlowTable, columns: TcpColumns, held: TcpHeld) {
@@ -95,7 +95,7 @@ export class TcpReceiver {
     }
     if (bytes === 0 && !end) return SEGMENT.ACKNOWLEDGE;
     if (gapBytes > 0) {
-      if (bytes > 0) this.#keepAhead(flow, sequence, gapBytes, at, bytes);
+      if (bytes > 0) this.#keepAhead(flow, packet, sequence, gapBytes, at, bytes);
       return SEGMENT.ACKNOWLEDGE;
     }
     if (bytes > 0) this.#append(flow, packet, at, bytes);
@@ -185,7 +185,8 @@ export class TcpReceiver {
     gatheredBytes[flow] += bytes;
   }
 
-  #keepAhead(flow: number, sequence: number, gapBytes: number, at: number, bytes: number): void {
+  #keepAhead(flow: number, packet: number, sequence: number, gapBytes: number, at: number, bytes: number): void {
+    this.#packets.gather(packet);
     const missing = gapBytes + this.#tcp.gatheredBytes[flow];
     this.#held.keepAhead(flow, sequence, missing, this.#packets.bytes, at, bytes);
   }
@@ -193,13 +194,14 @@ export class TcpReceiver {
   #send(flow: number, bytes: number): number {
     let pieces = 0;
     for (let packet = this.#tcp.firstPacket[flow]; packet !== -1; packet = this.#chain[packet]) {
-      const word = pieces++ * PIECE_WORDS;
-      this.#vector[word] = this.#arenaMemory;
-      this.#vector[word + 1] = this.#payloadAt[packet];
-      this.#vector[word + 2] = this.#payloadBytes[packet];
+      if (this.#packets.lent[packet] === NOT_LENT) {
+        this.#addPiece(pieces++, this.#arenaMemory, this.#payloadAt[packet], this.#payloadBytes[packet]);
+      } else pieces = this.#addLent(pieces, packet);
     }
     const fd = this.#flows.hostFd[flow];
     const taken = this.#sys.sendVector(fd, this.#vectorMemory, 0, pieces, false);
+    // The guest has cut its memory short: what is missing is zeros once it is copied.
+    if (taken === -ERRNO.EFAULT) return this.#hold(flow, 0);
     if (taken < 0 && !isTransient(taken)) {
       this.#unchain(flow);
       this.#tcp.flags[flow] |= FLAG.HOST_BROKEN;
@@ -215,6 +217,36 @@ export class TcpReceiver {
     return 0;
   }
 
+  /** Adds the pieces of a packet whose payload is lent: those of its first bytes that are in the arena, and the others from where they are. Returns how many pieces there are then. */
+  #addLent(pieces: number, packet: number): number {
+    const { lent, lentCount, lender } = this.#packets;
+    const table = lender!.pieces;
+    const end = this.#payloadAt[packet] + this.#payloadBytes[packet];
+    let at = this.#payloadAt[packet];
+    let count = pieces;
+    let word = lent[packet] * LENT_PIECE_WORDS;
+    const copied = Math.min(end, table[word + 3]) - at;
+    if (copied > 0) {
+      this.#addPiece(count++, this.#arenaMemory, at, copied);
+      at += copied;
+    }
+    for (let i = lentCount[packet]; i > 0 && at < end; i--, word += LENT_PIECE_WORDS) {
+      const skipped = at - table[word + 3];
+      const bytes = Math.min(end - at, table[word + 4] - skipped);
+      if (bytes <= 0) continue;
+      this.#addPiece(count++, table[word], table[word + 1] + skipped, bytes);
+      at += bytes;
+    }
+    return count;
+  }
+
+  #addPiece(index: number, memory: number, at: number, bytes: number): void {
+    const word = index * PIECE_WORDS;
+    this.#vector[word] = memory;
+    this.#vector[word + 1] = at;
+    this.#vector[word + 2] = bytes;
+  }
+
   /** Copies the chain, but for its first `skip` bytes, behind what is held; what finds no room is given back to the guest. Returns as `write`. */
   #hold(flow: number, skip: number): number {
     let passed = skip;
@@ -224,6 +256,7 @@ export class TcpReceiver {
       passed -= cut;
       const bytes = this.#payloadBytes[packet] - cut;
       if (bytes === 0) continue;
+      this.#packets.gather(packet);
       const held = this.#held.append(flow, this.#packets.bytes, this.#payloadAt[packet] + cut, bytes);
       missing -= held;
       this.#flows.bytesOut[flow] += held;

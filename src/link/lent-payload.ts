@@ -1,0 +1,102 @@
+/**
+ * Payload that a virtual machine lends: what of its frames is not copied into the arena, but goes from its memory straight into a host's socket (see `packet/packets.ts`).
+ *
+ * Only large TCP frames have their payload lent: those for which nobody needs more than the headers to be in the arena, since the checksum is left to us, and whose payload is worth it. The first
+ * `LENT_HEAD_BYTES` of such a frame are copied, and judged behind the copy, where the guest can change them no more. Its payload it can change until it is sent: nothing but payload.
+ *
+ * Messages by which the memory may be taken away are read at the start of a turn, when nothing is lent. A file that is cut short under it is zeros for who copies, and -EFAULT for who sends.
+ */
+import { LENT_PIECES_MAX } from '../base/limits.ts';
+import { LENT_PIECE_WORDS, type Lender, NOT_LENT, type Packet, type Packets } from '../packet/packets.ts';
+import type { Sys } from '../sys/sys.ts';
+import * as ethernet from '../wire/ethernet.ts';
+import * as ipv4 from '../wire/ipv4.ts';
+import * as ipv6 from '../wire/ipv6.ts';
+import * as tcp from '../wire/tcp.ts';
+import type { CopyPieces } from './copy-batch.ts';
+
+/** Of each frame so many bytes are copied at least: Ethernet, IPv4 and TCP with all options that there can be have 134. */
+export const LENT_HEAD_BYTES = 192;
+/** Copying less than that costs no more than leaving it where it is. */
+export const LENT_FRAME_BYTES_MIN = 8192;
+
+export class LentPayload implements Lender {
+  readonly pieces: Int32Array = new Int32Array(LENT_PIECES_MAX * LENT_PIECE_WORDS);
+  readonly #sys: Sys;
+  readonly #arenaMemory: number;
+  readonly #copyPieces: CopyPieces;
+  readonly #onReturned: () => void;
+  readonly #memory: number;
+  #count: number = 0;
+
+  /** `onReturned`: what was lent is used no more. */
+  constructor(sys: Sys, arenaMemory: number, copyPieces: CopyPieces, onReturned: () => void) {
+    this.#sys = sys;
+    this.#arenaMemory = arenaMemory;
+    this.#copyPieces = copyPieces;
+    this.#onReturned = onReturned;
+    this.#memory = sys.register(this.pieces);
+  }
+
+  /** Whether something was lent since the arena was empty. */
+  get isLending(): boolean {
+    return this.#count > 0;
+  }
+
+  /** Whether a frame may have its payload, in so many pieces, lent. */
+  canLend(packets: Packets, frameBytes: number, pieces: number): boolean {
+    if (frameBytes < LENT_FRAME_BYTES_MIN || this.#count + pieces > LENT_PIECES_MAX) return false;
+    return packets.lender === undefined || packets.lender === this;
+  }
+
+  /** The pieces of `packet` are added next. */
+  begin(packets: Packets, packet: Packet): void {
+    packets.lender = this;
+    packets.lent[packet] = this.#count;
+    packets.lentCount[packet] = 0;
+  }
+
+  add(packets: Packets, packet: Packet, memory: number, from: number, to: number, bytes: number): void {
+    const word = this.#count++ * LENT_PIECE_WORDS;
+    const { pieces } = this;
+    pieces[word] = memory;
+    pieces[word + 1] = from;
+    pieces[word + 2] = this.#arenaMemory;
+    pieces[word + 3] = to;
+    pieces[word + 4] = bytes;
+    packets.lentCount[packet]++;
+  }
+
+  gather(packets: Packets, packet: Packet): void {
+    this.#copyPieces(this.#memory, packets.lent[packet] * LENT_PIECE_WORDS, packets.lentCount[packet]);
+    packets.lent[packet] = NOT_LENT;
+  }
+
+  giveBack(): void {
+    this.#count = 0;
+    this.#onReturned();
+  }
+
+  close(): void {
+    this.#sys.unregister(this.#memory);
+  }
+}
+
+/** Whether the frame is a TCP segment, by its first `LENT_HEAD_BYTES`, all headers in there. */
+export function isSegment(view: DataView, at: number): boolean {
+  const network = at + ethernet.HEADER_BYTES;
+  let transport: number;
+  switch (ethernet.type(view, at)) {
+    case ethernet.TYPE_IPV4:
+      if (ipv4.protocol(view, network) !== ipv4.PROTOCOL_TCP || ipv4.isFragment(view, network)) return false;
+      transport = network + ipv4.headerBytes(view, network);
+      break;
+    case ethernet.TYPE_IPV6:
+      if (ipv6.nextHeader(view, network) !== ipv6.PROTOCOL_TCP) return false;
+      transport = network + ipv6.HEADER_BYTES;
+      break;
+    default:
+      return false;
+  }
+  return transport + tcp.dataOffset(view, transport) <= at + LENT_HEAD_BYTES;
+}
