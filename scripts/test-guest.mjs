@@ -1,13 +1,15 @@
 /**
- * `npm run test:guest`: boots a guest with Debian's kernel in QEMU, which has what this machine's kernel may lack, and runs `test/guest/inside/*.test.ts` in there.
+ * `npm run test:guest`: everything with machines in QEMU. Boots a guest with Debian's kernel, which has what this machine's kernel may lack, and runs `test/guest/inside/*.test.ts` in there;
+ * then the tests of `tapster guest` (`test/vm`), unless `--inside` says that these are run elsewhere.
  *
  * The guest is emulated (TCG): a stock kernel hangs under the KVM of some machines, and all of it takes some minutes. What the guest prints on its serial console is
  * shown; the exit status is that of the tests inside, or 77 when no guest can be booted here (unless TAPSTER_REQUIRE_KERNEL_TESTS=1). `--keep` leaves the initramfs,
  * `--verbose` shows what the kernel says; files of tests that are named (dist/test/guest/inside/network.test.js) are run instead of all.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { buildGuest, Unavailable } from './guest-image.mjs';
-import { setup } from './setup.mjs';
+import { root, setup } from './setup.mjs';
 
 const SKIPPED = 77;
 /** Below what `npm test` gives to a file of tests, so that it is said what took so long. */
@@ -17,8 +19,13 @@ const SILENCE_TIMEOUT_MS = 90_000;
 const MEMORY = '1536M';
 
 const verbose = process.argv.includes('--verbose');
+const tests = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 if (!process.argv.includes('--no-setup')) setup('all');
 process.exitCode = await main();
+if (process.exitCode === 0 && tests.length === 0 && !process.argv.includes('--inside')) {
+  const all = join(root, 'scripts', 'test.mjs');
+  process.exitCode = spawnSync(process.execPath, [all, join('test', 'vm')], { stdio: 'inherit' }).status ?? 1;
+}
 
 async function main() {
   let guest;
@@ -31,7 +38,6 @@ async function main() {
   }
   const startedMs = Date.now();
   try {
-    const tests = process.argv.slice(2).filter((word) => !word.startsWith('--'));
     const { status, problem } = await boot(guest, tests);
     console.log(`test:guest: ${problem ?? `the tests inside ended with ${status}`} (${seconds(startedMs)} s)`);
     return problem === undefined ? status : 1;

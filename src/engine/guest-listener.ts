@@ -1,12 +1,17 @@
 /**
- * Where a virtual machine is plugged in: a listening socket, one guest at a time. Another who comes meanwhile is accepted, closed, and told of with its process, so that it fails
- * at once instead of waiting. When the guest goes, the next one is taken.
+ * Where a virtual machine is plugged in: a listening socket, one guest at a time. When the guest goes, the next one is taken.
+ *
+ * Another who comes meanwhile is closed, and told of with its process, so that it fails instead of waiting; but not before a moment has passed. The guest may have gone already and
+ * that not have been seen, since what it sent last is read first: a machine that is started again, or connects again, comes at once.
  *
  * Works within the engine's turns: the listening socket is in its poll set, and the guest's is an interface's queue.
  */
 import { closeSync } from 'node:fs';
 import { POLL } from '../sys/sys.ts';
 import { describePeer, type UnixListener, unixCalls } from '../sys/unix-socket.ts';
+
+/** How long another waits for a guest to be gone. QEMU tries again at once: this is also how often. */
+const WAIT_MS = 50;
 
 /** Where the listener is watched: an engine. */
 export interface Watching {
@@ -28,6 +33,8 @@ export class GuestListener {
   readonly #hooks: GuestListenerHooks;
   readonly #unwatch: () => void;
   #isTaken: boolean = false;
+  /** Who has come while another is there. */
+  #waiting: { readonly fd: number; readonly peer: string; readonly timer: NodeJS.Timeout } | undefined;
   /** Who was sent away last. */
   #refused: string = '';
   #closed: boolean = false;
@@ -43,6 +50,10 @@ export class GuestListener {
   release(): void {
     this.#isTaken = false;
     this.#refused = '';
+    const next = this.#waiting;
+    if (next === undefined) return;
+    this.#forget();
+    this.#take(next.fd, next.peer);
   }
 
   /** Listens no more, and removes the path. */
@@ -51,21 +62,40 @@ export class GuestListener {
     this.#closed = true;
     this.#unwatch();
     closeSync(this.#fd);
+    if (this.#waiting !== undefined) closeSync(this.#waiting.fd);
+    this.#forget();
     this.#hooks.removePath();
   }
 
   #accept(): void {
     for (let fd = unixCalls.unixAccept(this.#fd); fd >= 0; fd = unixCalls.unixAccept(this.#fd)) {
       const peer = describePeer(fd);
-      if (this.#isTaken) {
-        closeSync(fd);
-        // QEMU tries again at once, tens of thousands of times a second.
-        if (peer !== this.#refused) this.#hooks.refused(peer);
-        this.#refused = peer;
-      } else {
-        this.#isTaken = true;
-        this.#hooks.attached(fd, peer);
-      }
+      if (!this.#isTaken) this.#take(fd, peer);
+      else if (this.#waiting !== undefined) this.#refuse(fd, peer);
+      else this.#waiting = { fd, peer, timer: setTimeout(() => this.#sendAway(), WAIT_MS) };
     }
+  }
+
+  #take(fd: number, peer: string): void {
+    this.#isTaken = true;
+    this.#hooks.attached(fd, peer);
+  }
+
+  /** Whoever has waited has waited in vain. */
+  #sendAway(): void {
+    const { fd, peer } = this.#waiting!;
+    this.#forget();
+    this.#refuse(fd, peer);
+  }
+
+  #refuse(fd: number, peer: string): void {
+    closeSync(fd);
+    if (peer !== this.#refused) this.#hooks.refused(peer);
+    this.#refused = peer;
+  }
+
+  #forget(): void {
+    clearTimeout(this.#waiting?.timer);
+    this.#waiting = undefined;
   }
 }

@@ -142,8 +142,8 @@ export class MachineParts {
   /** The machine has gone: another may come. */
   #unplug(port: MachinePort, why: string): void {
     this.#disconnect(port);
-    port.listener.release();
     this.onMachine(port, 'detached', why);
+    port.listener.release();
   }
 
   #disconnect(port: MachinePort): void {

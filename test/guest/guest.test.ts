@@ -8,7 +8,7 @@ const SCRIPT = fileURLToPath(new URL('../../../scripts/test-guest.mjs', import.m
 const SKIPPED = 77;
 
 test('the tests inside a guest pass', async (t) => {
-  const child = spawn(process.execPath, [SCRIPT, '--no-setup'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [SCRIPT, '--no-setup', '--inside'], { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
   const status = await new Promise((resolve) => child.once('close', resolve));
