@@ -203,7 +203,7 @@ export const STREAM_INTERFACES_MAX: number = 32;
 /** Regions of one virtual machine's memory; beyond it the front end's message fails. QEMU asks how many there may be. */
 export const MEMORY_REGIONS_MAX: number = 64;
 
-/** Pairs of queues of one vhost-user connection; the front end is told. */
+/** Pairs of queues of one vhost-user connection; more can't be asked for. */
 export const VHOST_USER_PAIRS_MAX: number = 8;
 
 /** Entries of a vhost-user queue; a larger one is refused. QEMU and DPDK have no larger ones. */

@@ -3,56 +3,31 @@
  * were read and found to be whole, and says what is to be answered; reading and writing them is `vhost-user-guest.ts`.
  *
  * The life of a ring. It is set up by its size, base and addresses, starts with the descriptor of its kicks, and is stopped by GET_VRING_BASE, which says where a later start goes
- * on. In between it is enabled and disabled; without PROTOCOL_FEATURES it is enabled always. It is plugged into its link while it is started and enabled. What a queue does that can't be
+ * on. In between it is enabled and disabled; without PROTOCOL_FEATURES it is enabled always. It is plugged into its link while it is started and enabled, and as one of which frames are
+ * discarded when the front end has disabled it since. What a queue does that can't be
  * breaks that queue alone, until it is started anew: its error descriptor is signalled.
  *
  * Migration of a guest that runs. The front end gives a log for written pages, asks with the feature LOG_ALL that frames to the guest be marked in it, and by each ring's addresses
  * that its used ring be. Neither disturbs a queue that runs. When the guest goes on elsewhere, SEND_RARP there has bridges learn where its address is.
  *
- * Offered: see `FEATURES` and `PROTOCOL_FEATURES`. Not offered: packed rings, INFLIGHT_SHMFD (each chain is taken and given back in one
- * turn: nothing is in flight when we go), CONFIG (QEMU keeps a network device's configuration itself, and warns of back ends that offer it), IOMMU.
+ * Offered: see `FEATURE` and `PROTOCOL_FEATURE`. Not offered, and why:
+ *
+ * - INFLIGHT_SHMFD: chains are given back in the order in which they were taken. The used index says where to go on, then, also to who comes after one that was killed at work.
+ * - CONFIG: QEMU and others keep a network device's configuration themselves, and QEMU warns of back ends that offer it.
+ * - a control queue: it is the front end's own. What it leads to comes here as messages.
+ * - packed rings, an IOMMU, post-copy migration.
  */
-import {
-  DIRTY_LOG_BYTES_MAX,
-  MEMORY_REGIONS_MAX,
-  VHOST_USER_PAIRS_MAX,
-  VHOST_USER_QUEUE_SIZE_MAX,
-} from '../base/limits.ts';
+import { DIRTY_LOG_BYTES_MAX, MEMORY_REGIONS_MAX, VHOST_USER_QUEUE_SIZE_MAX } from '../base/limits.ts';
 import { type Result, success } from '../base/result.ts';
 import type { VhostUserFeatures, VhostUserLink, VhostUserQueue } from '../link/vhost-user.ts';
 import { POLL, POLL_OPERATION, type Sys } from '../sys/sys.ts';
 import { DeviceQueue } from '../virtio/device-queue.ts';
 import { DirtyLog } from '../virtio/dirty-log.ts';
 import { GuestMemory, type MapMemory } from '../virtio/guest-memory.ts';
+import { FEATURE } from '../virtio/net-features.ts';
 import { isQueueSize } from '../virtio/split-ring.ts';
 import * as message from '../virtio/vhost-user-message.ts';
 import { PROTOCOL_FEATURE, REQUEST } from '../virtio/vhost-user-message.ts';
-
-/** Bits of the features (virtio 1.2, sections 5.1.3 and 6; 26 and 30: vhost's own). */
-const FEATURE = {
-  CSUM: 0,
-  GUEST_CSUM: 1,
-  MTU: 3,
-  GUEST_TSO4: 7,
-  GUEST_TSO6: 8,
-  GUEST_ECN: 9,
-  HOST_TSO4: 11,
-  HOST_TSO6: 12,
-  HOST_ECN: 13,
-  MRG_RXBUF: 15,
-  STATUS: 16,
-  GUEST_ANNOUNCE: 21,
-  MQ: 22,
-  LOG_ALL: 26,
-  ANY_LAYOUT: 27,
-  INDIRECT_DESC: 28,
-  EVENT_IDX: 29,
-  PROTOCOL_FEATURES: 30,
-  VERSION_1: 32,
-  GUEST_USO4: 54,
-  GUEST_USO6: 55,
-  HOST_USO: 56,
-} as const;
 
 const FEATURES: bigint = bits(Object.values(FEATURE));
 const PROTOCOL_FEATURES: bigint = bits(Object.values(PROTOCOL_FEATURE));
@@ -60,6 +35,9 @@ const PROTOCOL_FEATURES: bigint = bits(Object.values(PROTOCOL_FEATURE));
 const HEADER_BYTES_LEGACY = 10;
 const HEADER_BYTES = 12;
 const NO_DESCRIPTOR = -1;
+/** Of IPv4 (RFC 791), and as much as its field in the configuration holds. */
+const MTU_MIN = 68n;
+const MTU_MAX = 65_535n;
 /** Device status that a reset leaves (virtio 1.2, section 2.1). */
 const STATUS_RESET = 0n;
 
@@ -87,6 +65,8 @@ interface Ring {
   addresses: message.RingAddresses | undefined;
   isStarted: boolean;
   isEnabled: boolean;
+  /** It was disabled while it was started: what the guest sends by it is for nobody, but must not wait. */
+  isDiscarded: boolean;
   kickFd: number;
   callFd: number;
   errorFd: number;
@@ -133,9 +113,10 @@ export class VhostUserDevice {
       case REQUEST.SET_OWNER:
         return DONE;
       case REQUEST.RESET_OWNER:
-      case REQUEST.RESET_DEVICE:
         this.#stopAll();
         return DONE;
+      case REQUEST.RESET_DEVICE:
+        return this.#reset();
       case REQUEST.SET_LOG_BASE:
         return this.#setLog(message.readLogPlace(payload), fds[0]!);
       case REQUEST.SET_LOG_FD:
@@ -145,10 +126,10 @@ export class VhostUserDevice {
         this.#options.links[0]!.announce(message.readMacAddress(payload));
         return DONE;
       case REQUEST.GET_QUEUE_NUM:
-        return { kind: 'number', value: BigInt(Math.min(this.#options.links.length, VHOST_USER_PAIRS_MAX)) };
+        // QEMU takes this for pairs, others for queues, which is what it is. Who wants more pairs than there are is refused the first queue too many.
+        return { kind: 'number', value: BigInt(this.#rings.length) };
       case REQUEST.NET_SET_MTU:
-        this.mtu = Number(message.readNumber(payload) & 0xffffn);
-        return DONE;
+        return this.#setMtu(message.readNumber(payload));
       case REQUEST.SET_STATUS:
         return this.#setStatus(message.readNumber(payload));
       case REQUEST.GET_STATUS:
@@ -242,6 +223,25 @@ export class VhostUserDevice {
       this.#options.log(`the log of written pages is not whole (${why}): who was migrated with it may be damaged`);
   }
 
+  #setMtu(mtu: bigint): Outcome {
+    if (mtu < MTU_MIN || mtu > MTU_MAX) return failed(`an MTU of ${mtu}: from ${MTU_MIN} to ${MTU_MAX} is right`);
+    this.mtu = Number(mtu);
+    return DONE;
+  }
+
+  /** As it was in the beginning, but for what is the connection's: features, memory, descriptors. */
+  #reset(): Outcome {
+    this.#stopAll();
+    for (const ring of this.#rings) {
+      ring.isEnabled = false;
+      ring.addresses = undefined;
+      ring.size = 0;
+      ring.base = 0;
+    }
+    this.#status = STATUS_RESET;
+    return DONE;
+  }
+
   #setStatus(status: bigint): Outcome {
     this.#status = status;
     if (status === STATUS_RESET) this.#stopAll();
@@ -319,7 +319,9 @@ export class VhostUserDevice {
         ring.base = value & 0xffff;
         break;
       case REQUEST.SET_VRING_ENABLE:
+        if (isFromGuest(ring)) this.#unplug(ring);
         ring.isEnabled = value !== 0;
+        ring.isDiscarded = !ring.isEnabled && ring.isStarted && isFromGuest(ring);
         this.#plug(ring);
         return DONE;
       default:
@@ -369,11 +371,13 @@ export class VhostUserDevice {
     this.#close(ring.kickFd);
     ring.kickFd = NO_DESCRIPTOR;
     ring.isStarted = false;
+    ring.isDiscarded = false;
   }
 
   /** Brings a ring into its link, or out of it, as it is now to be. */
   #plug(ring: Ring): void {
-    const isReady = ring.isStarted && ring.isEnabled && ring.addresses !== undefined && ring.size > 0;
+    const isWanted = ring.isStarted && (ring.isEnabled || ring.isDiscarded);
+    const isReady = isWanted && ring.addresses !== undefined && ring.size > 0;
     if (!isReady) this.#unplug(ring);
     if (!isReady || ring.queue !== undefined) return;
     const queue = new DeviceQueue(this.#memory, {
@@ -405,8 +409,8 @@ export class VhostUserDevice {
   /** The guest receives by the first of a pair, and transmits by the second. */
   #setQueue(ring: Ring, queue: VhostUserQueue | undefined): void {
     const link = this.#linkOf(ring);
-    if (ring.index % 2 === 0) link.setToGuest(queue);
-    else link.setFromGuest(queue);
+    if (isFromGuest(ring)) link.setFromGuest(queue, ring.isDiscarded);
+    else link.setToGuest(queue);
   }
 
   #linkOf(ring: Ring): VhostUserLink {
@@ -446,6 +450,11 @@ export class VhostUserDevice {
   }
 }
 
+/** The guest sends by it. */
+function isFromGuest({ index }: Ring): boolean {
+  return index % 2 === 1;
+}
+
 function newRing(index: number): Ring {
   return {
     index,
@@ -454,6 +463,7 @@ function newRing(index: number): Ring {
     addresses: undefined,
     isStarted: false,
     isEnabled: false,
+    isDiscarded: false,
     kickFd: NO_DESCRIPTOR,
     callFd: NO_DESCRIPTOR,
     errorFd: NO_DESCRIPTOR,

@@ -28,7 +28,7 @@ describe('a vhost-user connection', () => {
   it('tells what it offers', () => {
     assert.equal(vm.number(REQUEST.GET_FEATURES)! & ALL_FEATURES, ALL_FEATURES);
     assert.equal(vm.number(REQUEST.GET_PROTOCOL_FEATURES), 0x1_a01fn);
-    assert.equal(vm.number(REQUEST.GET_QUEUE_NUM), 2n);
+    assert.equal(vm.number(REQUEST.GET_QUEUE_NUM), 4n);
     assert.equal(vm.number(REQUEST.GET_MAX_MEM_SLOTS), 64n);
   });
 
@@ -175,11 +175,52 @@ describe('a vhost-user connection', () => {
     vm.start(5);
     assert.equal(vm.isReady(), true);
     assert.equal(vm.receive()[0]?.length, 73);
+  });
+
+  it('discards what is sent by a queue that was disabled, so that nobody waits for it', () => {
+    vm.negotiate();
+    vm.start();
     vm.request(REQUEST.SET_VRING_ENABLE, u32(1, 0));
     vm.guestSends(withHeader(frameOf(62)), BUFFERS_AT);
+    assert.deepEqual([vm.isReady(), vm.receive()], [true, []]);
+    assert.ok(vm.drivers[1]!.take() >= 0, 'it is given back');
+    vm.request(REQUEST.SET_VRING_ENABLE, u32(1, 1));
+    vm.guestSends(withHeader(frameOf(63)), BUFFERS_AT);
+    assert.deepEqual(vm.receive(), [withHeader(frameOf(63))]);
+    assert.equal(vm.link.skipped, 0);
+  });
+
+  it('lets frames wait that are sent before a queue is enabled', () => {
+    vm.negotiate();
+    vm.start();
+    vm.stop(1);
+    vm.request(REQUEST.SET_VRING_ENABLE, u32(1, 0));
+    vm.guestSends(withHeader(frameOf(62)), BUFFERS_AT);
+    vm.number(REQUEST.SET_VRING_KICK, 1n, vm.kicks[1]);
     assert.deepEqual(vm.receive(), []);
     vm.request(REQUEST.SET_VRING_ENABLE, u32(1, 1));
-    assert.equal(vm.receive()[0]?.length, 74);
+    assert.deepEqual(vm.receive(), [withHeader(frameOf(62))]);
+  });
+
+  it('keeps frames that wait for a queue which is enabled once more', () => {
+    vm.negotiate();
+    vm.start();
+    vm.transmit(frameOf(60));
+    vm.request(REQUEST.SET_VRING_ENABLE, u32(0, 1));
+    assert.equal(vm.link.blocked, true);
+  });
+
+  it('is set up again after a reset', () => {
+    vm.negotiate();
+    vm.start();
+    vm.number(REQUEST.SET_STATUS, 15n);
+    assert.equal(vm.number(REQUEST.GET_STATUS), 15n);
+    vm.guestSends(withHeader(frameOf(60)), BUFFERS_AT);
+    assert.equal(vm.acknowledged(REQUEST.RESET_DEVICE, new Uint8Array(0)), 0n);
+    assert.deepEqual([vm.receive(), vm.stop(1), vm.number(REQUEST.GET_STATUS)], [[], 0, 0n]);
+    vm.start();
+    vm.guestSends(withHeader(frameOf(61)), BUFFERS_AT);
+    assert.deepEqual(vm.receive(), [withHeader(frameOf(61))]);
   });
 
   it('survives a guest that takes its memory away under running queues', () => {
@@ -225,6 +266,8 @@ describe('a vhost-user connection', () => {
       [REQUEST.SET_FEATURES, u64(1n << 34n)],
       [REQUEST.SET_VRING_NUM, u32(0, 100)],
       [REQUEST.SET_VRING_NUM, u32(0, 8192)],
+      [REQUEST.NET_SET_MTU, u64(67n)],
+      [REQUEST.NET_SET_MTU, u64(65_536n)],
       [REQUEST.SET_VRING_ENABLE, u32(4, 1)],
       [REQUEST.SET_VRING_KICK, u64(0n)],
       [REQUEST.SET_VRING_KICK, u64(0n), vm.memoryFd],
@@ -259,9 +302,9 @@ describe('a vhost-user connection', () => {
       assert.equal(vm.answer(), undefined);
     }
     vm.send(message.subarray(-1));
-    assert.equal(vm.answer()!.getUint8(0), 2);
+    assert.equal(vm.answer()!.getUint8(0), 4);
     vm.send(new Uint8Array([...messageOf(REQUEST.SET_OWNER, new Uint8Array(0)), ...message]));
-    assert.equal(vm.answer()!.getUint8(0), 2);
+    assert.equal(vm.answer()!.getUint8(0), 4);
   });
 
   it('leaves no descriptor open', () => {

@@ -97,6 +97,7 @@ export class VhostUserLink implements PairLink {
   refused: number = 0;
   #features: VhostUserFeatures = NO_VHOST_USER_FEATURES;
   #fromGuest: VhostUserQueue | undefined;
+  #isDiscarded: boolean = false;
   #toGuest: VhostUserQueue | undefined;
   #log: DirtyLog | undefined;
   /** The guest has come with this address, of which nobody knows yet. */
@@ -160,9 +161,10 @@ export class VhostUserLink implements PairLink {
     this.#log = log;
   }
 
-  /** Plugs the guest's transmit queue in, or out. */
-  setFromGuest(ring: VhostUserQueue | undefined): void {
+  /** Plugs the guest's transmit queue in, or out. `isDiscarded`: its frames are taken, and are for nobody. */
+  setFromGuest(ring: VhostUserQueue | undefined, isDiscarded: boolean = false): void {
     this.#fromGuest = ring;
+    this.#isDiscarded = isDiscarded;
     // It may have been kicked before it was watched.
     if (ring !== undefined && ring.kickFd >= 0) this.signal(ring.kickFd);
   }
@@ -289,6 +291,7 @@ export class VhostUserLink implements PairLink {
       const { headerBytes } = this.#features;
       const length = queue.readableBytes - headerBytes;
       queue.use(queue.head, 0);
+      if (this.#isDiscarded) continue;
       if (length < FRAME_BYTES_MIN || length > FRAME_BYTES_MAX) {
         this.skipped++;
         continue;
