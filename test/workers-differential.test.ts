@@ -9,7 +9,7 @@ import { Random } from '#tapster/base/random.js';
 import { type Result, success } from '#tapster/base/result.js';
 import type { Config } from '#tapster/config/config.js';
 import type { TapPart } from '#tapster/config/parts.js';
-import { MANY_INTERFACES } from '#tapster/engine/engine.js';
+import { MANY_INTERFACES } from '#tapster/engine/queue.js';
 import { Configurator } from '#tapster/network/configurator.js';
 import { DataPlane } from '#tapster/network/data-plane.js';
 import { FastPath } from '#tapster/network/fast-path.js';

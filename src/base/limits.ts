@@ -20,7 +20,7 @@ export const ARENA_BYTES: number = 1024 * 1024;
 /** Pieces of payload that a virtual machine lends to the packets of a turn. Beyond it frames are copied whole. With a piece of each packet in the arena they are one vector of sendmsg(2), 1024. */
 export const LENT_PIECES_MAX: number = 768;
 
-/** Bytes built for links before they are sent in the middle of a turn: they are still in the processor's cache then. */
+/** Bytes built for links before they are sent in the middle of a turn: they are still in the processor's cache then, and a link's queue has room for them. */
 export const UNSENT_BYTES_MAX: number = 256 * 1024;
 
 /** Open flows, all protocols together; `--max-flows`. Beyond it a new flow is refused (RST, ICMP) and counted. */
@@ -194,8 +194,11 @@ export const WORKER_RING_BYTES: number = 1024 * 1024;
 /** How long a worker may take to start, or to let go of an interface; one that takes longer is ended, and the main thread serves its queues. */
 export const WORKER_REPLY_MS: number = 5000;
 
-/** Bytes that wait on either side of a stream socket to a guest, both directions together. Beyond it flows wait, and other frames are refused and counted. */
-export const STREAM_MEMORY_BYTES: number = 512 * 1024;
+/**
+ * Bytes that wait on either side of a stream socket to a guest, both directions together. Flows wait as soon as any do: what they built before that has room, twice `UNSENT_BYTES_MAX` and a
+ * frame, cut into segments. Beyond it other frames are refused and counted.
+ */
+export const STREAM_MEMORY_BYTES: number = 1536 * 1024;
 
 /** Interfaces of one engine that virtual machines are plugged into by a stream socket: memory is kept for each. One more is refused. */
 export const STREAM_INTERFACES_MAX: number = 32;

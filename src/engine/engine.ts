@@ -11,7 +11,7 @@
 import { ARENA_BYTES, FLOWS_MAX_DEFAULT, FRAME_BYTES_MAX, PACKETS_MAX, TURN_EVENTS_MAX } from '../base/limits.ts';
 import { TimerWheel } from '../base/timer-wheel.ts';
 import type { CallerMap } from '../flow/caller-map.ts';
-import { Congestion } from '../flow/congestion.ts';
+import { Congestion, type LinkTowards } from '../flow/congestion.ts';
 import { FlowTable } from '../flow/flow-table.ts';
 import type { GuestLink } from '../flow/guest-link.ts';
 import type { NameTable } from '../flow/names.ts';
@@ -30,6 +30,7 @@ import { TcpTranslate } from '../translate/tcp.ts';
 import { TcpListeners } from '../translate/tcp-listen.ts';
 import { UdpTranslate } from '../translate/udp.ts';
 import { type InterfaceCounters, InterfaceOutput } from './interface-output.ts';
+import { MANY_INTERFACES, type Queue } from './queue.ts';
 import { Tokens } from './tokens.ts';
 import { TurnTimer } from './turn-timer.ts';
 import type { Wiring } from './wiring.ts';
@@ -53,23 +54,6 @@ export interface EngineOptions {
   /** Bytes behind the arena, in the same memory, for who needs arenas of his own there: `link/software-offload.ts`. */
   readonly extraBytes?: number;
 }
-
-/** A descriptor that frames come by: an interface has one for each of its queues. */
-interface Queue extends PollHandler {
-  /** `MANY_INTERFACES`: the link says of each packet which one it came in by, and has counted it. */
-  readonly index: number;
-  readonly link: Link;
-  readonly fd: number;
-  readonly token: number;
-  readonly counters: InterfaceCounters;
-  /** In the list of those that may have frames. */
-  readable: boolean;
-  /** It stays there: its descriptor does not tell of frames. */
-  polled: boolean;
-}
-
-/** In place of an interface: a queue by which packets of several come. */
-export const MANY_INTERFACES = -1;
 
 export class Engine {
   readonly sys: Sys;
@@ -112,7 +96,8 @@ export class Engine {
   readonly #readable: Queue[] = [];
   readonly #guestLinks: (GuestLink | undefined)[] = [];
   readonly #reassembly: Reassembly = new Reassembly();
-  readonly #congestion: Congestion = new Congestion();
+  readonly #congestion: Congestion;
+  readonly #linkTowards: LinkTowards;
   #housekeepingMs: number;
   /** Events of the last turn. */
   #collected: number = 0;
@@ -138,8 +123,10 @@ export class Engine {
       interfaceOutput: this.#interfaceOutput,
       guestLinks: this.#guestLinks,
     };
-    const { output, neighbours } = this.#wiring.begin(base);
+    const { output, neighbours, linkTowards } = this.#wiring.begin(base);
     this.#output = output;
+    this.#linkTowards = linkTowards;
+    this.#congestion = new Congestion(this.flows, linkTowards);
 
     const deps = {
       sys,
@@ -358,17 +345,24 @@ export class Engine {
 
   /** The interface's other side takes no more for now: its flows wait until its descriptor is writable. */
   #block(interfaceIndex: number): void {
-    if (this.#congestion.isCongested(interfaceIndex)) return;
-    const queue = this.#queues.find(({ index }) => index === interfaceIndex);
+    // That of a sub-interface is its parent's.
+    const link = this.#linkTowards(interfaceIndex, 0, 0);
+    if (this.#congestion.isCongested(link)) return;
+    const queue = this.#queues.find(({ index }) => index === link);
     if (queue === undefined) return;
-    this.#congestion.set(interfaceIndex, true);
+    this.#congestion.set(link, true);
     this.sys.pollControl(this.poll, POLL_OPERATION.MODIFY, queue.fd, POLL.IN | POLL.OUT, queue.token);
   }
 
   #unblock(queue: Queue): void {
-    this.#congestion.set(queue.index, false);
     this.sys.pollControl(this.poll, POLL_OPERATION.MODIFY, queue.fd, POLL.IN, queue.token);
-    this.tcp.resume(queue.index);
+    this.#resume(queue.index);
+  }
+
+  /** What was kept for its other side is gone: flows go on. */
+  #resume(interfaceIndex: number): void {
+    this.#congestion.set(interfaceIndex, false);
+    this.tcp.resume(interfaceIndex);
   }
 
   #becomeReadable(queue: Queue): void {
@@ -438,7 +432,7 @@ export class Engine {
     this.sys.pollControl(this.poll, POLL_OPERATION.REMOVE, queue.fd, 0, 0);
     this.tokens.release(queue.token);
     this.#queues.splice(this.#queues.indexOf(queue), 1);
-    this.#congestion.set(queue.index, false);
+    if (this.#congestion.isCongested(queue.index)) this.#resume(queue.index);
     // Its place in the list, which may be gone through just now, is given up there.
     queue.readable = false;
   }

@@ -2,7 +2,7 @@
 import type { GuestLink } from '../flow/guest-link.ts';
 import { Neighbours } from '../flow/neighbours.ts';
 import type { Feature } from '../graph/graph.ts';
-import type { GraphNode, Output } from '../graph/node.ts';
+import type { GraphNode } from '../graph/node.ts';
 import { ArpInput } from '../nodes/arp.ts';
 import { DhcpInput } from '../nodes/dhcp.ts';
 import { Dhcpv6Input } from '../nodes/dhcpv6.ts';
@@ -37,8 +37,8 @@ export class GuestWiring implements Wiring {
     this.#options = options;
   }
 
-  begin(base: WiringBase): { output: Output; neighbours: Neighbours } {
-    return { output: base.interfaceOutput, neighbours: this.neighbours };
+  begin(base: WiringBase): ReturnType<Wiring['begin']> {
+    return { output: base.interfaceOutput, neighbours: this.neighbours, linkTowards: (index) => index };
   }
 
   wire({ packets, interfaceOutput, guestLinks, reassembly, translators }: WiringParts): Wired {

@@ -3,6 +3,7 @@
  * that of one guest behind each link, who is shown the host's world; the one for forwarding between interfaces stands with the running network.
  */
 import type { TurnClock } from '../base/turn-clock.ts';
+import type { LinkTowards } from '../flow/congestion.ts';
 import type { GuestLink } from '../flow/guest-link.ts';
 import type { GuestNeighbours } from '../flow/neighbours.ts';
 import type { Feature, Graph } from '../graph/graph.ts';
@@ -33,8 +34,12 @@ export interface Wired {
 }
 
 export interface Wiring {
-  /** Called first: what flows emit into, and who they find callers' guests by. */
-  begin(base: WiringBase): { readonly output: Output; readonly neighbours: GuestNeighbours };
+  /** Called first: what flows emit into, who they find callers' guests by, and which links their frames leave by. */
+  begin(base: WiringBase): {
+    readonly output: Output;
+    readonly neighbours: GuestNeighbours;
+    readonly linkTowards: LinkTowards;
+  };
   /** Called once, then. */
   wire(parts: WiringParts): Wired;
   /** When a frame has gone through the graph and no received packet is in use: runs what it holds back through the graph. Returns whether there is more. */

@@ -27,6 +27,18 @@ describe('the table of VLAN sub-interfaces', () => {
     assert.equal(table.count, 2);
   });
 
+  it('knows whose sub-interface one is', () => {
+    const table = new VlanTable(8);
+    table.add(0, 100, 5);
+    table.add(3, 100, 60_000);
+    assert.deepEqual(
+      [5, 60_000, 3, 65_535].map((index) => table.parentOf(index)),
+      [0, 3, 3, 65_535],
+    );
+    table.remove(0, 100);
+    assert.equal(table.parentOf(5), 5);
+  });
+
   it('refuses what is no VLAN id', () => {
     const table = new VlanTable(2);
     for (const vlan of [0, 4095, -1]) assert.throws(() => table.add(1, vlan, 2), /1 to 4094/);

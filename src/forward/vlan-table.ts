@@ -11,6 +11,7 @@
  * Only the configuration adds entries, so the hash needs no secret: guests choose what is looked up, and cannot make a chain longer.
  */
 import { assert } from '../base/assert.ts';
+import { grown } from '../base/column.ts';
 import { INTERFACES_EVER_MAX, VLANS_MAX } from '../base/limits.ts';
 
 /** What `add` did. */
@@ -43,6 +44,8 @@ export class VlanTable {
   readonly max: number;
   count: number = 0;
   readonly #table: Int32Array;
+  /** Of each interface that is a sub-interface the parent, and one: 0 for others. */
+  #parents: Int32Array = new Int32Array(64);
   /** For positions in the table: all bits of the last place's first word. */
   readonly #mask: number;
   /** How far a hash of 32 bits is shifted to become a place. */
@@ -70,6 +73,12 @@ export class VlanTable {
     return vlan === 0 ? NONE : table[at + SUB_INTERFACE];
   }
 
+  /** The interface that a sub-interface is one of; an interface that is none is its own. */
+  parentOf(interfaceIndex: number): number {
+    const parent = interfaceIndex < this.#parents.length ? this.#parents[interfaceIndex] : 0;
+    return parent === 0 ? interfaceIndex : parent - 1;
+  }
+
   add(parent: number, vlan: number, subInterface: number): number {
     assert(parent >= 0 && parent < INTERFACES_EVER_MAX && subInterface >= 0, 'both are numbers of interfaces');
     assert(vlan >= VLAN_ID_MIN && vlan <= VLAN_ID_MAX, 'a VLAN id is 1 to 4094');
@@ -79,13 +88,19 @@ export class VlanTable {
     const at = this.#seek(key);
     this.#table[at + KEY] = key;
     this.#table[at + SUB_INTERFACE] = subInterface;
+    if (subInterface >= this.#parents.length) {
+      this.#parents = grown(this.#parents, new Int32Array(subInterface * 2));
+    }
+    this.#parents[subInterface] = parent + 1;
     this.count++;
     return VLAN_ADDED.ADDED;
   }
 
   /** Returns whether it was there. */
   remove(parent: number, vlan: number): boolean {
-    if (this.find(parent, vlan) === NONE) return false;
+    const subInterface = this.find(parent, vlan);
+    if (subInterface === NONE) return false;
+    this.#parents[subInterface] = 0;
     this.#removeAt(this.#seek((parent << VLAN_BITS) | vlan));
     this.count--;
     return true;

@@ -56,6 +56,10 @@ export class VlanLink implements Link {
     return 0;
   }
 
+  get blocked(): boolean {
+    return this.#parent.blocked === true;
+  }
+
   transmit(packets: Packets, frame: Int32Array, count: number): number {
     let taken = 0;
     for (let i = 0; i < count; i++) {

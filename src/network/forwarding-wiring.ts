@@ -18,7 +18,7 @@ import { L2_FIB_ENTRIES_MAX } from '../base/limits.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
 import type { InterfaceOutput } from '../engine/interface-output.ts';
 import type { Wired, Wiring, WiringBase, WiringParts } from '../engine/wiring.ts';
-import type { GuestNeighbours } from '../flow/neighbours.ts';
+import type { LinkTowards } from '../flow/congestion.ts';
 import type { Feature, Graph } from '../graph/graph.ts';
 import { type Insertion, insertNodes } from '../graph/insert-nodes.ts';
 import type { GraphNode, Output } from '../graph/node.ts';
@@ -154,7 +154,7 @@ export class ForwardingWiring implements Wiring {
     for (const local of this.#locals) local.listener = listener;
   }
 
-  begin({ packets, clock, interfaceOutput }: WiringBase): { output: Output; neighbours: GuestNeighbours } {
+  begin({ packets, clock, interfaceOutput }: WiringBase): ReturnType<Wiring['begin']> {
     const { forwarding, random } = this.#options;
     const { interfaces, addresses, adjacencies, bridges, l2fib } = forwarding;
     const bridgeForward = new BridgeForward(interfaces, bridges, l2fib, interfaceOutput);
@@ -168,7 +168,8 @@ export class ForwardingWiring implements Wiring {
     const neighbours = new ForwardingNeighbours(addresses, resolver, (...towards) => forwarding.nextHopOn(...towards));
     const begun = { packets, clock, bridgeForward, bviOutput, output, resolver, released };
     this.#begun = { ...begun, advertiser, dhcp, neighbours };
-    return { output, neighbours };
+    const linkTowards: LinkTowards = (index, high, low) => forwarding.linkTowards(index, high, low);
+    return { output, neighbours, linkTowards };
   }
 
   wire({ reassembly, translators, interfaceOutput }: WiringParts): Wired {

@@ -38,6 +38,27 @@ function start() {
 }
 
 describe('forwarding', () => {
+  it('knows which link frames to a station leave by: of a bridge, that of the member; of a sub-interface, its parent', () => {
+    const { forwarding, one, two } = start();
+    const { bridges, l2fib, vlans } = forwarding;
+    const [sub, bvi] = [MAC, MAC].map((mac) => unwrap(forwarding.addInterface(mac, 1500))) as [number, number];
+    vlans.add(one, 7, sub);
+    assert.deepEqual(
+      [one, two, sub].map((index) => forwarding.linkTowards(index, 2, 9)),
+      [one, two, one],
+    );
+    const bridge = bridges.add();
+    bridges.setBvi(bridge, bvi);
+    bridges.addMember(bridge, two, 0);
+    bridges.addMember(bridge, sub, 0);
+    l2fib.learn(bridge, 2, 9, two, 0);
+    l2fib.learn(bridge, 2, 10, sub, 0);
+    assert.deepEqual(
+      [9, 10, 11].map((low) => forwarding.linkTowards(bvi, 2, low)),
+      [two, one, bvi],
+    );
+  });
+
   it('gives no interface the index of another', () => {
     const { forwarding, one, two } = start();
     forwarding.removeAddress(two, prefix('10.1.0.1/24'));

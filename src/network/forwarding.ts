@@ -176,6 +176,14 @@ export class Forwarding {
     return best;
   }
 
+  /** The interface by whose link frames to a station leave, which are sent by an interface; a station that a bridge does not know: its own leg, which has no link. */
+  linkTowards(interfaceIndex: number, macHigh: number, macLow: number): number {
+    const { bridges, interfaces, l2fib, vlans } = this;
+    if (!bridges.isBvi(interfaceIndex)) return vlans.parentOf(interfaceIndex);
+    const member = l2fib.find(interfaces.bridge[interfaceIndex]!, macHigh, macLow);
+    return member === NONE ? interfaceIndex : vlans.parentOf(member);
+  }
+
   /** The router that packets for an address go to, by this interface, into `out`: four words. False: no route leads there by a router on it. */
   nextHopOn(interfaceIndex: number, w0: number, w1: number, w2: number, w3: number, out: Int32Array): boolean {
     const value = this.routes.lookup(new IpAddress(w0, w1, w2, w3));

@@ -6,8 +6,8 @@
 import { Worker } from 'node:worker_threads';
 import { WORKER_REPLY_MS, WORKER_RING_BYTES } from '../base/limits.ts';
 import { failure, type Result, success } from '../base/result.ts';
-import { MANY_INTERFACES } from '../engine/engine.ts';
 import type { RxMode } from '../engine/event-loop.ts';
+import { MANY_INTERFACES } from '../engine/queue.ts';
 import type { DataPlane } from './data-plane.ts';
 import { FrameRing } from './frame-ring.ts';
 import { PuntLink } from './punt-link.ts';

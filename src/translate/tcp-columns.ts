@@ -57,6 +57,8 @@ export const DIRTY = {
   ACK: 4,
   /** The host's socket may have bytes that the guest's window has room for. */
   PULL: 8,
+  /** It was parked: what is out has waited with us. */
+  RESUMED: 16,
 } as const;
 
 /** How far our advertised window is shifted: 65,535 << 6 is 4 MiB, in steps of 64 bytes. */

@@ -4,10 +4,10 @@
  * A flow stands in the list once. One that ends keeps its place, owing nothing, and its number, taken again, does not get a second: so the list is never longer
  * than there are flows. While one list is served, flows that come to owe something new go into another.
  *
- * A flow whose guest can't be sent anything now is *parked*: what it owes is kept for when it can, and what it comes to owe meanwhile goes the usual way.
+ * A flow whose guest can't be sent anything now is *parked* with the link that it waits for: what it owes is kept for when that takes frames again, and what it comes to owe
+ * meanwhile goes the usual way. It ends sooner where its guest has moved: to a link that takes frames.
  */
 import { assert } from '../base/assert.ts';
-import type { FlowTable } from '../flow/flow-table.ts';
 import { DIRTY, type TcpColumns } from './tcp-columns.ts';
 
 export class DirtyFlows {
@@ -16,8 +16,9 @@ export class DirtyFlows {
   count: number = 0;
   #other: Int32Array;
   readonly #dirty: Uint8Array;
-  /** What parked flows owe; and the flows, among which may be some that have ended. */
+  /** What parked flows owe, and the links that they wait for; and the flows, among which may be some that have ended. */
   readonly #parkedOwed: Uint8Array;
+  readonly #parkedFor: Int32Array;
   readonly #parked: Int32Array;
   #parkedCount: number = 0;
 
@@ -26,6 +27,7 @@ export class DirtyFlows {
     this.list = new Int32Array(columns.dirty.length);
     this.#other = new Int32Array(columns.dirty.length);
     this.#parkedOwed = new Uint8Array(columns.dirty.length);
+    this.#parkedFor = new Int32Array(columns.dirty.length);
     this.#parked = new Int32Array(columns.dirty.length);
   }
 
@@ -44,29 +46,38 @@ export class DirtyFlows {
     this.#parkedOwed[flow] = 0;
   }
 
-  /** Keeps what a flow owes until `resume`. It is in no list now. */
-  park(flow: number, owed: number): void {
+  /** Keeps what a flow owes until `resume` of that link. It is in no list now. */
+  park(flow: number, owed: number, link: number): void {
     if (this.#parkedOwed[flow] === 0) {
       if (this.#parkedCount === this.#parked.length) this.#forgetEnded();
       this.#parked[this.#parkedCount++] = flow;
     }
-    this.#parkedOwed[flow] |= owed & ~DIRTY.QUEUED;
+    this.#parkedOwed[flow] |= owed & ~(DIRTY.QUEUED | DIRTY.RESUMED);
+    this.#parkedFor[flow] = link;
   }
 
-  /** Marks the parked flows of an interface with what they owe. */
-  resume(interfaceIndex: number, flows: FlowTable): void {
+  /** The flow is served: it is parked no more. Returns what it owes from then; 0: it was not parked. */
+  unpark(flow: number): number {
+    const owed = this.#parkedOwed[flow];
+    if (owed === 0) return 0;
+    this.#parkedOwed[flow] = 0;
+    return owed | DIRTY.RESUMED;
+  }
+
+  /** Marks the flows that are parked for a link with what they owe. */
+  resume(link: number): void {
     const count = this.#parkedCount;
     this.#parkedCount = 0;
     for (let i = 0; i < count; i++) {
       const flow = this.#parked[i];
       const owed = this.#parkedOwed[flow];
       if (owed === 0) continue;
-      if (flows.interfaceIndex(flow) !== interfaceIndex) {
+      if (this.#parkedFor[flow] !== link) {
         this.#parked[this.#parkedCount++] = flow;
         continue;
       }
       this.#parkedOwed[flow] = 0;
-      this.mark(flow, owed);
+      this.mark(flow, owed | DIRTY.RESUMED);
     }
   }
 

@@ -5,6 +5,7 @@
  * fills the payload, `finish` writes the headers in front. Where the link takes it, the checksum is left partial and the segment may be as
  * large as an IP packet can be (virtio-net's NEEDS_CSUM and GSO): the guest's own kernel takes it whole.
  */
+import { UNSENT_BYTES_MAX } from '../base/limits.ts';
 import { KEY_GUEST, KEY_REMOTE, KEY_WORDS } from '../flow/flow-key.ts';
 import type { FlowTable } from '../flow/flow-table.ts';
 import type { GuestLink, GuestLinks } from '../flow/guest-link.ts';
@@ -52,6 +53,11 @@ export class TcpSegments {
     if (!this.link(flow).offload.tcpSegmentation) return mss;
     const room = IP_PACKET_BYTES_MAX - this.#networkBytes(flow) - tcp.HEADER_BYTES;
     return Math.max(mss, room - (room % mss));
+  }
+
+  /** Sends what has been built where that is much. No received packet may be in use. */
+  flushMuch(): void {
+    if (this.#packets.used > UNSENT_BYTES_MAX) this.#output.flush();
   }
 
   /** A packet with room for headers and `payloadBytes`, or NO_PACKET. Sends what has been built when the arena is full: see `Output.flush`. */

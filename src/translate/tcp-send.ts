@@ -11,6 +11,7 @@
  */
 import { TCP_PULL_BYTES_PER_TURN } from '../base/limits.ts';
 import { after, before, distance } from '../base/sequence.ts';
+import { type Congestion, NO_LINK } from '../flow/congestion.ts';
 import type { FlowTable } from '../flow/flow-table.ts';
 import { NO_PACKET, type Packets } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
@@ -18,6 +19,7 @@ import { SO, SOL } from '../sys/options.ts';
 import type { Sys } from '../sys/sys.ts';
 import * as tcp from '../wire/tcp.ts';
 import { CWND_UNLIMITED, FLAG, RTO_INITIAL_MS, RTO_MAX_MS, RTO_MIN_MS, type TcpColumns } from './tcp-columns.ts';
+import type { TcpDeps } from './tcp-deps.ts';
 import type { TcpReceiver } from './tcp-receive.ts';
 import type { TcpSegments } from './tcp-segments.ts';
 
@@ -44,21 +46,15 @@ export class TcpSender {
   readonly #tcp: TcpColumns;
   readonly #segments: TcpSegments;
   readonly #receiver: TcpReceiver;
+  readonly #congestion: Congestion;
   #scratchMemory: number = -1;
 
-  constructor(
-    sys: Sys,
-    packets: Packets,
-    arenaMemory: number,
-    flows: FlowTable,
-    columns: TcpColumns,
-    segments: TcpSegments,
-    receiver: TcpReceiver,
-  ) {
-    this.#sys = sys;
-    this.#packets = packets;
-    this.#arenaMemory = arenaMemory;
-    this.#flows = flows;
+  constructor(deps: TcpDeps, columns: TcpColumns, segments: TcpSegments, receiver: TcpReceiver) {
+    this.#sys = deps.sys;
+    this.#packets = deps.packets;
+    this.#arenaMemory = deps.arenaMemory;
+    this.#flows = deps.flows;
+    this.#congestion = deps.congestion;
     this.#tcp = columns;
     this.#segments = segments;
     this.#receiver = receiver;
@@ -112,7 +108,7 @@ export class TcpSender {
     return true;
   }
 
-  /** Sends what the guest has window for. */
+  /** Sends what the guest has window for and its link takes. */
   pull(flow: number, nowUs: number): number {
     const columns = this.#tcp;
     if (!this.#discard(flow)) return PULL.FAILED;
@@ -121,10 +117,11 @@ export class TcpSender {
     while ((columns.flags[flow] & (FLAG.HOST_READABLE | FLAG.HOST_FIN_SENT)) === FLAG.HOST_READABLE) {
       const room = this.#room(flow);
       if (room <= 0) return PULL.DONE;
-      if (budget <= 0) return PULL.MORE;
+      if (budget <= 0 || this.#congestion.linkHolding(flow) !== NO_LINK) return PULL.MORE;
       const sent = this.#sendNext(flow, room, nowUs);
       if (sent < 0) return sent === -ERRNO.ENOBUFS ? PULL.MORE : PULL.FAILED;
       budget -= sent;
+      this.#segments.flushMuch();
     }
     return PULL.DONE;
   }

@@ -59,6 +59,12 @@ export class TcpTimers {
     return isPast(this.#tcp.hostRetryMs[flow], nowMs);
   }
 
+  /** Frames of the flow waited with us until now: the guest's time to answer begins anew, and how long it took says nothing of the way. */
+  restart(flow: number): void {
+    this.#tcp.timerMs[flow] = 0;
+    this.#tcp.timedSinceUs[flow] = 0;
+  }
+
   cancel(flow: number): void {
     this.#wheel.cancel(flow);
     this.#tcp.timerMs[flow] = 0;

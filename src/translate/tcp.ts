@@ -23,19 +23,21 @@
  * queued (`DIRTY`). Then `writePayloads` empties the chains while the frame is still in the arena, and `service` sends each flow's data, or one acknowledgement
  * for all that came. Sockets are polled edge-triggered, once for both directions, and never touched again: `FLAG` remembers what they said.
  *
+ * *Back-pressure.* Flows whose link is congested (`flow/congestion.ts`) are parked with what they owe, and their timers wait. `pull` builds no more than UNSENT_BYTES_MAX before
+ * the link has said whether it takes that, and its queue has room for so much: nothing of ours is lost there.
+ *
  * *Limits.* Flows: the flow table. Bytes held for hosts: `tcp-held.ts`. Per turn and flow: TCP_PULL_BYTES_PER_TURN. No SACK, no timestamps, no urgent data
  * (it is delivered in line), no congestion control towards the guest but after a loss. No TIME-WAIT: a FIN that the guest repeats, because our last
  * acknowledgement was lost, finds no flow and is answered with RST; all its bytes were with the host then.
  */
 
-import { UNSENT_BYTES_MAX } from '../base/limits.ts';
 import { distance } from '../base/sequence.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
-import type { Congestion } from '../flow/congestion.ts';
+import { type Congestion, NO_LINK } from '../flow/congestion.ts';
 import { type FlowTable, OUTCOME } from '../flow/flow-table.ts';
 import type { FlowObserver } from '../flow/policy.ts';
 import { drop } from '../graph/drop.ts';
-import { ARC_DONE, ARC_NEXT, type GraphNode, type Output } from '../graph/node.ts';
+import { ARC_DONE, ARC_NEXT, type GraphNode } from '../graph/node.ts';
 import { REASON } from '../graph/reasons.ts';
 import { type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
@@ -65,8 +67,6 @@ export class TcpTranslate implements GraphNode {
   readonly columns: TcpColumns;
   readonly #sys: Sys;
   readonly #flows: FlowTable;
-  readonly #packets: Packets;
-  readonly #output: Output;
   readonly #observer: FlowObserver;
   readonly #held: TcpHeld;
   readonly #segments: TcpSegments;
@@ -83,15 +83,13 @@ export class TcpTranslate implements GraphNode {
     const { sys, packets, arenaMemory, flows, links, output } = deps;
     this.#sys = sys;
     this.#flows = flows;
-    this.#packets = packets;
-    this.#output = output;
     this.#observer = deps.observer;
     this.#clock = deps.clock;
     this.columns = new TcpColumns(flows.max);
     this.#held = new TcpHeld(sys, flows.max, deps.heldBytesMax);
     this.#segments = new TcpSegments(packets, flows, links, output, this.columns);
     this.#receiver = new TcpReceiver(sys, packets, arenaMemory, flows, this.columns, this.#held);
-    this.#sender = new TcpSender(sys, packets, arenaMemory, flows, this.columns, this.#segments, this.#receiver);
+    this.#sender = new TcpSender(deps, this.columns, this.#segments, this.#receiver);
     this.#timers = new TcpTimers(flows, this.columns, this.#sender, deps.timers);
     this.#opener = new TcpOpener(deps, this.columns, this.#segments, this.#sender);
     this.#dirty = new DirtyFlows(this.columns);
@@ -142,16 +140,17 @@ export class TcpTranslate implements GraphNode {
       const flow = served[i];
       const owed = this.columns.dirty[flow];
       this.columns.dirty[flow] = 0;
-      if (this.#congestion.isCongested(this.#flows.interfaceIndex(flow))) this.#dirty.park(flow, owed);
-      else this.#serve(flow, owed);
-      if (this.#packets.used > UNSENT_BYTES_MAX) this.#output.flush();
+      const link = this.#congestion.linkHolding(flow);
+      if (link === NO_LINK) this.#serve(flow, owed | this.#dirty.unpark(flow));
+      else this.#dirty.park(flow, owed, link);
+      this.#segments.flushMuch();
     }
     return this.#dirty.count > 0;
   }
 
-  /** Frames go to the guests of an interface again. */
-  resume(interfaceIndex: number): void {
-    this.#dirty.resume(interfaceIndex, this.#flows);
+  /** A link takes frames again. */
+  resume(link: number): void {
+    this.#dirty.resume(link);
   }
 
   /** The wheel says that the flow's timer may be due. */
@@ -383,6 +382,7 @@ export class TcpTranslate implements GraphNode {
     const { phase, flags, sndNxt } = this.columns;
     if (phase[flow] === PHASE.SYN_RECEIVED && (owed & DIRTY.ACK) !== 0) this.#opener.sendHandshake(flow);
     if (phase[flow] !== PHASE.OPEN) return;
+    if ((owed & DIRTY.RESUMED) !== 0) this.#timers.restart(flow);
     const sentBefore = this.#flows.packetsIn[flow];
     if ((owed & DIRTY.PULL) !== 0) {
       const pulled = this.#sender.pull(flow, this.#clock.nowUs);
@@ -423,12 +423,12 @@ export class TcpTranslate implements GraphNode {
     const nowMs = this.#clock.nowUs / 1000;
     if (this.#timers.isHostDue(flow, nowMs)) this.#writable(flow);
     if (!this.#timers.isGuestDue(flow, nowMs)) return;
-    if (this.#sender.outstanding(flow) > 0) {
-      if (this.#sender.timedOut(flow) > RETRIES_MAX) {
-        this.#guestGone(flow);
-        return;
-      }
-      this.#dirty.mark(flow, DIRTY.PULL);
+    const waits = this.#sender.outstanding(flow) > 0 || this.#sender.isStalled(flow);
+    // What the guest has not had yet is not late: time counts from when its link takes frames again.
+    if (waits && this.#congestion.linkHolding(flow) !== NO_LINK) this.#dirty.mark(flow, DIRTY.PULL);
+    else if (this.#sender.outstanding(flow) > 0) {
+      if (this.#sender.timedOut(flow) <= RETRIES_MAX) this.#dirty.mark(flow, DIRTY.PULL);
+      else this.#guestGone(flow);
     } else if (this.#sender.isStalled(flow)) {
       rtoMs[flow] = Math.min(rtoMs[flow] * 2, RTO_MAX_MS);
       this.#askGuest(flow, RETRIES_MAX);

@@ -117,6 +117,11 @@ export class Namespace {
     return program;
   }
 
+  /** Has so much of the pattern sent from there: the program says so when it is in full swing, and in the end what it read. */
+  fetch(address: string, bytes: number): Program {
+    return this.start([process.execPath, PEER, 'fetch', address, String(bytes)]);
+  }
+
   /** A conversation with the echo server at an address, which lasts. */
   async talk(address: string): Promise<Talk> {
     const program = this.start([process.execPath, PEER, 'talk', address], { keepInput: true, timeoutMs: 0 });

@@ -1,20 +1,25 @@
 /**
  * Who is in a namespace. `peer.js serve`: echo of TCP and UDP at port 7; at port 9 a reader that answers with the hash of what it read, as that of
- * `test/support/netns/server.ts` does. `peer.js talk ADDRESS`: says each line of the standard input to the echo server there, and prints what comes back.
+ * `test/support/netns/server.ts` does, at port 19 the pattern, as many bytes as the first line says. `peer.js talk ADDRESS`: says each line of the standard input to the echo server
+ * there, and prints what comes back. `peer.js fetch ADDRESS BYTES`: so much of the pattern from there; tells when it has a quarter, and what it read.
  */
 import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
+import { patternChunks } from '../support/netns/pattern.ts';
 
-const [verb, address] = process.argv.slice(2);
+const [verb, address, bytes] = process.argv.slice(2);
 if (verb === 'serve') await serve();
+else if (verb === 'fetch') await fetch(address!, Number(bytes));
 else await talk(address!);
 
 async function serve(): Promise<void> {
   await listen(7, (socket) => socket.pipe(socket));
   await listen(9, (socket) => void read(socket));
+  await listen(19, (socket) => socket.once('data', (line) => Readable.from(patternChunks(Number(line))).pipe(socket)));
   for (const type of ['udp4', 'udp6'] as const) {
     const socket = createSocket({ type, ipv6Only: type === 'udp6', recvBufferSize: 4 << 20 });
     socket.on('message', (message, from) => socket.send(message, from.port, from.address));
@@ -30,6 +35,20 @@ function listen(port: number, speak: (socket: Socket) => void): Promise<void> {
     speak(socket);
   });
   return new Promise((resolve) => server.listen(port, '::', resolve));
+}
+
+async function fetch(host: string, bytes: number): Promise<void> {
+  const socket = connect({ host, port: 19, allowHalfOpen: true });
+  socket.write(`${bytes}\n`);
+  const hash = createHash('sha256');
+  let read = 0;
+  for await (const chunk of socket as AsyncIterable<Buffer>) {
+    const before = read;
+    read += chunk.length;
+    if (before < bytes / 4 && read >= bytes / 4) console.log('in full swing');
+    hash.update(chunk);
+  }
+  console.log(JSON.stringify({ bytes: read, sha256: hash.digest('hex') }));
 }
 
 /** The first line is not for us. */
