@@ -8,6 +8,7 @@ import { reassemblyTarget } from './targets/reassembly.ts';
 import { servicesTarget } from './targets/services.ts';
 import { tcpFlowTarget } from './targets/tcp-flow.ts';
 import { textTargets } from './targets/texts.ts';
+import { vhostUserTarget } from './targets/vhost-user.ts';
 import { virtqueueTarget } from './targets/virtqueue.ts';
 import { wireTargets } from './targets/wire.ts';
 
@@ -20,6 +21,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   linksTarget,
   reassemblyTarget,
   virtqueueTarget,
+  vhostUserTarget,
   servicesTarget,
   tcpFlowTarget,
   engineTarget,
