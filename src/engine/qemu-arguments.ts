@@ -16,8 +16,8 @@ export function qemuDatagramArguments(path: string, qemuPath: string, mac?: MacA
 
 /** For a vhost-user socket. The machine's memory must be shared besides: `qemu-memory.ts`. */
 export function qemuVhostUserArguments(path: string, pairs: number, mac?: MacAddress): string[] {
-  // Two vectors for each pair, one for the configuration, one for the control queue.
-  const queues = pairs > 1 ? `,mq=on,vectors=${2 * pairs + 2}` : '';
+  // As many vectors as these need is QEMU's own choice.
+  const queues = pairs > 1 ? ',mq=on' : '';
   return [
     '-chardev',
     `socket,id=tapster,path=${escaped(path)},reconnect=1`,

@@ -3,7 +3,7 @@
  * ordinary user and as root, who looks at files as "nobody" when he is confined.
  */
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { PLACES, whyNoInternet } from '../support/netns/internet.ts';
 import { Lab } from '../support/netns/lab.ts';
@@ -17,6 +17,9 @@ const image = why === undefined ? vmImage() : why;
 const skip = typeof image === 'string' ? image : false;
 const ENDLESS = { timeoutMs: 0 } as const;
 const BODY_BYTES = 4_000_000;
+const SLOW_BYTES = 20_000_000;
+/** Some ticks of the clock that processes' time is counted by. */
+const IDLE_MS = 100;
 
 const LEASE = new RegExp(`^lease ${PLACES.host[4]}/24`, 'm');
 
@@ -102,6 +105,18 @@ describe('a virtual machine behind datagrams', { skip }, () => {
     });
   }
 
+  it('loses nothing while QEMU takes nothing, and Tapster waits', async () => {
+    const { vm, program } = scene;
+    const hash = vm.run(
+      `(echo ${SLOW_BYTES} | nc ${PLACES.server[4]} 19 | (dd bs=1 count=1; echo @begun >&2; cat) | sha256sum) 2>&1`,
+    );
+    await vm.program.says(/@begun/);
+    vm.program.kill('SIGSTOP');
+    await eventually('Tapster has nothing to do', idleFor(IDLE_MS, program.pid));
+    vm.program.kill('SIGCONT');
+    assert.match(await hash, new RegExp(patternHash(SLOW_BYTES)));
+  });
+
   it('goes on when Tapster is killed and started again', async () => {
     await scene.killTapster();
     await scene.serve();
@@ -150,3 +165,22 @@ describe('a virtual machine of root behind datagrams', { skip }, () => {
     await scene.ping();
   });
 });
+
+/** Says whether a process has had no time of a processor since so long. */
+function idleFor(ms: number, pid: number): () => boolean {
+  let ticks = -1;
+  let sinceMs = 0;
+  return () => {
+    const nowMs = performance.now();
+    const now = processorTicks(pid);
+    if (now !== ticks) sinceMs = nowMs;
+    ticks = now;
+    return nowMs - sinceMs >= ms;
+  };
+}
+
+/** Time that a process has had, in ticks of the kernel's clock (proc_pid_stat(5), utime and stime). */
+function processorTicks(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
+  return Number(fields[11]) + Number(fields[12]);
+}
