@@ -39,8 +39,9 @@ export class InterfaceOutput implements GraphNode, Output {
   readonly #packets: Packets;
   readonly #onBlocked: (interfaceIndex: number) => void;
   readonly #ports: (Port | undefined)[] = [];
-  /** Those that had packets since the last `flush`. */
+  /** Those that had packets since the last `flush`: the first `#touchedCount`. */
   readonly #touched: Port[] = [];
+  #touchedCount: number = 0;
 
   /** `onBlocked` hears of an interface whose link has frames that wait for its other side. */
   constructor(packets: Packets, onBlocked: (interfaceIndex: number) => void = () => {}) {
@@ -114,19 +115,19 @@ export class InterfaceOutput implements GraphNode, Output {
 
   flush(): void {
     const touched = this.#touched;
-    for (let i = 0; i < touched.length; i++) {
+    for (let i = 0; i < this.#touchedCount; i++) {
       const port = touched[i]!;
       if (port.count > 0) this.#send(port);
       port.touched = false;
       port.link.turnEnded?.(this.#packets);
     }
-    touched.length = 0;
+    this.#touchedCount = 0;
     this.#packets.reset();
   }
 
   #touch(port: Port): void {
     port.touched = true;
-    this.#touched.push(port);
+    this.#touched[this.#touchedCount++] = port;
   }
 
   #send(port: Port): void {

@@ -96,6 +96,7 @@ export class TcpOpener {
 
   /** A flow that the guest has ended in the same frame is not there any more, and its number may be another's. */
   reportFailures(close: CloseFlow): void {
+    if (this.#failed.length === 0) return;
     for (let i = 0; i < this.#failed.length; i += 3) {
       const flow = this.#failed[i];
       const isThere = this.#tcp.phase[flow] === PHASE.CONNECTING && this.#flows.id[flow] === this.#failed[i + 1];
