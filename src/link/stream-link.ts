@@ -6,7 +6,8 @@
  * | 4     | the frame's length, 14 to 65,535                                                              |
  * | n     | an Ethernet frame, without a virtio-net header                                                |
  *
- * The socket joins and cuts at any byte. What was read and is not a whole frame yet waits at the beginning of the link's part of the memory (`StreamMemory`), and so does what
+ * The socket joins and cuts at any byte. It is read into the arena, such that the first frame lies where it is to be; those behind it move on by a few bytes, so that each has a virtio-net
+ * header in front. What is not a whole frame yet, or not taken yet, waits at the beginning of the link's part of the memory (`StreamMemory`), and so does what
  * the socket did not take, in the other part: of a frame of which a piece was sent, the rest goes before anything else. A length that can't be a frame's is skipped
  * with as many bytes, however many these are: the stream stays in step.
  *
@@ -17,10 +18,12 @@
  * these are put back, since other links may have the same frame to send.
  */
 import { assert } from '../base/assert.ts';
+import { TCP_PULL_BYTES_PER_TURN } from '../base/limits.ts';
 import { FRAME_PACKETS_MAX } from '../graph/node.ts';
 import { type LinkOffload, NO_OFFLOAD } from '../packet/offload.ts';
-import { NO_PACKET, type Packets } from '../packet/packets.ts';
+import { NO_PACKET, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
+import { SO, SOL } from '../sys/options.ts';
 import { PIECE_WORDS, type Sys } from '../sys/sys.ts';
 import { FrameQueue } from './frame-queue.ts';
 import type { Link } from './link.ts';
@@ -28,6 +31,10 @@ import type { Link } from './link.ts';
 export const STREAM_FRAME_BYTES_MIN = 14;
 export const STREAM_FRAME_BYTES_MAX = 65_535;
 const LENGTH_BYTES = 4;
+/** What the frames of a vector are moved by at most: each by a virtio-net header, less its length, aligned. */
+const MOVED_BYTES_MAX: number = FRAME_PACKETS_MAX * VNET_HEADER_BYTES;
+/** As much as a flow is pulled for at once, or what the system allows: what does not fit is copied, and waits for another turn. */
+const SEND_BUFFER_BYTES = TCP_PULL_BYTES_PER_TURN;
 
 /** A part of the memory that packets lie in, for what waits: places are counted from where that memory begins. */
 export interface StreamMemory {
@@ -78,6 +85,7 @@ export class StreamLink implements Link {
     for (let piece = 0; piece < FRAME_PACKETS_MAX; piece++) this.#vector[piece * PIECE_WORDS] = memory.id;
     this.#vectorMemory = sys.register(this.#vector);
     this.#queue = new FrameQueue(memory.bytes, memory.at + this.#half, memory.at + memory.length);
+    sys.setOption(fd, SOL.SOCKET, SO.SNDBUF, SEND_BUFFER_BYTES);
   }
 
   /** Whether something waits for the socket to take more. */
@@ -88,10 +96,16 @@ export class StreamLink implements Link {
   /** The end of the stream is -EPIPE. */
   receive(packets: Packets, frame: Int32Array, framesMax: number): number {
     let count = this.#take(packets, frame, 0, framesMax);
-    while (count < framesMax && packets.hasRoom(STREAM_FRAME_BYTES_MAX)) {
-      const got = this.#read();
+    while (count < framesMax && packets.hasRoom(STREAM_FRAME_BYTES_MAX + MOVED_BYTES_MAX)) {
+      const at = startBehind(packets.used) - LENGTH_BYTES;
+      const waiting = this.#received - this.#used;
+      const room = Math.min(this.#half, packets.bytes.length - MOVED_BYTES_MAX - at);
+      const got = this.#read(at, room);
       if (got <= 0) return count > 0 || got === -ERRNO.EAGAIN ? count : got;
+      count = this.#takeRead(packets, frame, count, framesMax, at, waiting + got);
       count = this.#take(packets, frame, count, framesMax);
+      // It had no more: the poll set says when it has.
+      if (waiting + got < room) break;
     }
     return count;
   }
@@ -140,25 +154,61 @@ export class StreamLink implements Link {
     return this.#memory.length / 2;
   }
 
-  /** Reads what there is behind what was read. */
-  #read(): number {
-    if (this.#used > 0) this.#compact();
-    const room = this.#half - this.#received;
-    const got = this.#sys.receive(this.fd, this.#memory.id, this.#memory.at + this.#received, room);
+  /** Reads what there is to `at` in the arena, behind what waits; all that has `room` bytes. Returns what was read, and then nothing waits. */
+  #read(at: number, room: number): number {
+    const { bytes, id, at: memoryAt } = this.#memory;
+    const waiting = this.#received - this.#used;
+    bytes.copyWithin(at, memoryAt + this.#used, memoryAt + this.#received);
+    const got = this.#sys.receive(this.fd, id, at + waiting, room - waiting);
     if (got === 0) return -ERRNO.EPIPE;
-    if (got > 0) this.#received += got;
+    if (got < 0) return got;
+    this.#received = 0;
+    this.#used = 0;
     return got;
   }
 
-  /** What is left of what was read moves to the beginning. */
-  #compact(): void {
-    const { at, bytes } = this.#memory;
-    bytes.copyWithin(at, at + this.#used, at + this.#received);
-    this.#received -= this.#used;
-    this.#used = 0;
+  /**
+   * Makes packets of the whole frames that stand behind one another in the `bytes` that were read to `from`. From the first on that is none, or that is not to be taken
+   * now, all waits.
+   */
+  #takeRead(
+    packets: Packets,
+    frame: Int32Array,
+    first: number,
+    framesMax: number,
+    from: number,
+    bytes: number,
+  ): number {
+    const end = from + bytes;
+    let at = from;
+    let count = first;
+    while (this.#skip === 0 && count < framesMax && packets.count < packets.start.length && end - at >= LENGTH_BYTES) {
+      const length = this.#view.getUint32(at);
+      if (!isFrameLength(length) || end - at < LENGTH_BYTES + length) break;
+      frame[count++] = packets.adopt(startBehind(packets.used), length);
+      at += LENGTH_BYTES + length;
+    }
+    this.#memory.bytes.copyWithin(this.#memory.at, at, end);
+    this.#received = end - at;
+    this.#moveOn(packets, frame, first, count, at);
+    return count;
   }
 
-  /** Makes packets of the whole frames that were read. */
+  /** Moves frames, the last of which ends at `end`, to their packets: the last one first, since none goes beyond the place of the one behind it. */
+  #moveOn(packets: Packets, frame: Int32Array, first: number, count: number, end: number): void {
+    const { bytes } = this.#memory;
+    let from = end;
+    for (let i = count - 1; i >= first; i--) {
+      const start = packets.start[frame[i]];
+      const length = packets.length[frame[i]];
+      from -= length;
+      if (from !== start) bytes.copyWithin(start, from, from + length);
+      bytes.fill(0, start - VNET_HEADER_BYTES, start);
+      from -= LENGTH_BYTES;
+    }
+  }
+
+  /** Makes packets of the whole frames that wait. */
   #take(packets: Packets, frame: Int32Array, first: number, framesMax: number): number {
     let count = first;
     while (count < framesMax && this.#skipWrong()) {
@@ -183,7 +233,7 @@ export class StreamLink implements Link {
       this.#skip -= skipped;
       if (this.#skip > 0 || this.#received - this.#used < LENGTH_BYTES) return false;
       const length = this.#view.getUint32(this.#memory.at + this.#used);
-      if (length >= STREAM_FRAME_BYTES_MIN && length <= STREAM_FRAME_BYTES_MAX) return true;
+      if (isFrameLength(length)) return true;
       this.skipped++;
       this.#skip = LENGTH_BYTES + length;
     }
@@ -210,4 +260,13 @@ export class StreamLink implements Link {
     }
     return count;
   }
+}
+
+function isFrameLength(length: number): boolean {
+  return length >= STREAM_FRAME_BYTES_MIN && length <= STREAM_FRAME_BYTES_MAX;
+}
+
+/** Where the next frame starts when the arena is used up to `end`. */
+function startBehind(end: number): number {
+  return ((end + 3) & ~3) + VNET_HEADER_BYTES;
 }
