@@ -34,8 +34,8 @@ interface Followed extends FollowedForward {
 }
 
 export interface BoundSides {
-  readonly host: Pick<BoundPorts, 'read' | 'close'>;
-  readonly namespace: Pick<BoundPorts, 'read' | 'close'>;
+  readonly host: Pick<BoundPorts, 'read'>;
+  readonly namespace: Pick<BoundPorts, 'read'>;
 }
 
 export class ForwardAuto {
@@ -58,11 +58,6 @@ export class ForwardAuto {
     for (const followed of this.#followed) this.#follow(followed);
     const endedUs = this.#nowUs();
     this.#restUntilUs = endedUs + (endedUs - beganUs) * REST_FACTOR;
-  }
-
-  close(): void {
-    this.#bound.host.close();
-    this.#bound.namespace.close();
   }
 
   #follow(followed: Followed): void {

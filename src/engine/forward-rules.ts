@@ -31,6 +31,22 @@ export interface ForwardSpec {
   readonly auto: readonly AutoForward[];
 }
 
+/** All forwards of a session: to the namespace or the machine, and from the namespace to the host. */
+export interface ForwardOptions {
+  readonly tcpIn: ForwardSpec;
+  readonly udpIn: ForwardSpec;
+  /** Nobody asked for `udpIn` itself: what of it can't be had is left out. */
+  readonly udpFollows: boolean;
+  readonly tcpOut: ForwardSpec;
+  readonly udpOut: ForwardSpec;
+  /** False: callers from the host's loopback come by the interface too. */
+  readonly splice: boolean;
+  /** Those who are spliced reach the namespace's loopback; else the guest's own address. */
+  readonly hostLoopbackToNamespaceLoopback: boolean;
+  /** Ports of addresses that the host does not have (yet). */
+  readonly freebind: boolean;
+}
+
 export const NO_FORWARDS: ForwardSpec = { rules: [], auto: [] };
 export const AUTO_FORWARDS: ForwardSpec = {
   rules: [],

@@ -10,7 +10,7 @@
  * A forward is opened whole or not at all, but for one that is weak: that has what it can get. Sockets are made by processes that were started before the
  * engine gave its rights away (`SocketServer`), and belong to the forward until it is removed; connections stay.
  */
-import { isIpv4 } from '../base/address.ts';
+import { type IpAddress, isIpv4 } from '../base/address.ts';
 import { type PortRange, PortSet } from '../base/port-set.ts';
 import { type Result, success } from '../base/result.ts';
 import { ERRNO } from '../sys/errno.ts';
@@ -46,6 +46,8 @@ export interface ForwardsOptions {
   readonly freebind: boolean;
   /** Ports that weak forwards leave out. */
   readonly ephemeral: PortRange | undefined;
+  /** A forward leads to this address of the guest's. */
+  reached(address: IpAddress): void;
 }
 
 /** A forward that is there. */
@@ -123,6 +125,7 @@ export class Forwards {
       this.#close(entry);
       return opened;
     }
+    if (direction === 'in' && rule.toAddress !== undefined) this.#options.reached(rule.toAddress);
     this.#lastId = id;
     this.#entries.set(id, entry);
     return success(viewOf(entry));

@@ -44,6 +44,7 @@ import type { GuestOptions } from './guest-options.ts';
 import { qemuArguments, qemuDatagramArguments, qemuVhostUserArguments } from './qemu-arguments.ts';
 import { sharedMemoryArguments } from './qemu-memory.ts';
 import { enginePlan, whyNoSandbox } from './sandbox-policy.ts';
+import { SessionForwards } from './session-forwards.ts';
 import { GUEST_INTERFACE, type SessionHooks, SessionHost } from './session-host.ts';
 import { VhostUserGuest } from './vhost-user-guest.ts';
 
@@ -101,10 +102,14 @@ class GuestSession {
     const host = planned.value;
     const published = host.openPublished();
     if (!published.ok) return published;
+    const forwards = SessionForwards.begin(this.#options.forwards, this.#hooks, this.#closers);
+    if (!forwards.ok) return forwards;
     const engine = this.#makeEngine(host);
     if (!engine.ok) return engine;
     const added = host.addPublished(engine.value);
     if (!added.ok) return added;
+    const forwarding = forwards.value?.open(engine.value, host) ?? success(undefined);
+    if (!forwarding.ok) return forwarding;
     const attached = this.#attach(engine.value);
     if (!attached.ok) return attached;
     host.followResolvConf(() => {});

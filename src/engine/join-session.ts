@@ -25,6 +25,7 @@ import type { Engine } from './engine.ts';
 import { EventLoop } from './event-loop.ts';
 import type { RunOptions } from './run-options.ts';
 import { enginePlan, whyNoSandbox } from './sandbox-policy.ts';
+import { SessionForwards } from './session-forwards.ts';
 import { type SessionHooks, SessionHost } from './session-host.ts';
 import { configurationExtent, type GuestTap, plugTap } from './session-tap.ts';
 
@@ -79,6 +80,10 @@ class JoinSession {
     const host = planned.value;
     const published = host.openPublished();
     if (!published.ok) return published;
+    const forwards = SessionForwards.begin(this.#options.forwards, this.#hooks, this.#closers);
+    if (!forwards.ok) return forwards;
+    const entered = forwards.value?.enter(namespace.fd) ?? success(undefined);
+    if (!entered.ok) return entered;
     const tap = this.#makeTap(namespace, host);
     if (!tap.ok) return tap;
     const engine = host.makeEngine();
@@ -86,6 +91,8 @@ class JoinSession {
     if (!plugged.ok) return plugged;
     const added = host.addPublished(engine);
     if (!added.ok) return added;
+    const forwarding = forwards.value?.open(engine, host) ?? success(undefined);
+    if (!forwarding.ok) return forwarding;
     const watched = this.#watch(namespace, engine);
     if (!watched.ok) return watched;
     host.followResolvConf(() => {});

@@ -1,5 +1,6 @@
 /** What `tapster run` is asked to do, as a value: the command line makes it, the session does it. */
 import type { IpAddress, IpPrefix, MacAddress } from '../base/address.ts';
+import type { ForwardOptions } from './forward-rules.ts';
 import type { NetworkDetails } from './network-details.ts';
 
 /** One `--publish` rule: connections to the host's ports reach the command. */
@@ -35,6 +36,8 @@ export interface RunOptions {
   /** `forward`: to the host's resolvers; addresses: the command asks these itself; `none`: resolv.conf is left alone. */
   readonly dns: 'forward' | 'none' | readonly IpAddress[];
   readonly publish: readonly PublishRule[];
+  /** What is forwarded beside that, also from inside to the host. */
+  readonly forwards?: ForwardOptions;
   /** Where the host's own loopback can be reached from inside. */
   readonly hostLoopback: undefined | 'gateway' | IpAddress;
   readonly allowMetadata: boolean;

@@ -4,11 +4,13 @@
  * Every step that fails takes back the steps before it (`Closers`). The command's end ends the session, but not at once: what the command sent and the host's
  * sockets have not taken yet is delivered first, as the kernel would do for a program that has exited.
  */
+import { closeSync } from 'node:fs';
 import { failure, type Result, success } from '../base/result.ts';
 import { errnoName } from '../sys/errno.ts';
 import { configureGuest, type GuestNetwork, guestSysctls } from '../sys/guest-network.ts';
 import { LinuxSys } from '../sys/linux.ts';
 import { type CommandStatus, exitCode, identityInside, type NamespaceChild, startNamespace } from '../sys/namespace.ts';
+import { openNetworkNamespace } from '../sys/namespace-path.ts';
 import { RESOLV_CONF_PATH, type ResolvConf, resolvConfFiles } from '../sys/resolv-conf.ts';
 import { applySandbox } from '../sys/sandbox.ts';
 import { Closers } from './closers.ts';
@@ -17,6 +19,7 @@ import { EventLoop } from './event-loop.ts';
 import type { RunOptions } from './run-options.ts';
 import { enginePlan, whyNoSandbox } from './sandbox-policy.ts';
 import { waitUntilDelivered } from './session-delivery.ts';
+import { SessionForwards } from './session-forwards.ts';
 import { type SessionHooks, SessionHost } from './session-host.ts';
 import { dnsAddresses, guestResolvConf } from './session-network.ts';
 import { SessionSignals } from './session-signals.ts';
@@ -52,17 +55,23 @@ class Session {
     const host = planned.value;
     const published = host.openPublished();
     if (!published.ok) return published;
+    const forwards = SessionForwards.begin(this.#options.forwards, this.#hooks, this.#closers);
+    if (!forwards.ok) return forwards;
     const prepared = this.#hooks.prepared?.() ?? success(undefined);
     if (!prepared.ok) return prepared;
     const started = this.#startNamespace(host);
     if (!started.ok) return started;
     const child = started.value;
+    const entered = forwards.value === undefined ? success(undefined) : enterChild(forwards.value, child);
+    if (!entered.ok) return entered;
     const engine = this.#makeEngine(child, host);
     if (!engine.ok) return engine;
     const configured = configureGuest(child.netlinkFd, host.guest, configurationExtent(this.#options));
     if (!configured.ok) return configured;
     const added = host.addPublished(engine.value);
     if (!added.ok) return added;
+    const forwarding = forwards.value?.open(engine.value, host) ?? success(undefined);
+    if (!forwarding.ok) return forwarding;
     host.followResolvConf((resolvConf) => this.#updateResolvConf(child, host.guest, resolvConf));
     return this.#runCommand(child, engine.value);
   }
@@ -137,6 +146,14 @@ class Session {
 
 /** An interface holds `GUEST_TX_QUEUE_LENGTH` packets; one whose users have not ended with the command may never be empty. */
 const LAST_TURNS_MAX = 256;
+
+function enterChild(forwards: SessionForwards, { pid }: NamespaceChild): Result<void> {
+  const namespace = openNetworkNamespace(`pid:${pid}`);
+  if (!namespace.ok) return namespace;
+  const entered = forwards.enter(namespace.value.fd);
+  closeSync(namespace.value.fd);
+  return entered;
+}
 
 function execFailure(program: string, status: CommandStatus & { kind: 'exec-failed' }): Result<never> {
   const reason = errnoName(status.errno);

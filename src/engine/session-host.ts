@@ -24,6 +24,7 @@ import { detailedOverrides, planDetailed, shownHost } from './detailed-network.t
 import { Engine } from './engine.ts';
 import type { FlowSink } from './flow-record.ts';
 import { FlowReporter } from './flow-reporter.ts';
+import type { Forwards } from './forwards.ts';
 import { GuestWiring } from './guest-wiring.ts';
 import { openPcapFile, type PcapFile } from './pcap-file.ts';
 import { openPublished, type PublishedSocket } from './publish.ts';
@@ -40,6 +41,8 @@ export interface SessionHooks {
   log(level: LogLevel, message: string): void;
   /** A rule's socket is open: `address` and `port` are the host's. */
   published(rule: PublishRule, address: IpAddress, port: number): void;
+  /** What is forwarded, if something is: it can be changed from here on. A failure ends the session. */
+  forwarding?(forwards: Forwards): Result<void>;
   /** Nothing more will need the rights that we started with: they can be given up. A failure ends the session. */
   prepared?(): Result<void>;
   /** Packets move from here on. */

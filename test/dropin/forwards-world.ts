@@ -9,23 +9,22 @@ import { connect, createServer, type Server, Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseIpAddress, parseIpPrefix } from '#tapster/base/address.js';
+import { type Result, success } from '#tapster/base/result.js';
 import { Closers } from '#tapster/engine/closers.js';
 import type { Engine } from '#tapster/engine/engine.js';
 import { EventLoop } from '#tapster/engine/event-loop.js';
-import { LOOPBACK } from '#tapster/engine/forward-routes.js';
-import { NO_FORWARDS } from '#tapster/engine/forward-rules.js';
-import type { SocketSides } from '#tapster/engine/forward-sockets.js';
+import { type ForwardOptions, NO_FORWARDS } from '#tapster/engine/forward-rules.js';
 import type { Forwards } from '#tapster/engine/forwards.js';
 import type { RunOptions } from '#tapster/engine/run-options.js';
 import { OPTIONS } from '#tapster/engine/run-options-fixture.test.js';
-import { type ForwardSpecs, openForwards, startSocketSides } from '#tapster/engine/session-forwards.js';
-import { GUEST_INTERFACE, SessionHost } from '#tapster/engine/session-host.js';
-import { TapLink } from '#tapster/link/tap.js';
-import { NO_OFFLOAD } from '#tapster/packet/offload.js';
+import { SessionForwards } from '#tapster/engine/session-forwards.js';
+import { type SessionHooks, SessionHost } from '#tapster/engine/session-host.js';
+import { plugTap } from '#tapster/engine/session-tap.js';
 import { configureGuest, guestSysctls } from '#tapster/sys/guest-network.js';
 import { LinuxSys } from '#tapster/sys/linux.js';
 import { startNamespace } from '#tapster/sys/namespace.js';
 import { openNetworkNamespace } from '#tapster/sys/namespace-path.js';
+import { type SocketServer, startSocketServer } from '#tapster/sys/socket-server.js';
 import { SOCKET_FAMILY, SOCKET_TYPE } from '#tapster/sys/sys.js';
 
 const WAIT_MS = 20_000;
@@ -44,33 +43,42 @@ export class World {
   readonly sys: LinuxSys = new LinuxSys();
   readonly closers: Closers;
   readonly engine: Engine;
-  readonly sides: SocketSides;
+  /** Sockets of the namespace, for servers and clients in there. */
+  readonly inside: SocketServer;
+  readonly #host: SessionHost;
+  readonly #namespaceFd: number;
   readonly #loop: EventLoop;
 
-  constructor(closers: Closers, engine: Engine, sides: SocketSides) {
+  constructor(closers: Closers, engine: Engine, host: SessionHost, namespaceFd: number, inside: SocketServer) {
     this.closers = closers;
     this.engine = engine;
-    this.sides = sides;
+    this.inside = inside;
+    this.#host = host;
+    this.#namespaceFd = namespaceFd;
     this.#loop = new EventLoop(this.sys, engine, (error) => {
       throw error;
     });
   }
 
   /** What is asked for, or the code and the sentence of why not. */
-  open(specs: Partial<ForwardSpecs>, splice: boolean = true): Forwards | string {
-    const none = { tcpIn: NO_FORWARDS, udpIn: NO_FORWARDS, tcpOut: NO_FORWARDS, udpOut: NO_FORWARDS };
-    const sides = splice ? this.sides : { ...this.sides, namespace: undefined };
-    const guest = { ipv4: parseIpAddress(GUEST), ipv6: parseIpAddress(GUEST_IPV6) };
-    const options = { sides, interfaceIndex: GUEST_INTERFACE, guest, inside: LOOPBACK, freebind: false };
-    const opened = openForwards(this.engine, { ...none, ...specs }, options, this.closers);
-    return opened.ok ? opened.value : `${opened.failure.code}: ${opened.failure.message}`;
+  open(options: Partial<ForwardOptions>): Forwards | string {
+    let forwards: Forwards | undefined;
+    const forwarding = (opened: Forwards): Result<void> => {
+      forwards = opened;
+      return success(undefined);
+    };
+    const begun = SessionForwards.begin({ ...NONE, ...options }, { ...HOOKS, forwarding }, this.closers);
+    assert.ok(begun.ok && begun.value !== undefined);
+    const entered = begun.value.enter(this.#namespaceFd);
+    assert.ok(entered.ok, JSON.stringify(entered));
+    const opened = begun.value.open(this.engine, this.#host);
+    return opened.ok ? forwards! : `${opened.failure.code}: ${opened.failure.message}`;
   }
 
   /** A server in the namespace that says who calls, at a port of all its addresses. */
   async serveInside(port: number): Promise<Server> {
-    const { namespace } = this.sides;
     const address = Int32Array.of(0, 0, 0, 0, port, 0);
-    const fd = namespace!.makeOne({ family: INET6, type: STREAM, address, backlog: 100, dual: true });
+    const fd = this.inside.makeOne({ family: INET6, type: STREAM, address, backlog: 100, dual: true });
     assert.ok(fd >= 0, `errno ${-fd}`);
     return await this.#serve({ fd });
   }
@@ -82,7 +90,7 @@ export class World {
 
   /** What a server says at a port of the namespace's loopback. */
   async askInside(port: number): Promise<string> {
-    const fd = this.sides.namespace!.makeOne({ family: INET, type: STREAM });
+    const fd = this.inside.makeOne({ family: INET, type: STREAM });
     const error = this.sys.connect(fd, Int32Array.of(0, 0, 0xffff, 0x7f000001, port, 0));
     assert.ok(error === 0 || error === -115, `errno ${-error}`);
     return await textOf(new Socket({ fd, readable: true, writable: true }));
@@ -109,6 +117,17 @@ export class World {
   }
 }
 
+const NONE: ForwardOptions = {
+  tcpIn: NO_FORWARDS,
+  udpIn: NO_FORWARDS,
+  udpFollows: false,
+  tcpOut: NO_FORWARDS,
+  udpOut: NO_FORWARDS,
+  splice: true,
+  hostLoopbackToNamespaceLoopback: true,
+  freebind: false,
+};
+const HOOKS: SessionHooks = { flowSinks: [], log: () => {}, published: () => {} };
 const { INET, INET6 } = SOCKET_FAMILY;
 const { STREAM } = SOCKET_TYPE;
 
@@ -126,27 +145,20 @@ export function startWorld(): World | string {
     gateways: [parseIpAddress('10.0.2.2')!, parseIpAddress('fd00::2')!],
     dns: 'none',
   };
-  const planned = SessionHost.plan(sys, options, { flowSinks: [], log: () => {}, published: () => {} }, closers);
+  const planned = SessionHost.plan(sys, options, HOOKS, closers);
   assert.ok(planned.ok, JSON.stringify(planned));
   const namespace = openNetworkNamespace(`pid:${child.value.pid}`);
   assert.ok(namespace.ok, JSON.stringify(namespace));
-  const sides = startSocketSides(namespace.value.fd, closers);
-  closeSync(namespace.value.fd);
-  assert.ok(sides.ok, JSON.stringify(sides));
-  const { guest, wiring } = planned.value;
+  closers.add(() => closeSync(namespace.value.fd));
+  const inside = startSocketServer(namespace.value.fd);
+  assert.ok(inside.ok, JSON.stringify(inside));
+  closers.add(() => inside.value.close());
   const engine = planned.value.makeEngine();
-  const { tapFd: fd, hasVnetHeader, netlinkFd } = child.value;
-  const tap = new TapLink(sys, { name: TAP, fd, hasVnetHeader, offload: NO_OFFLOAD, arenaMemory: engine.arenaMemory });
-  const link = planned.value.addLink(engine, tap, '');
-  assert.ok(link.ok);
-  engine.addQueue(GUEST_INTERFACE, link.value, fd);
-  for (const { address } of guest.addresses) {
-    const { w0, w1, w2, w3 } = address;
-    wiring.neighbours.learn(GUEST_INTERFACE, w0, w1, w2, w3, guest.mac.high, guest.mac.low);
-  }
-  const configured = configureGuest(netlinkFd, guest);
+  const plugged = plugTap(planned.value, engine, child.value, '');
+  assert.ok(plugged.ok, JSON.stringify(plugged));
+  const configured = configureGuest(child.value.netlinkFd, planned.value.guest);
   assert.ok(configured.ok, JSON.stringify(configured));
-  return new World(closers, engine, sides.value);
+  return new World(closers, engine, planned.value, namespace.value.fd, inside.value);
 }
 
 /** What a server of the host's says, or the code of why it does not. */

@@ -59,7 +59,7 @@ describe('ports of the host that lead to a namespace', () => {
 
   it('lead everybody by the interface where nothing is spliced', async (t) => {
     const world = start(t);
-    opened(world.open({ tcpIn: ports(rule(PORT, { toPort: 80 })) }, false));
+    opened(world.open({ tcpIn: ports(rule(PORT, { toPort: 80 })), splice: false }));
     await world.serveInside(80);
     assert.equal(await ask(PORT), '10.0.2.2');
   });
@@ -223,7 +223,7 @@ function isOpen(forwards: Forwards, direction: 'in' | 'out', port: number): bool
 /** Answers each datagram at a port of the namespace's with itself. */
 function echoInside(t: TestContext, world: World, port: number): { readonly callers: Set<string> } {
   const address = Int32Array.of(0, 0, 0xffff, 0, port, 0);
-  const fd = world.sides.namespace!.makeOne({ family: SOCKET_FAMILY.INET, type: SOCKET_TYPE.DGRAM, address });
+  const fd = world.inside.makeOne({ family: SOCKET_FAMILY.INET, type: SOCKET_TYPE.DGRAM, address });
   assert.ok(fd >= 0, `errno ${-fd}`);
   const socket = createSocket('udp4');
   socket.bind({ fd });

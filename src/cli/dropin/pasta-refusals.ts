@@ -1,5 +1,4 @@
 /** What pasta and passt can be asked for and Tapster does not do: refused by name, never passed over. */
-import type { ForwardSpec } from '../../engine/forward-rules.ts';
 import type { PastaOptions } from './pasta-options.ts';
 
 /** The first thing that can't be done, as a sentence; undefined: all can. */
@@ -22,28 +21,5 @@ export function whyNotPasta(options: PastaOptions): string | undefined {
   } else if (guest.spliceOnly) {
     return '--splice-only: there is always an interface; leave it out';
   }
-  return whyNotForwards(options);
-}
-
-function whyNotForwards(options: PastaOptions): string | undefined {
-  const { tcpIn, udpIn, tcpOut, udpOut, freebind, guest } = options;
-  if (freebind) return '--freebind: only addresses that are there are listened at; leave it out';
-  if (guest.kind === 'namespace' && guest.hostLoopbackToNamespaceLoopback) {
-    return "--host-lo-to-ns-lo: callers are led to the namespace's address; leave it out";
-  }
-  return (
-    whyNotIn('-t', tcpIn) ?? whyNotIn('-u', udpIn) ?? whyNotOut('-T', tcpOut) ?? whyNotOut('-U', udpOut) ?? undefined
-  );
-}
-
-function whyNotIn(option: string, { rules }: ForwardSpec): string | undefined {
-  if (rules.some(({ weak }) => weak)) return `${option} all: name the ports`;
-  const device = rules.find(({ interfaceName }) => interfaceName !== undefined);
-  if (device !== undefined) return `${option} %${device.interfaceName}: leave the interface out, or give an address`;
-  const target = rules.find(({ toAddress }) => toAddress !== undefined);
-  return target === undefined ? undefined : `${option} to ${target.toAddress}: ports lead to the guest's own address`;
-}
-
-function whyNotOut(option: string, { rules }: ForwardSpec): string | undefined {
-  return rules.length === 0 ? undefined : `${option} with ports: inside, use the address that is the host's loopback`;
+  return undefined;
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { AUTO_FORWARDS, type ForwardRule, NO_FORWARDS } from '../../engine/forward-rules.ts';
 import type { JoinOptions } from '../../engine/join-session.ts';
 import type { NetworkDetails } from '../../engine/network-details.ts';
 import { readPastaCommandLine } from './pasta-command-line.ts';
@@ -90,14 +91,31 @@ describe('what the guest is told', () => {
 });
 
 describe('ports', () => {
-  it('of -t lead inside for UDP as well, unless -u says otherwise', () => {
-    const texts = (words: string): string[] =>
-      join(`${words} 42`).publish.map(
-        (rule) => `${rule.protocol} ${rule.address ?? '*'} ${rule.firstPort}-${rule.lastPort}:${rule.toPort}`,
-      );
-    assert.deepEqual(texts('-t 8080-8082:80-82'), ['tcp * 8080-8082:80', 'udp * 8080-8082:80']);
+  it('of -t lead inside for UDP as well, unmapped and as far as they can be had, unless -u says otherwise', () => {
+    const texts = (words: string): string[] => {
+      const { tcpIn = NO_FORWARDS, udpIn = NO_FORWARDS } = join(`${words} 42`).forwards ?? {};
+      const text = (rule: ForwardRule): string =>
+        `${rule.address ?? '*'} ${rule.firstPort}-${rule.lastPort}:${rule.toPort}${rule.weak ? ' weak' : ''}`;
+      return [...tcpIn.rules.map((rule) => `tcp ${text(rule)}`), ...udpIn.rules.map((rule) => `udp ${text(rule)}`)];
+    };
+    assert.deepEqual(texts('-t 8080-8082:80-82'), ['tcp * 8080-8082:80', 'udp * 8080-8082:8080 weak']);
     assert.deepEqual(texts('-t 127.0.0.1/22 -u none'), ['tcp 127.0.0.1 22-22:22']);
-    assert.deepEqual(texts('-t 22 --no-tcp'), ['udp * 22-22:22']);
+    assert.deepEqual(texts('-t 22 --no-tcp'), ['udp * 22-22:22 weak']);
+  });
+
+  it('follow those of the other side unless they are named, and are spliced unless that is not wanted', () => {
+    const { forwards } = join('--no-splice --host-lo-to-ns-lo --freebind 42');
+    assert.ok(forwards);
+    const { tcpIn, udpIn, tcpOut, udpOut, ...others } = forwards;
+    for (const spec of [tcpIn, udpIn, tcpOut, udpOut]) assert.deepEqual(spec, AUTO_FORWARDS);
+    assert.deepEqual(others, {
+      udpFollows: true,
+      splice: false,
+      hostLoopbackToNamespaceLoopback: true,
+      freebind: true,
+    });
+    assert.equal(join('-t none -u none -T none -U none 42').forwards, undefined);
+    assert.equal(join('-T 80 42').forwards?.splice, true);
   });
 });
 

@@ -1,11 +1,11 @@
 /** From what a command line of pasta or passt asks for to the values that sessions take. Pure. */
 import { type IpAddress, type IpPrefix, isIpv4 } from '../../base/address.ts';
 import { FLOWS_MAX_DEFAULT } from '../../base/limits.ts';
-import type { ForwardSpec } from '../../engine/forward-rules.ts';
+import { type ForwardOptions, type ForwardSpec, NO_FORWARDS } from '../../engine/forward-rules.ts';
 import type { GuestOptions } from '../../engine/guest-options.ts';
 import type { JoinOptions } from '../../engine/join-session.ts';
 import type { NetworkDetails } from '../../engine/network-details.ts';
-import type { PublishRule, RunOptions } from '../../engine/run-options.ts';
+import type { RunOptions } from '../../engine/run-options.ts';
 import type { FamilyPair, GuestAddress, Namespace, PastaOptions, VirtualMachine } from './pasta-options.ts';
 
 /** What an Ethernet has without further agreement, for a guest that is told of no MTU. */
@@ -14,7 +14,12 @@ const VM_SOCKET = (number: number): string => `/tmp/passt_${number}.socket`;
 
 /** For a namespace with a command in it. */
 export function toRunOptions(options: PastaOptions, namespace: Namespace, command: readonly string[]): RunOptions {
-  return { ...common(options), ...ofNamespace(namespace), command, details: detailsOf(options, namespace) };
+  return {
+    ...common(options, namespace),
+    ...ofNamespace(namespace),
+    command,
+    details: detailsOf(options, namespace),
+  };
 }
 
 /** For a namespace that is there. */
@@ -36,7 +41,7 @@ export function toJoinOptions(options: PastaOptions, namespace: Namespace): Join
 export function toGuestOptions(options: PastaOptions, machine: VirtualMachine): GuestOptions {
   const { socketPath, descriptor, vhostUser, oneOff } = machine;
   return {
-    ...common(options),
+    ...common(options, undefined),
     details: detailsOf(options, undefined),
     socket: descriptor === undefined ? (socketPath ?? { pathOf: VM_SOCKET }) : undefined,
     connectPath: undefined,
@@ -47,8 +52,9 @@ export function toGuestOptions(options: PastaOptions, machine: VirtualMachine): 
   };
 }
 
-function common(options: PastaOptions): RunOptions {
+function common(options: PastaOptions, namespace: Namespace | undefined): RunOptions {
   const { families, mtu, tcp, udp, icmp, pcapPath, verbosity } = options;
+  const forwards = forwardsOf(options, namespace);
   return {
     command: [],
     root: true,
@@ -61,7 +67,8 @@ function common(options: PastaOptions): RunOptions {
     mtu: mtu === 0 ? MTU_UNTOLD : mtu,
     configure: false,
     dns: 'none',
-    publish: publishOf(options),
+    publish: [],
+    ...(forwards === undefined ? {} : { forwards }),
     hostLoopback: undefined,
     allowMetadata: true,
     ...{ tcp, udp, icmp },
@@ -116,13 +123,29 @@ function classLength({ w3 }: IpAddress): number {
   return first < 128 ? 8 : first < 192 ? 16 : 24;
 }
 
-/** Without `-u`, the ports of `-t` are those of UDP as well. */
-function publishOf({ tcp, udp, tcpIn, udpIn, udpInFollowsTcp }: PastaOptions): PublishRule[] {
-  return [...(tcp ? rulesOf('tcp', tcpIn) : []), ...(udp ? rulesOf('udp', udpInFollowsTcp ? tcpIn : udpIn) : [])];
+/** Undefined: nothing is forwarded. */
+function forwardsOf(options: PastaOptions, namespace: Namespace | undefined): ForwardOptions | undefined {
+  const { tcp, udp, tcpIn, tcpOut, udpOut, udpInFollowsTcp, freebind } = options;
+  const udpIn = udpInFollowsTcp ? unmapped(tcpIn) : options.udpIn;
+  const forwards = {
+    tcpIn: tcp ? tcpIn : NO_FORWARDS,
+    udpIn: udp ? udpIn : NO_FORWARDS,
+    tcpOut: tcp ? tcpOut : NO_FORWARDS,
+    udpOut: udp ? udpOut : NO_FORWARDS,
+  };
+  if (Object.values(forwards).every(({ rules, auto }) => rules.length + auto.length === 0)) return undefined;
+  return {
+    ...forwards,
+    udpFollows: udpInFollowsTcp,
+    splice: namespace?.splice ?? false,
+    hostLoopbackToNamespaceLoopback: namespace?.hostLoopbackToNamespaceLoopback ?? false,
+    freebind,
+  };
 }
 
-function rulesOf(protocol: 'tcp' | 'udp', { rules }: ForwardSpec): PublishRule[] {
-  return rules.map(({ address, firstPort, lastPort, toPort }) => ({ protocol, address, firstPort, lastPort, toPort }));
+/** UDP that follows TCP has the same ports on both sides, as far as it can have them. */
+function unmapped({ rules, auto }: ForwardSpec): ForwardSpec {
+  return { rules: rules.map((rule) => ({ ...rule, toPort: rule.firstPort, weak: true })), auto };
 }
 
 function both<T>({ ipv4, ipv6 }: FamilyPair<T>): T[] {

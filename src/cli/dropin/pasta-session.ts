@@ -35,10 +35,6 @@ export async function runPasta(
   const log = opened.value;
   try {
     for (const warning of warnings) log.write('warning', warning);
-    const { tcpIn, udpIn, tcpOut, udpOut } = options;
-    if ([tcpIn, udpIn, tcpOut, udpOut].some(({ auto }) => auto.length > 0)) {
-      log.write('info', 'ports are not followed yet: "auto" forwards nothing');
-    }
     const hooks = makeHooks(options, log, background);
     const ended = hooks.ok ? await runSession(options, hooks.value) : hooks;
     if (ended.ok) return ended.value;

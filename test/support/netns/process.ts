@@ -175,9 +175,13 @@ export async function endAll(): Promise<void> {
 }
 
 /** Resolves when `condition` holds; fails with `what` when it does not come to hold. For conditions that nobody announces. */
-export async function eventually(what: string, condition: () => boolean, timeoutMs: number = 10_000): Promise<void> {
+export async function eventually(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  timeoutMs: number = 10_000,
+): Promise<void> {
   const deadline = performance.now() + timeoutMs;
-  while (!condition()) {
+  while (!(await condition())) {
     if (performance.now() > deadline) throw new Error(`still not so after ${timeoutMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }

@@ -1,0 +1,107 @@
+/** Ports that `tapster pasta` forwards, in the sandbox and as whoever it becomes: by splice, over the tap, from inside, and those that follow others. */
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { PLACES } from '../support/netns/internet.ts';
+import { inLab, type Lab, report } from '../support/netns/lab.ts';
+import { eventually, type Program } from '../support/netns/process.ts';
+import { Container } from './container.ts';
+
+/** Starts pasta in a container, and ends both behind the test. */
+async function withPasta(
+  lab: Lab,
+  options: readonly string[],
+  test: (container: Container) => Promise<void>,
+): Promise<void> {
+  const container = await Container.start(lab);
+  const started = await lab.start(['pasta', '--config-net', ...options, String(container.pid)]).ended;
+  assert.deepEqual([started.status, started.stderr], [0, '']);
+  try {
+    await test(container);
+  } finally {
+    await container.end();
+  }
+}
+
+function exchange(lab: Lab, address: string, port: string): readonly string[] {
+  return lab.nodeProgram('client', 'exchange', address, port, 'hello');
+}
+
+async function callersOf(server: Program): Promise<unknown> {
+  return report(await server.ended)['callers'];
+}
+
+inLab('ports of pasta', (lab) => {
+  it('lead callers of the loopback past the tap, and those from elsewhere over it', async () => {
+    await withPasta(lab, ['-t', '8080:80', '-u', 'none', '--host-lo-to-ns-lo'], async (container) => {
+      const server = container.spawn(lab.nodeProgram('client', 'serve-tcp', '3', '80'));
+      await server.says(/^listening/m);
+      for (const loopback of ['127.0.0.1', '::1']) {
+        assert.equal(report(await lab.onHost(exchange(lab, loopback, '8080')).ended)['answer'], 'hello');
+      }
+      assert.equal(report(await lab.inNet(exchange(lab, PLACES.host[4], '8080')).ended)['answer'], 'hello');
+      assert.deepEqual(await callersOf(server), ['127.0.0.1', '::1', PLACES.gateway[4]]);
+    });
+  });
+
+  it("without --host-lo-to-ns-lo, callers of the loopback reach the guest's own address", async () => {
+    await withPasta(lab, ['-t', '8080:80', '-u', 'none', '-T', 'none'], async (container) => {
+      const server = container.spawn(lab.nodeProgram('client', 'serve-tcp', '1', '80'));
+      await server.says(/^listening/m);
+      assert.equal(report(await lab.onHost(exchange(lab, '127.0.0.1', '8080')).ended)['answer'], 'hello');
+      assert.deepEqual(await callersOf(server), [PLACES.host[4]]);
+    });
+  });
+
+  it('follow servers of either side unless they are named', async () => {
+    await withPasta(lab, [], async (container) => {
+      const inside = container.spawn(lab.nodeProgram('client', 'serve-tcp', '1', '7001'));
+      await inside.says(/^listening/m);
+      await eventually('the host has the port, too', async () => {
+        const { outcome } = report(await lab.onHost(lab.nodeProgram('client', 'connect', '127.0.0.1', '7001')).ended);
+        return outcome === 'connected';
+      });
+      assert.equal((await inside.ended).status, 0);
+      const outside = lab.onHost(lab.nodeProgram('client', 'serve-tcp', '1', '7002'));
+      await outside.says(/^listening/m);
+      await eventually('the namespace has the port, too', async () => {
+        const { outcome } = report(await container.run(lab.nodeProgram('client', 'connect', '127.0.0.1', '7002')));
+        return outcome === 'connected';
+      });
+      assert.equal((await outside.ended).status, 0);
+    });
+  });
+
+  it('may be low inside, whoever we are, and carry datagrams', async () => {
+    await withPasta(lab, ['-t', 'none', '-u', '5300:53', '-T', '80:7003', '-U', 'none'], async (container) => {
+      const outside = lab.onHost(lab.nodeProgram('client', 'serve-tcp', '1', '7003'));
+      await outside.says(/^listening/m);
+      assert.equal(report(await container.run(exchange(lab, '127.0.0.1', '80')))['answer'], 'hello');
+      assert.deepEqual(await callersOf(outside), ['127.0.0.1']);
+      const echo = container.spawn(lab.nodeProgram('client', 'serve-udp', '2', '53'));
+      await echo.says(/^listening/m);
+      for (const program of [lab.onHost(echoed(lab, '127.0.0.1')), lab.inNet(echoed(lab, PLACES.host[4]))]) {
+        const { status, stdout, stderr } = await program.ended;
+        assert.equal(status, 0, `${stdout}${stderr}`);
+      }
+    });
+  });
+
+  it('that are taken are named, with exit status 1', async () => {
+    const container = await Container.start(lab);
+    const server = lab.onHost(lab.nodeProgram('client', 'serve-tcp', '1', '7004'));
+    await server.says(/^listening/m);
+    const { status, stderr } = await lab.start(['pasta', '--config-net', '-t', '7003-7005', String(container.pid)])
+      .ended;
+    assert.equal(status, 1);
+    assert.match(
+      stderr,
+      /^pasta: error: can't forward \[::\]:7004\/tcp of the host: another program has it; choose another port\n$/,
+    );
+    server.kill('SIGKILL');
+    await container.end();
+  });
+});
+
+function echoed(lab: Lab, address: string): readonly string[] {
+  return lab.nodeProgram('client', 'udp-echo', address, '5300', '1');
+}
