@@ -53,6 +53,7 @@ export interface VhostUserConfig {
   readonly socket: string;
   /** Pairs: the most that the machine may use. */
   readonly queues: number;
+  readonly rxMode: TapConfig['rxMode'];
 }
 
 export interface TapConfig {

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { VHOST_USER_PAIRS_MAX } from '../base/limits.ts';
 import type { StreamConfig, VhostUserConfig } from './config.ts';
+import { RX_MODE_SCHEMA } from './rx-mode-schema.ts';
 
 /** sun_path of unix(7), less its last byte. */
 const SOCKET_PATH_BYTES_MAX = 107;
@@ -24,4 +25,5 @@ export const VHOST_USER_SCHEMA: z.ZodType<VhostUserConfig> = z.strictObject({
     .max(VHOST_USER_PAIRS_MAX)
     .default(1)
     .describe('Pairs of queues that the machine may use: flows are spread over them.'),
+  rxMode: RX_MODE_SCHEMA,
 });

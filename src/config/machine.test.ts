@@ -66,6 +66,13 @@ it('a machine has one socket, of one kind, and a bounded number of queues', () =
   assert.deepEqual(moved, ['- up vm0', '- interface vm0', '+ interface vm0 (vhost-user at /run/a)', '+ up vm0']);
 });
 
+it('a machine by vhost-user stays when it is read in another mode', () => {
+  const vm = 'interfaces: { vm0: { vhostUser: { socket: /run/a } } }';
+  const polled = valid(vm.replace('/run/a', '/run/a, rxMode: polling'));
+  const all = changes(valid(vm), polled);
+  assert.ok(all.length === 1 && all[0]!.startsWith('~ interface vm0'), all.join('\n'));
+});
+
 function valid(text: string): Config {
   const parsed = parseConfig(text);
   assert.ok(parsed.ok, JSON.stringify(parsed));

@@ -61,7 +61,10 @@ function canBecome(from: Contents, to: Contents): boolean {
   if (from.kind !== to.kind) return false;
   if (from.kind === 'tap' && to.kind === 'tap') return sameValue(fixedOf(from, to), fixedOf(to, to));
   if (from.kind === 'stream' && to.kind === 'stream') return sameValue(from.settings, to.settings);
-  if (from.kind === 'vhost-user' && to.kind === 'vhost-user') return sameValue(from.settings, to.settings);
+  if (from.kind === 'vhost-user' && to.kind === 'vhost-user') {
+    const { rxMode } = to.settings;
+    return sameValue({ ...from.settings, rxMode }, to.settings);
+  }
   // A station's way through a bridge is learnt there: moving to another is leaving the first.
   if (from.kind === 'member' && to.kind === 'member') return from.bridge === to.bridge;
   return true;

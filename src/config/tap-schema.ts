@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { WORKERS_MAX } from '../base/limits.ts';
 import type { TapConfig, TapHostConfig } from './config.ts';
+import { RX_MODE_SCHEMA } from './rx-mode-schema.ts';
 import {
   ADDRESS_SCHEMA,
   INTERFACE_ADDRESS_SCHEMA,
@@ -99,10 +100,7 @@ export const TAP_SCHEMA: z.ZodType<TapConfig> = z.strictObject({
     .describe(
       'How frames are moved. `auto`: vhost-net where `/dev/vhost-net` can be opened, reading and writing otherwise, and always with `mode: tun` or a queue that is placed on a worker.',
     ),
-  rxMode: z
-    .enum(['polling', 'interrupt', 'adaptive'])
-    .default('interrupt')
-    .describe('Ask for frames all the time, wait to be told, or change between both by load.'),
+  rxMode: RX_MODE_SCHEMA,
   placement: z
     .array(
       z

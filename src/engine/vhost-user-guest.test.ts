@@ -177,6 +177,24 @@ describe('a vhost-user connection', () => {
     assert.equal(vm.receive()[0]?.length, 73);
   });
 
+  it('asks for no kick when somebody looks all the time, and for one again behind that', () => {
+    vm.negotiate();
+    vm.start();
+    vm.receive();
+    vm.guest.setPolled(true);
+    for (const size of [60, 61]) {
+      vm.guestSends(withHeader(frameOf(size)), BUFFERS_AT);
+      assert.deepEqual(vm.receive(), [withHeader(frameOf(size))]);
+      assert.equal(vm.isReady(), false);
+    }
+    vm.guestSends(withHeader(frameOf(62)), BUFFERS_AT);
+    assert.equal(vm.isReady(), false, 'it has not kicked');
+    vm.guest.setPolled(false);
+    assert.equal(vm.receive().length, 1);
+    vm.guestSends(withHeader(frameOf(63)), BUFFERS_AT);
+    assert.equal(vm.isReady(), true);
+  });
+
   it('discards what is sent by a queue that was disabled, so that nobody waits for it', () => {
     vm.negotiate();
     vm.start();

@@ -96,6 +96,11 @@ export class VhostUserGuest {
     return this.pairs[0]!.offload;
   }
 
+  /** Whether the links are read without the guest telling us that there is something to read: then it need not. */
+  setPolled(polled: boolean): void {
+    for (const pair of this.pairs) pair.isPolled = polled;
+  }
+
   /** Ends the connection, and gives the guest's memory and descriptors up. */
   close(): void {
     this.#ended = true;

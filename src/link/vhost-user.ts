@@ -90,6 +90,8 @@ const UNFIT = 2;
 export class VhostUserLink implements PairLink {
   readonly name: string;
   readonly fd: number;
+  /** Somebody receives all the time: the guest need not kick when it sends. */
+  isPolled: boolean = false;
   /** Frames of the guest that can't be. */
   skipped: number = 0;
   /** Frames to the guest: too large for its buffers; lost, since the store was full. */
@@ -204,7 +206,7 @@ export class VhostUserLink implements PairLink {
     const count = this.#checkFrames(packets, first, frame);
     if (queue.broken !== '') this.#options.onBroken(queue.broken);
     // More is there than the count tells: the poll set is to say so.
-    else if (isEmpty ? queue.enableKicks() : count < framesMax) this.signal(ring.kickFd);
+    else if (isEmpty ? !this.isPolled && queue.enableKicks() : count < framesMax) this.signal(ring.kickFd);
     return count;
   }
 

@@ -97,6 +97,7 @@ export class MachineParts {
     forwarding.interfaces.promiscuous[port.index] = to.promiscuous ? 1 : 0;
     if (to.mac !== undefined) forwarding.setMac(port.index, to.mac);
     port.part = to;
+    this.#follow(port);
     this.#plane.refresh(port);
     return DONE;
   }
@@ -121,8 +122,17 @@ export class MachineParts {
       port.guests[pair]!.plug(link);
       this.#plane.engine.addQueue(port.index, port.queueLinks[pair]!, link.fd);
     }
+    this.#follow(port);
     this.#plane.wiring.announce(port.index);
     this.onMachine(port, 'attached', peer);
+  }
+
+  /** Has the machine, if there is one, looked after in the mode that is wanted now; the event loop has its own. */
+  #follow({ index, part, machine }: MachinePort): void {
+    if (part.kind !== 'vhost-user') return;
+    const polled = part.settings.rxMode === 'polling';
+    machine?.setPolled?.(polled);
+    this.#plane.engine.setPolled(index, polled);
   }
 
   #connectStream(port: MachinePort, fd: number): Machine {

@@ -266,7 +266,10 @@ export class NetworkViews {
   }
 
   #queues(port: DevicePort): QueueView[] {
-    if (port.kind !== 'tap') return port.guests.map((_, queue) => ({ queue, worker: 0, mode: 'interrupt' }));
+    if (port.kind !== 'tap') {
+      const mode = port.part.kind === 'vhost-user' ? port.part.settings.rxMode : 'interrupt';
+      return port.guests.map((_, queue) => ({ queue, worker: 0, mode }));
+    }
     const { device, index, part } = port;
     const { rxMode: mode } = part.tap;
     return device.fds.map((_, queue) => ({ queue, worker: this.#workers.workerOf(index, queue), mode }));

@@ -93,7 +93,7 @@ export class Workers {
     return this.#attached.get(index)?.placement[queue] ?? MAIN;
   }
 
-  /** The strongest mode of taps that the main thread serves queues of. */
+  /** The strongest mode of interfaces that the main thread serves queues of. */
   get mainMode(): RxMode {
     return this.#modeOf(MAIN);
   }
@@ -207,7 +207,11 @@ export class Workers {
     const served = this.#plane.ports.taps().filter(({ index, links }) => {
       return links.some((_, queue) => this.workerOf(index, queue) === worker);
     });
-    return strongestMode(served.map(({ part }) => part.tap.rxMode));
+    const machines = worker === MAIN ? this.#plane.ports.machines() : [];
+    return strongestMode([
+      ...served.map(({ part }) => part.tap.rxMode),
+      ...machines.map(({ part }) => (part.kind === 'vhost-user' ? part.settings.rxMode : 'interrupt')),
+    ]);
   }
 }
 

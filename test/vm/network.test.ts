@@ -90,6 +90,12 @@ describe('a virtual machine in a network', { skip: typeof image === 'string' ? i
     assert.deepEqual(hardware.get('vm1')!.offloads, ['checksum', 'tcp-segmentation']);
     // The tap has no offloads: what the machine leaves uncut is cut in front of it.
     assert.ok(hardware.get('tap0')!.software.segmented > BODY_BYTES / 65_536);
+    for (const rxMode of ['polling', 'adaptive', 'interrupt']) {
+      await lab.apply(EXAMPLE.replace('vm1.sock }', `vm1.sock, rxMode: ${rxMode} }`));
+      assert.equal(lab.network.hardware().find(({ name }) => name === 'vm1')?.queues[0]?.mode, rxMode);
+      assert.equal(lab.interface('vm1').linkUp, true, 'the machine stays');
+      assert.match(await vm.run('ping -c 1 10.1.0.2'), /1 packets received/);
+    }
     vm.program.kill('SIGKILL');
     await lab.heard('link-down', ({ data }) => data?.['interface'] === 'vm1');
     assert.equal(lab.interface('vm1').linkUp, false);

@@ -14,6 +14,7 @@ const CONFIGURATION = {
   revision: 7,
   document: {
     interfaces: {
+      vm0: { vhostUser: { socket: '/run/vm0.sock' } },
       tap0: {
         tap: { id: 0, placement: [] },
         address: ['10.0.0.1/24'],
@@ -155,7 +156,11 @@ describe('changes', () => {
     ['set interface l2 bridge bvi.dmz dmz bvi', ['createInterface', 'bvi.dmz', {}]],
     ['set interface l3 tap0', ['changeInterface', 'tap0', { bridge: null, splitHorizonGroup: null }]],
     ['set interface l3 bvi.lan', ['deleteInterface', 'bvi.lan']],
-    ['set interface rx-mode tap0 polling', ['changeInterface', 'tap0', { tap: { rxMode: 'polling' } }]],
+    ['set interface rx-mode tap0 polling', ['changeInterface', 'tap0', { tap: { rxMode: 'polling' } }, AT_REVISION]],
+    [
+      'set interface rx-mode vm0 polling',
+      ['changeInterface', 'vm0', { vhostUser: { rxMode: 'polling' } }, AT_REVISION],
+    ],
     ['set interface rx-placement tap0 worker 1', ['changeInterface', 'tap0', { tap: { placement: [1] } }, AT_REVISION]],
     [
       'set interface rx-placement tap0 queue 2 worker 1',

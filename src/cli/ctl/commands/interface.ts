@@ -94,7 +94,7 @@ export const INTERFACE_COMMANDS: readonly Command[] = [
     path: 'set interface rx-mode',
     help: 'how its queues are read',
     syntax: sequence(
-      TAP_ARGUMENT,
+      INTERFACE_ARGUMENT,
       choice(
         word('polling', 'all the time'),
         word('interrupt', 'when frames are there'),
@@ -102,9 +102,9 @@ export const INTERFACE_COMMANDS: readonly Command[] = [
       ),
     ),
     run: (client, args) =>
-      client.changeInterface(args.text('interface'), {
-        tap: { rxMode: args.which('polling', 'interrupt', 'adaptive') },
-      }),
+      editInterface(client, args.text('interface'), ({ vhostUser }) => ({
+        [vhostUser === undefined ? 'tap' : 'vhostUser']: { rxMode: args.which('polling', 'interrupt', 'adaptive') },
+      })),
   }),
   command({
     path: 'set interface rx-placement',
