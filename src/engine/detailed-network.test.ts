@@ -6,6 +6,7 @@ import type { HostFamily, HostNetwork } from '../sys/host-network.ts';
 import { parseResolvConf } from '../sys/resolv-conf.ts';
 import { detailedOverrides, planDetailed, shownHost } from './detailed-network.ts';
 import type { NetworkDetails } from './network-details.ts';
+import { ANYWHERE } from './outbound-sys.ts';
 import type { RunOptions } from './run-options.ts';
 import { OPTIONS } from './run-options-fixture.test.ts';
 import type { SessionNetwork } from './session-network.ts';
@@ -28,6 +29,7 @@ const DETAILS: NetworkDetails = {
   ra: true,
   loopbackAddresses: 'gateway',
   sharedAddresses: [],
+  outbound: ANYWHERE,
 };
 
 const IPV4 = family('192.0.2.5/24', '192.0.2.1', '192.0.2.6/24');

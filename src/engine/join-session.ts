@@ -54,6 +54,8 @@ class JoinSession {
   readonly #hooks: SessionHooks;
   readonly #closers: Closers;
   readonly #sys: LinuxSys = new LinuxSys();
+  /** Descriptors of namespaces, for as long as something is to be made in there. */
+  readonly #namespaces: number[] = [];
   /** Resolves with the exit status. */
   readonly #ended: Promise<number>;
   #end: (status: number) => void = () => {};
@@ -74,7 +76,8 @@ class JoinSession {
     const joined = openNetworkNamespace(this.#options.networkNamespace);
     if (!joined.ok) return joined;
     const namespace = joined.value;
-    this.#closers.add(() => closeSync(namespace.fd));
+    this.#namespaces.push(namespace.fd);
+    this.#closers.add(() => this.#releaseNamespaces());
     const planned = SessionHost.plan(this.#sys, this.#options, this.#hooks, this.#closers);
     if (!planned.ok) return planned;
     const host = planned.value;
@@ -97,6 +100,7 @@ class JoinSession {
     if (!watched.ok) return watched;
     host.followResolvConf(() => {});
     this.#followSignals();
+    this.#releaseNamespaces();
     const prepared = this.#hooks.prepared?.() ?? success(undefined);
     if (!prepared.ok) return prepared;
     const confined = sandbox ? this.#confine() : success(undefined);
@@ -130,8 +134,13 @@ class JoinSession {
     const path = this.#options.userNamespacePath;
     if (path === undefined) return success(undefined);
     const opened = openUserNamespace(path);
-    if (opened.ok) this.#closers.add(() => closeSync(opened.value));
+    if (opened.ok) this.#namespaces.push(opened.value);
     return opened;
+  }
+
+  /** Who keeps a namespace open keeps the path busy at which it is mounted. */
+  #releaseNamespaces(): void {
+    for (const fd of this.#namespaces.splice(0)) closeSync(fd);
   }
 
   #watch(namespace: NetworkNamespace, engine: Engine): Result<void> {

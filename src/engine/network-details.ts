@@ -3,6 +3,7 @@
  * the host, no addresses of ours, no files inside.
  */
 import type { IpAddress, MacAddress } from '../base/address.ts';
+import type { Outbound } from './outbound-sys.ts';
 
 export interface NetworkDetails {
   /** Ours on the link. */
@@ -32,4 +33,6 @@ export interface NetworkDetails {
   readonly loopbackAddresses: 'gateway' | readonly IpAddress[];
   /** Addresses that are, seen from the guest, the host at the address that both have. */
   readonly sharedAddresses: readonly IpAddress[];
+  /** By which of the host's addresses and interfaces sockets leave. */
+  readonly outbound: Outbound;
 }

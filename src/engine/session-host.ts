@@ -26,6 +26,7 @@ import type { FlowSink } from './flow-record.ts';
 import { FlowReporter } from './flow-reporter.ts';
 import type { Forwards } from './forwards.ts';
 import { GuestWiring } from './guest-wiring.ts';
+import { ANYWHERE, prepareOutbound } from './outbound-sys.ts';
 import { openPcapFile, type PcapFile } from './pcap-file.ts';
 import { openPublished, type PublishedSocket } from './publish.ts';
 import { randomWord } from './random-word.ts';
@@ -64,6 +65,7 @@ export class SessionHost {
   readonly #closers: Closers;
   readonly #sys: LinuxSys;
   readonly #host: HostNetwork;
+  readonly #toOutbound: (sys: Sys) => Sys;
   readonly #names: NameTable = new NameTable();
   readonly #sinks: FlowSink[];
   #reporter: FlowReporter | undefined;
@@ -77,12 +79,14 @@ export class SessionHost {
     closers: Closers,
     host: HostNetwork,
     guest: GuestNetwork,
+    toOutbound: (sys: Sys) => Sys,
   ) {
     this.#sys = sys;
     this.options = options;
     this.#hooks = hooks;
     this.#closers = closers;
     this.#host = host;
+    this.#toOutbound = toOutbound;
     this.guest = guest;
     this.#sinks = [...hooks.flowSinks];
     this.network = this.#planNetwork(readResolvConf());
@@ -102,7 +106,10 @@ export class SessionHost {
     const overrides = details === undefined ? options : detailedOverrides(options, host);
     const guest = planGuestNetwork(host, overrides);
     const free = checkHostLoopback(options, guest);
-    return free.ok ? success(new SessionHost(sys, options, hooks, closers, host, guest)) : free;
+    if (!free.ok) return free;
+    const outbound = prepareOutbound(details?.outbound ?? ANYWHERE);
+    if (!outbound.ok) return outbound;
+    return success(new SessionHost(sys, options, hooks, closers, host, guest, outbound.value));
   }
 
   /** Opens the sockets of published ports. Nobody is accepted before `addPublished`. */
@@ -208,9 +215,8 @@ export class SessionHost {
   #engineSys(): Sys {
     const { sandbox, icmp } = this.options;
     const server = sandbox && icmp ? startRawSocketServer(this.#sys) : undefined;
-    if (server === undefined) return this.#sys;
-    this.#closers.add(() => server.close());
-    return server.sys;
+    if (server !== undefined) this.#closers.add(() => server.close());
+    return this.#toOutbound(server?.sys ?? this.#sys);
   }
 
   #capture(engine: Engine, link: Link, comment: string): Result<Link> {

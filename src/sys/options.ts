@@ -13,6 +13,8 @@ export const SO = {
   LINGER: 13,
   PEEK_OFF: 42,
   BUSY_POLL: 46,
+  /** Linux 5.1; without privilege since 5.7. */
+  BINDTOIFINDEX: 62,
 } as const;
 
 export const IP = {
@@ -24,6 +26,7 @@ export const IP = {
   MTU_DISCOVER: 10,
   MTU: 14,
   FREEBIND: 15,
+  BIND_ADDRESS_NO_PORT: 24,
 } as const;
 export const IPV6 = {
   UNICAST_HOPS: 16,

@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { after, it } from 'node:test';
-import { PLACES } from '../support/netns/internet.ts';
+import { before, it } from 'node:test';
+import { FAMILIES, type Family, PLACES } from '../support/netns/internet.ts';
 import { inLab, type Lab, report } from '../support/netns/lab.ts';
 import { type Ended, eventually } from '../support/netns/process.ts';
 import { lacking } from '../support/netns/programs.ts';
 import { Container } from './container.ts';
+import { Daemons, isAlive } from './daemon.ts';
 
 const NOBODY = '65534';
 const NO_PORTS = ['-t', 'none', '-u', 'none', '-T', 'none', '-U', 'none'];
@@ -96,21 +97,9 @@ inLab('pasta, as podman starts it', (lab) => {
 });
 
 inLab('pasta, as scripts start it', (lab) => {
-  /** PIDs that a failed test left. */
-  const daemons: number[] = [];
-  after(() => {
-    for (const pid of daemons) if (isAlive(pid)) process.kill(pid, 'SIGKILL');
-  });
-
-  const start = async (container: Container, ...options: string[]): Promise<number> => {
-    const path = lab.newPath('pid');
-    const started = await lab.start(['pasta', ...options, '-P', path, String(container.pid)]).ended;
-    assert.equal(started.status, 0, started.stderr);
-    const pid = Number(readFileSync(path, 'utf8').match(/^([0-9]+)\n$/)?.[1]);
-    daemons.push(pid);
-    assert.ok(isAlive(pid), 'the PID file names the daemon, and it runs');
-    return pid;
-  };
+  const daemons = new Daemons(lab);
+  const start = (container: Container, ...options: string[]): Promise<number> =>
+    daemons.start(['pasta', ...options], [String(container.pid)]);
 
   it('kill ends it and takes the interface along; it can be started again', async () => {
     const container = await Container.start(lab);
@@ -192,12 +181,9 @@ inLab('pasta, as scripts start it', (lab) => {
 
   it('a user namespace can be named, and --no-netns-quit goes on without the namespace', async () => {
     const container = await Container.start(lab);
-    const path = lab.newPath('pid');
     const user = `/proc/${container.pid}/ns/user`;
-    const words = [...NO_PORTS, '--userns', user, '--netns', container.path, '--no-netns-quit', '-P', path];
-    assert.equal((await lab.start(['pasta', ...words]).ended).status, 0);
-    const pid = Number(readFileSync(path, 'utf8'));
-    daemons.push(pid);
+    const words = ['--userns', user, '--netns', container.path, '--no-netns-quit'];
+    const pid = await daemons.start(['pasta', ...NO_PORTS, ...words]);
     await container.end();
     assert.ok(isAlive(pid));
     process.kill(pid, 'SIGTERM');
@@ -214,6 +200,57 @@ inLab('pasta, as scripts start it', (lab) => {
     }
     assert.equal((await container.run(['ip', 'link', 'show', 'eth0'])).status, 1);
     await container.end();
+  });
+});
+
+inLab('pasta on a host with several addresses', (lab) => {
+  const OTHER = { 4: '10.99.0.77', 6: 'fd99::77' } as const;
+
+  /** Under which address somebody on the internet sees the container, which calls over TCP or UDP. */
+  const seen = async (options: readonly string[], verb: 'tcp' | 'udp', family: Family): Promise<unknown> => {
+    const container = await Container.start(lab);
+    const started = await lab.start([
+      'pasta',
+      '--config-net',
+      '--no-map-gw',
+      ...NO_PORTS,
+      ...options,
+      String(container.pid),
+    ]).ended;
+    assert.equal(started.status, 0, started.stderr);
+    const server = lab.inNet(lab.nodeProgram('client', `serve-${verb}`, '1', '8090'));
+    await server.says(/^listening/m);
+    const call =
+      verb === 'tcp'
+        ? ['exchange', PLACES.gateway[family], '8090', 'x']
+        : ['udp-echo', PLACES.gateway[family], '8090', '9'];
+    await container.run(lab.nodeProgram('client', ...call));
+    const { callers } = report<{ callers: unknown[] }>(await server.ended);
+    await container.end();
+    return callers[0];
+  };
+
+  before(() => {
+    for (const address of [`${OTHER[4]}/24`, `${OTHER[6]}/64`]) {
+      spawnSync('ip', ['-n', lab.internet.host, 'address', 'add', address, 'dev', 'eth0', 'nodad']);
+    }
+  });
+
+  for (const family of FAMILIES) {
+    it(`it calls from the address of --outbound, over IPv${family}`, async () => {
+      for (const verb of ['tcp', 'udp'] as const) {
+        assert.equal(await seen(['-o', OTHER[family]], verb, family), OTHER[family]);
+      }
+    });
+  }
+
+  it('it calls by the interface of --outbound-if4, and one that is not there is told of', async () => {
+    for (const verb of ['tcp', 'udp'] as const) {
+      assert.equal(await seen(['--outbound-if4', 'eth0'], verb, 4), PLACES.host[4]);
+    }
+    const none = await lab.start(['pasta', '-q', '--outbound-if4', 'nosuch0', '--', 'true']).ended;
+    assert.equal(none.status, 1);
+    assert.match(none.stderr, /^pasta: error: sockets can not leave by nosuch0: there is no such interface\n/);
   });
 });
 
@@ -254,14 +291,6 @@ inLab('pasta with a command', (lab) => {
     assert.match(help.stdout, /^Usage: passt /);
   });
 });
-
-function isAlive(pid: number): boolean {
-  try {
-    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
-  } catch {
-    return false;
-  }
-}
 
 /** Whether somebody listens at a TCP port of the lab's host. */
 function listens(lab: Lab, port: number): boolean {

@@ -3,14 +3,10 @@ import type { PastaOptions } from './pasta-options.ts';
 
 /** The first thing that can't be done, as a sentence; undefined: all can. */
 export function whyNotPasta(options: PastaOptions): string | undefined {
-  const { controlPath, statsSeconds, fqdn, guest, outboundAddresses, outboundInterfaces } = options;
+  const { controlPath, statsSeconds, fqdn, guest } = options;
   if (controlPath !== undefined) return `--conf-path ${controlPath}: there is no such socket; leave it out`;
   if (statsSeconds !== undefined) return `--stats ${statsSeconds}: there are no such counters; leave it out`;
   if (fqdn !== undefined) return `--fqdn ${fqdn}: a name with its domain is not told; use --hostname and --search`;
-  const outbound = outboundAddresses.ipv4 ?? outboundAddresses.ipv6;
-  if (outbound !== undefined) return `--outbound ${outbound}: sockets are not bound; use a route of the host's`;
-  const device = outboundInterfaces.ipv4 ?? outboundInterfaces.ipv6;
-  if (device !== undefined) return `--outbound-if ${device}: sockets are not bound; use a route of the host's`;
   if (guest.kind === 'virtual-machine') {
     const { repairPath } = guest;
     if (repairPath !== undefined && repairPath !== 'none') {

@@ -86,7 +86,7 @@ function ofNamespace({ interfaceName, mac, configure }: Namespace): Partial<RunO
 }
 
 function detailsOf(options: PastaOptions, namespace: Namespace | undefined): NetworkDetails {
-  const { dns, search, dnsHosts, hostLoopback } = options;
+  const { dns, search, dnsHosts, hostLoopback, outboundAddresses, outboundInterfaces } = options;
   const resolvers = both(dnsHosts);
   const gatewayGiven = both(options.gateways).length > 0;
   return {
@@ -107,6 +107,11 @@ function detailsOf(options: PastaOptions, namespace: Namespace | undefined): Net
     ra: options.ra,
     loopbackAddresses: hostLoopback === 'gateway' ? 'gateway' : both(hostLoopback),
     sharedAddresses: both(options.guestAddressAtHost),
+    outbound: {
+      addresses: both(outboundAddresses),
+      ipv4Interface: outboundInterfaces.ipv4,
+      ipv6Interface: outboundInterfaces.ipv6,
+    },
   };
 }
 
