@@ -89,12 +89,7 @@ for (const kind of ['stream', 'vhost-user'] as const) {
       vm.begin(`(echo ${ENDLESS_BYTES} | nc ${server} 19 | tee /copy | sha256sum >/sum; touch /summed) 2>/dev/null &`);
       await vm.run(RECEIVES);
       const there = await start(second.words, '-incoming', 'defer');
-      const uri = `unix:${lab.newPath('migration.sock')}`;
-      await there.qmp.execute('migrate-incoming', { uri });
-      await qmp.execute('migrate-set-parameters', { 'max-bandwidth': 10_000_000_000 });
-      await qmp.execute('migrate', { uri });
-      await Promise.all([qmp.migrated(), there.qmp.migrated()]);
-      await qmp.quit();
+      await qmp.migrateTo(there.qmp, `unix:${lab.newPath('migration.sock')}`);
       await first.program.says(/the guest has gone/);
       here = there;
       // The connection was that Tapster's: it ends. What had come by it is whole.

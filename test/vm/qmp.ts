@@ -7,6 +7,8 @@ import { eventually } from '../support/netns/process.ts';
 
 /** A migration has this to tell, at each end. */
 const MIGRATION_TIMEOUT_MS = 40_000;
+/** Bytes in a second. */
+const UNBOUNDED = 10_000_000_000;
 
 interface Message {
   readonly return?: Record<string, unknown>;
@@ -55,6 +57,15 @@ export class Qmp {
     });
     if (answer.error !== undefined) throw new Error(`${command}: ${answer.error.desc}`);
     return answer.return!;
+  }
+
+  /** Has the machine go on in another QEMU, which was started with `-incoming defer`: while it runs, if it does. What this one has ends. */
+  async migrateTo(other: Qmp, uri: string): Promise<void> {
+    await other.execute('migrate-incoming', { uri });
+    await this.execute('migrate-set-parameters', { 'max-bandwidth': UNBOUNDED });
+    await this.execute('migrate', { uri });
+    await Promise.all([this.migrated(), other.migrated()]);
+    await this.quit();
   }
 
   /** Resolves when a migration has ended well. */
