@@ -7,6 +7,7 @@
  * A command, if there is one, is started with the arguments for QEMU behind its own, when the socket is there; the session ends with it. It is not confined: it is the user's.
  */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, unlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import { assert } from '../base/assert.ts';
@@ -297,8 +298,12 @@ class GuestSession {
       this.#end(127);
     });
     child.once('exit', (code, signal) => this.#end(code ?? 128 + constants.signals[signal!]));
-    this.#closers.add(() => {
+    this.#closers.add(async () => {
+      if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+      const exited = once(child, 'exit', { signal: AbortSignal.timeout(COMMAND_END_MS) });
       child.kill();
+      // Who does not end when he is told to is left alone.
+      await exited.catch(() => {});
     });
   }
 
@@ -319,6 +324,9 @@ class GuestSession {
     return await Promise.race([this.#ended, broken]);
   }
 }
+
+/** How long a command may take to end with us: what it leaves behind when it has ended, its socket's path, is removed then. */
+const COMMAND_END_MS = 1000;
 
 const ENDING: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM'];
 

@@ -51,8 +51,8 @@ class Scene {
     return [...qemuWords(this.#image), ...words];
   }
 
-  async serve(): Promise<readonly string[]> {
-    this.program = this.lab.start(['guest', '--dgram', '--socket', this.path, '-v'], ENDLESS);
+  async serve(...options: readonly string[]): Promise<readonly string[]> {
+    this.program = this.lab.start(['guest', '--dgram', '--socket', this.path, '-v', ...options], ENDLESS);
     const [, line] = await this.program.says(/ (-netdev dgram,.*)$/m);
     return line!.split(' ');
   }
@@ -161,8 +161,10 @@ describe('a virtual machine of root behind datagrams', { skip }, () => {
     const words = await scene.serve();
     await scene.boot(words);
     await scene.killTapster();
-    await scene.serve();
+    await scene.serve('--one-off');
     await scene.ping();
+    await scene.vm.powerOff();
+    assert.equal((await scene.program.ended).status, 0);
   });
 });
 
