@@ -236,6 +236,9 @@ export const FORWARD_BINDINGS_MAX: number = 256;
 /** Bytes of a request to the drop-in's API socket of slirp4netns, which has this bound too. A larger one is refused. */
 export const SLIRP_REQUEST_BYTES_MAX: number = 4095;
 
+/** Connections to that socket at one time. Beyond it a new one is closed at once. */
+export const SLIRP_CLIENTS_MAX: number = 64;
+
 /** Name servers, and as many search domains, that options of a drop-in hand out. Beyond it the option is refused. */
 export const DROPIN_NAMES_MAX: number = 64;
 

@@ -1,0 +1,129 @@
+/**
+ * `tapster slirp4netns`: stays in the foreground, tells `--ready-fd` when it works, and goes when something happens at `--exit-fd` or a signal says so.
+ *
+ * Every session is confined, with --enable-sandbox and --enable-seccomp or without.
+ */
+import { closeSync, fstatSync, writeFileSync, writeSync } from 'node:fs';
+import { constants } from 'node:os';
+import { failure, type Result, success } from '../../base/result.ts';
+import type { Forwards } from '../../engine/forwards.ts';
+import { joinSession } from '../../engine/join-session.ts';
+import { packageVersion } from '../../engine/package-version.ts';
+import type { SessionHooks } from '../../engine/session-host.ts';
+import { LinuxSys } from '../../sys/linux.ts';
+import { DROPIN_EXIT } from './command-line.ts';
+import { openProgramLog, type ProgramLog } from './program-log.ts';
+import { readSlirp4netnsCommandLine, type Slirp4netnsOptions } from './slirp4netns-options.ts';
+import { whyNotSlirp4netns } from './slirp4netns-refusals.ts';
+import { toSlirpJoinOptions } from './slirp4netns-run-options.ts';
+import { type SlirpServer, startSlirpServer } from './slirp4netns-server.ts';
+
+const PROGRAM = 'slirp4netns';
+const STANDARD_OUTPUT = 1;
+const STANDARD_ERROR = 2;
+const { SIGTERM } = constants.signals;
+
+/** Returns the exit status. */
+export async function slirp4netnsCommand(args: readonly string[]): Promise<number> {
+  const line = readSlirp4netnsCommandLine(args, packageVersion());
+  if (line.kind === 'print') {
+    writeSync(STANDARD_OUTPUT, line.text);
+    return DROPIN_EXIT.success;
+  }
+  const missing = line.kind === 'run' ? whyNotSlirp4netns(line.options) : undefined;
+  if (line.kind === 'refused' || missing !== undefined) {
+    writeSync(STANDARD_ERROR, line.kind === 'refused' ? line.text : `${PROGRAM}: ${missing}\n`);
+    return DROPIN_EXIT.refused;
+  }
+  nameProcess();
+  const opened = openProgramLog({
+    program: PROGRAM,
+    verbosity: 'normal',
+    path: undefined,
+    bytesMax: 0,
+    background: false,
+  });
+  if (!opened.ok) return DROPIN_EXIT.refused;
+  const log = opened.value;
+  try {
+    for (const warning of line.warnings) log.write('warning', warning);
+    return await run(line.options, log);
+  } finally {
+    await log.close();
+  }
+}
+
+async function run(options: Slirp4netnsOptions, log: ProgramLog): Promise<number> {
+  const sys = new LinuxSys();
+  let server: SlirpServer | undefined;
+  let watch: number | undefined;
+  let isAsked = false;
+  const descriptors = checkDescriptors(options);
+  if (!descriptors.ok) {
+    log.write('error', descriptors.failure.message);
+    return DROPIN_EXIT.refused;
+  }
+  const hooks: SessionHooks = {
+    flowSinks: [],
+    log: log.write,
+    published: () => {},
+    forwarding: (forwards: Forwards) => {
+      if (options.apiSocketPath === undefined) return success(undefined);
+      const started = startSlirpServer(options.apiSocketPath, forwards, options.plan);
+      if (started.ok) server = started.value;
+      return started.ok ? success(undefined) : started;
+    },
+    ready: () => {
+      if (options.exitDescriptor !== undefined) {
+        watch = sys.watchReadable(options.exitDescriptor, () => {
+          isAsked = true;
+          process.kill(process.pid, SIGTERM);
+        });
+      }
+      if (options.readyDescriptor !== undefined) tellReady(options.readyDescriptor, log);
+    },
+  };
+  try {
+    const ended = await joinSession(toSlirpJoinOptions(options), hooks);
+    if (ended.ok) return isAsked ? DROPIN_EXIT.success : ended.value;
+    for (let at: typeof ended.failure | undefined = ended.failure; at !== undefined; at = at.cause) {
+      log.write('error', at === ended.failure ? at.message : `because: ${at.message}`);
+    }
+    return DROPIN_EXIT.refused;
+  } finally {
+    server?.close();
+    if (watch !== undefined && watch > 0) sys.unwatch(watch);
+  }
+}
+
+/** A descriptor that is none would be found out when the caller waits already. */
+function checkDescriptors({ readyDescriptor, exitDescriptor }: Slirp4netnsOptions): Result<void> {
+  for (const [option, fd] of [
+    ['--ready-fd', readyDescriptor],
+    ['--exit-fd', exitDescriptor],
+  ] as const) {
+    if (fd === undefined) continue;
+    try {
+      fstatSync(fd);
+    } catch {
+      return failure('descriptor-closed', `${option} ${fd}: there is no such descriptor; pass one that is open`);
+    }
+  }
+  return success(undefined);
+}
+
+function tellReady(fd: number, log: ProgramLog): void {
+  try {
+    writeSync(fd, '1');
+    closeSync(fd);
+  } catch (error) {
+    log.write('warning', `--ready-fd ${fd}: ${(error as NodeJS.ErrnoException).code}: nobody was told`);
+  }
+}
+
+/** For who looks for us by this name, as killall(1) does. */
+function nameProcess(): void {
+  try {
+    writeFileSync('/proc/self/comm', PROGRAM);
+  } catch {}
+}
