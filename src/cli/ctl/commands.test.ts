@@ -119,6 +119,13 @@ describe('changes', () => {
       ['createInterface', 'tap9', { tap: { id: 9, host: { name: 't' }, offload: 'none', attach: true } }],
     ],
     ['delete tap tap0', ['deleteInterface', 'tap0']],
+    ['create stream vm0 socket /run/vm0.sock', ['createInterface', 'vm0', { stream: { socket: '/run/vm0.sock' } }]],
+    [
+      'create vhost-user vm1 queues 2 hw-addr 02:fe:00:00:00:01 socket /run/vm1.sock',
+      ['createInterface', 'vm1', { vhostUser: { socket: '/run/vm1.sock', queues: 2 }, mac: '02:fe:00:00:00:01' }],
+    ],
+    ['delete stream vm0', ['deleteInterface', 'vm0']],
+    ['delete vhost-user vm1', ['deleteInterface', 'vm1']],
     ['tap connect vpp0', ['createInterface', 'tap-1', { tap: { id: 1, host: { name: 'vpp0' } } }]],
     [
       'tap connect vpp0 hwaddr 02:fe:00:00:00:01 id 7',
@@ -230,6 +237,7 @@ describe('changes', () => {
     assert.equal((await tell('create tap')).out, 'tap1\n');
     assert.equal((await tell('create bridge-domain dmz')).out, 'dmz\n');
     assert.equal((await tell('create sub-interfaces tap0 7')).out, 'tap0.7\n');
+    assert.equal((await tell('create stream vm0 socket /run/vm0.sock')).out, 'vm0\n');
     assert.equal((await tell('set interface mtu 9000 tap0')).out, '');
     const applied = { revision: 8, dryRun: false, actions: [] };
     const { out } = await tell('create tap --json', { ...ANSWERS, createInterface: applied });

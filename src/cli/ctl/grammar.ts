@@ -3,6 +3,7 @@ import type { Command } from './command.ts';
 import { FORWARDING_COMMANDS } from './commands/forwarding.ts';
 import { INTERFACE_COMMANDS } from './commands/interface.ts';
 import { LOOKING_COMMANDS } from './commands/looking.ts';
+import { MACHINE_COMMANDS } from './commands/machine.ts';
 import { SESSION_COMMANDS } from './commands/session.ts';
 import { SHOW_COMMANDS } from './commands/show.ts';
 import { TAP_COMMANDS } from './commands/tap.ts';
@@ -38,6 +39,7 @@ const GROUPS: Readonly<Record<string, string>> = {
 export const SECTIONS: readonly (readonly [title: string, commands: readonly Command[]])[] = [
   ['Show', SHOW_COMMANDS],
   ['Taps', TAP_COMMANDS],
+  ['Virtual machines', MACHINE_COMMANDS],
   ['Interfaces', INTERFACE_COMMANDS],
   ['Bridges, routes, neighbours', FORWARDING_COMMANDS],
   ['Traces, captures, counters', LOOKING_COMMANDS],

@@ -112,6 +112,8 @@ describe('show', () => {
       '  offloads     csum, tso4',
       '  in software  1 frame cut into 45, 90 joined into 3, 2 checksums, 0 dropped',
     ]);
+    const machine = { ...hardware, device: 'stream', backend: 'socket' as const, socket: '/run/vm0.sock' };
+    assert.match(hardwareText([machine], PLAIN), /device +stream by socket\n +socket +\/run\/vm0.sock\n/);
     shows(placementTable([hardware], PLAIN), [
       'NAME  QUEUE  WORKER  MODE',
       'tap0      0       0  polling',

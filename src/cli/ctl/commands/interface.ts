@@ -3,8 +3,9 @@ import { formatPublish, parsePublish } from '../../../config/publish.ts';
 import type { Client } from '../../../control/client.ts';
 import { type Arguments, type Command, CommandError, command } from '../command.ts';
 import { choice, optional, pair, type Syntax, sequence, value, word } from '../syntax.ts';
-import { ADDRESS_AND_LENGTH, MAC, number, RULE, SUB_INTERFACE } from '../value-types.ts';
+import { ADDRESS_AND_LENGTH, INTERFACE, MAC, number, RULE, SUB_INTERFACE } from '../value-types.ts';
 import { BRIDGE_ARGUMENT, INTERFACE_ARGUMENT, TAP_ARGUMENT } from './arguments.ts';
+import { TELLS_NAME } from './created.ts';
 import { editInterface, listOf } from './edit.ts';
 
 const MTU_MIN = 576;
@@ -17,17 +18,18 @@ const QUEUE_MAX = 255;
 const ON_OFF: Syntax = choice(word('on', 'yes'), word('off', 'no'));
 const RULE_ARGUMENT: Syntax = value('rule', 'RULE', RULE, '[ADDR:]PORT[-PORT][:[TOADDR:]TOPORT][/tcp|/udp]');
 
+const DEVICE_ARGUMENT: Syntax = value('interface', 'IF', INTERFACE, 'a tap, or what a machine is plugged into');
+
 export const INTERFACE_COMMANDS: readonly Command[] = [
   command({
     path: 'create sub-interfaces',
     help: 'make a VLAN sub-interface, and say what it is called',
-    syntax: sequence(TAP_ARGUMENT, value('vlan', 'VLAN', number(1, VLAN_MAX), 'the 802.1Q number')),
+    syntax: sequence(DEVICE_ARGUMENT, value('vlan', 'VLAN', number(1, VLAN_MAX), 'the 802.1Q number')),
     run: async (client, args) => {
       const name = `${args.text('interface')}.${args.number('vlan')}`;
       return { name, applied: await client.createInterface(name, {}) };
     },
-    render: ({ name }) => `${name}\n`,
-    toJson: ({ applied }) => applied,
+    ...TELLS_NAME,
   }),
   command({
     path: 'delete sub-interface',

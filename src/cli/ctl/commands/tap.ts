@@ -1,6 +1,5 @@
 /** Taps: made, changed and deleted with the words of VPP's `create tap`, and with those of its first driver, `tap connect`. */
 import type { Client, ConfigDocument } from '../../../control/client.ts';
-import type { ApplyView } from '../../../network/views.ts';
 import { type Arguments, type Command, CommandError, command } from '../command.ts';
 import { choice, options, pair, refused, type Syntax, sequence, value, word } from '../syntax.ts';
 import {
@@ -15,6 +14,7 @@ import {
   TEXT,
 } from '../value-types.ts';
 import { TAP_ARGUMENT } from './arguments.ts';
+import { TELLS_NAME } from './created.ts';
 import { orUndefined, withoutUndefined } from './documents.ts';
 
 const TAP_ID_MAX = 1024;
@@ -84,7 +84,7 @@ export const TAP_COMMANDS: readonly Command[] = [
       const name = args.maybeText('if-name') ?? `tap${id}`;
       return { name, applied: await client.createInterface(name, interfaceOf(id, args)) };
     },
-    ...named(),
+    ...TELLS_NAME,
   }),
   deleteCommand('delete tap'),
   command({
@@ -98,7 +98,7 @@ export const TAP_COMMANDS: readonly Command[] = [
       const name = `tap-${id}`;
       return { name, applied: await client.createInterface(name, document) };
     },
-    ...named(),
+    ...TELLS_NAME,
   }),
   command({
     path: 'tap modify',
@@ -134,15 +134,6 @@ function deleteCommand(path: string): Command {
     syntax: TAP_ARGUMENT,
     run: (client, args) => client.deleteInterface(args.text('interface')),
   });
-}
-
-interface Created {
-  readonly name: string;
-  readonly applied: ApplyView;
-}
-
-function named(): { readonly render: (created: Created) => string; readonly toJson: (created: Created) => ApplyView } {
-  return { render: ({ name }) => `${name}\n`, toJson: ({ applied }) => applied };
 }
 
 /** What the configuration would say too, in the words of this command. */

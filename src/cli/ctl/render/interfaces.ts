@@ -105,10 +105,12 @@ export function tapText(taps: readonly TapView[], layout: TableLayout): string {
   return taps.map((tap) => `${paint(layout, 'cyan', harmless(tap.name))}\n${facts(tapFacts(tap))}`).join('');
 }
 
-function hardwareFacts({ device, backend, linkUp, queues, offloads, software }: HardwareView): [string, string][] {
+function hardwareFacts(view: HardwareView): [string, string | undefined][] {
+  const { device, backend, socket, linkUp, queues, offloads, software } = view;
   const { segmented, segments, checksummed, dropped, joined, joinedFrames } = software;
   return [
     ['device', `${device} by ${backend}`],
+    ['socket', socket],
     ['link', upDown(linkUp)],
     ['queues', queues.map(({ queue, worker, mode }) => `${queue} on worker ${worker} (${mode})`).join(', ')],
     ['offloads', offloads.join(', ') || 'none'],
