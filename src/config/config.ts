@@ -3,7 +3,7 @@
  * that it is. Everything here is plain data that has been judged: addresses are addresses, names are known, defaults are filled in (`undefined` is left
  * where leaving out means something of its own). `schema.ts` makes it from text; `plan.ts` compares two.
  */
-import type { IpAddress, IpPrefix, MacAddress } from '../base/address.ts';
+import { equalAddress, type IpAddress, type IpPrefix, type MacAddress } from '../base/address.ts';
 
 export interface Config {
   readonly interfaces: Readonly<Record<string, InterfaceConfig>>;
@@ -130,7 +130,7 @@ export interface PublishConfig {
   readonly address: IpAddress | undefined;
   readonly firstPort: number;
   readonly lastPort: number;
-  /** Undefined: whoever the interface's namespace holds, at its own address. */
+  /** Undefined: whoever is alone there (`onlyGuestOf`), else whoever the tap's namespace holds, at its own address. */
   readonly toAddress: IpAddress | undefined;
   readonly toPort: number;
 }
@@ -218,6 +218,12 @@ export function hostNameOf(name: string, tap: TapConfig): string {
 /** The kernel's side has the MTU configured for it, else the default for all, else that of ours. */
 export function hostMtuOf(config: Config, port: InterfaceConfig): number {
   return port.tap.host.mtu ?? config.defaults.hostMtu ?? port.mtu ?? MTU_DEFAULT;
+}
+
+/** Who is alone behind a port, as far as the configuration tells: whoever is given the only address of its DHCP pool. */
+export function onlyGuestOf({ services }: Pick<PortConfig, 'services'>): IpAddress | undefined {
+  const pool = services.dhcp?.pool;
+  return pool !== undefined && equalAddress(pool.first, pool.last) ? pool.first : undefined;
 }
 
 /** Every place where packets come and go: interfaces, their sub-interfaces, and the BVIs of bridges. */

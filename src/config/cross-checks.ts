@@ -11,12 +11,14 @@ import {
   hostNameOf,
   type InterfaceConfig,
   MTU_DEFAULT,
+  onlyGuestOf,
   type Port,
   type PublishConfig,
   ports,
   vlanName,
 } from './config.ts';
 import { formatPath, type Problem, shortValue } from './problem.ts';
+import { formatPublish } from './publish.ts';
 import { sameValue } from './same-value.ts';
 import { TAP_SCHEMA } from './tap-schema.ts';
 import type { YamlSource } from './yaml-source.ts';
@@ -153,6 +155,7 @@ function checkPort(config: Config, { path, served, port }: Port, tell: Tell): vo
   if (publish.length > 0 && config.uplink === undefined) {
     tell('uplink-needed', [...path, 'publish'], undefined, 'needs an uplink: add "uplink: { translate: host }"');
   }
+  checkTargets(config, { path, served }, tell);
   const mtu = served.mtu ?? MTU_DEFAULT;
   const ipv6 = address.findIndex((prefix) => !isIpv4(prefix.address));
   if (mtu < IPV6_MTU_MIN && ipv6 >= 0) {
@@ -175,6 +178,18 @@ function checkPort(config: Config, { path, served, port }: Port, tell: Tell): vo
   if (port.bridge === undefined && port.splitHorizonGroup > 0) {
     tell('bridge-needed', [...path, 'splitHorizonGroup'], port.splitHorizonGroup, 'needs "bridge"');
   }
+}
+
+/** A published port leads to somebody: to an address of the tap's other side, of those who are alone there, or the one that it says. */
+function checkTargets(config: Config, { path, served }: Pick<Port, 'path' | 'served'>, tell: Tell): void {
+  const isDevice = path[0] === 'interfaces' && path.length === 2;
+  const host = isDevice ? (config.interfaces[path[1]!]?.tap.host.address ?? []) : [];
+  if (host.length > 0 || onlyGuestOf(served) !== undefined) return;
+  served.publish.forEach((rule, index) => {
+    if (rule.toAddress !== undefined) return;
+    const right = 'write to whom, as in 8080:10.0.0.2:80, or give "services.dhcp.pool" one address only';
+    tell('target-needed', [...path, 'publish', index], formatPublish(rule), `leads to nobody who is known: ${right}`);
+  });
 }
 
 function checkServices(path: Path, { address, services }: Port['served'], tell: Tell): void {

@@ -75,7 +75,7 @@ export const PUBLISHED_SCHEMA: z.ZodType<PortConfig['publish']> = z
   .max(RULES_MAX)
   .default([])
   .describe(
-    'Ports of the host that lead to whoever is behind it: `[ADDR:]PORT[-PORT][:[TOADDR:]TOPORT][/tcp|/udp]`. Needs `uplink`.',
+    'Ports of the host that lead to whoever is behind it: `[ADDR:]PORT[-PORT][:[TOADDR:]TOPORT][/tcp|/udp]`. Without TOADDR: to the addresses of a tap in its namespace, or the only one of the DHCP pool. Needs `uplink`.',
   );
 
 const PORT_SHAPE: {

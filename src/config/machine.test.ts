@@ -58,6 +58,19 @@ for (const [key, kind] of [
   });
 }
 
+it('a port is published for who is named, or for the only one who gets an address', () => {
+  const vm = (more: string): string =>
+    `uplink: { translate: host }\ninterfaces: { vm0: { stream: { socket: /run/a }, address: [10.7.0.1/24], ${more} } }`;
+  const publish = 'publish: ["8080:80"]';
+  const pool = (last: string): string => `services: { dhcp: { pool: 10.7.0.2-${last} } }`;
+  assert.deepEqual(problems(vm(publish)), ['target-needed interfaces.vm0.publish.0']);
+  assert.deepEqual(problems(vm(`${publish}, ${pool('10.7.0.3')}`)), ['target-needed interfaces.vm0.publish.0']);
+  const published = (more: string): string[] =>
+    changes(valid('{}'), valid(vm(more))).filter((line) => line.startsWith('+ publish'));
+  assert.deepEqual(published(`${publish}, ${pool('10.7.0.2')}`), ['+ publish vm0 8080:10.7.0.2:80/tcp']);
+  assert.deepEqual(published('publish: ["8080:10.7.0.9:80"]'), ['+ publish vm0 8080:10.7.0.9:80/tcp']);
+});
+
 it('a machine has one socket, of one kind, and a bounded number of queues', () => {
   const vm = (more: string): string => `interfaces: { vm0: { vhostUser: { socket: /run/a${more} } }`;
   assert.deepEqual(problems(vm(' }, stream: { socket: /run/b }')), ['excluded interfaces.vm0.vhostUser']);

@@ -25,7 +25,7 @@ interfaces:
     mac: 02:fe:00:00:00:01
     address: [10.0.0.1/24, fe80::1/64]
     services: { dhcp: { pool: 10.0.0.100-10.0.0.199 }, dns: {} }
-    publish: ["8080:80", "[::1]:53-55:[fd00::2]:1053/udp"]
+    publish: ["8080:10.0.0.2:80", "[::1]:53-55:[fd00::2]:1053/udp"]
     vlans: { 100: { address: [10.2.0.1/24] } }
   tap1: { bridge: lan, splitHorizonGroup: 1 }
 bridges: { lan: { ageing: 1.5h, bvi: { address: [10.1.0.1/24] } } }
@@ -185,7 +185,7 @@ const WRONG: readonly (readonly [string, ...string[]])[] = [
   ],
   ['interfaces: { a: { bridge: b, address: [10.0.0.1/24] } }\nbridges: { b: {} }', '1:28 excluded interfaces.a.bridge'],
   ['interfaces: { a: { splitHorizonGroup: 1 } }', '1:39 bridge-needed interfaces.a.splitHorizonGroup: needs "bridge"'],
-  ['interfaces: { a: { publish: ["80"] } }', '1:20 uplink-needed interfaces.a.publish: needs an uplink'],
+  ['interfaces: { a: { publish: ["80:10.0.0.2:80"] } }', '1:20 uplink-needed interfaces.a.publish: needs an uplink'],
   [
     'interfaces: { a: { services: { dhcp: {} } } }',
     '1:32 address-needed interfaces.a.services.dhcp: needs an IPv4 address',
@@ -204,8 +204,8 @@ const WRONG: readonly (readonly [string, ...string[]])[] = [
     '1:43 duplicate interfaces.a.address[1]: is listed twice',
   ],
   [
-    'uplink: { translate: host }\ninterfaces: { a: { publish: ["80-82", "82:80"] } }',
-    '2:39 duplicate interfaces.a.publish[1]: is taken by interfaces.a.publish[0]',
+    'uplink: { translate: host }\ninterfaces: { a: { publish: ["80-82:10.0.0.2:80", "82:10.0.0.2:80"] } }',
+    '2:51 duplicate interfaces.a.publish[1]: is taken by interfaces.a.publish[0]',
   ],
   [
     'routes: [{ to: ::/0, via: drop }, { to: ::/0, via: drop }]',

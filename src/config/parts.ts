@@ -22,6 +22,7 @@ import {
   type InterfaceConfig,
   type LoggingConfig,
   MTU_DEFAULT,
+  onlyGuestOf,
   type Port,
   type PortConfig,
   type PublishConfig,
@@ -243,7 +244,10 @@ function addPort({ name, served, port }: Port, add: Add): void {
   const needs = interfaceKey(name);
   for (const address of served.address) add({ kind: 'address', interface: name, address }, needs);
   addServices(name, served, needs, add);
-  for (const rule of served.publish) add({ kind: 'publish', interface: name, rule }, needs, 'uplink');
+  for (const rule of served.publish) {
+    const toAddress = rule.toAddress ?? onlyGuestOf(served);
+    add({ kind: 'publish', interface: name, rule: { ...rule, toAddress } }, needs, 'uplink');
+  }
   if (port?.bridge !== undefined) {
     const member = { interface: name, bridge: port.bridge, splitHorizonGroup: port.splitHorizonGroup };
     add({ kind: 'member', ...member }, needs, bridgeKey(port.bridge));

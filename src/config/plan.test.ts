@@ -200,7 +200,7 @@ function configs(): fc.Arbitrary<Config> {
           mtu: each.mtu,
           ...(bridged ? { bridge: 'lan' } : { address: [`10.0.${index}.1/${each.net}`] }),
           ...(each.vlan ? { vlans: { 7: { address: [`10.7.${index}.1/24`] } } } : {}),
-          ...(each.publish && uplink ? { publish: [`${8000 + index}:80`] } : {}),
+          ...(each.publish && uplink ? { publish: [`${8000 + index}:10.${index}.0.2:80`] } : {}),
         };
         if (!bridged) routed.push(index);
       });
