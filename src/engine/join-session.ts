@@ -37,6 +37,8 @@ export interface JoinOptions extends RunOptions {
   readonly userNamespacePath: string | undefined;
   /** End when the process has ended, or the path is gone. */
   readonly endsWithNamespace: boolean;
+  /** End, with status 0, when something happens at this descriptor, its end included. */
+  readonly endDescriptor?: number;
 }
 
 /** Serves the namespace until it is ended, and resolves with the exit status; a failure is ours, and then nothing has been left behind. */
@@ -166,6 +168,14 @@ class JoinSession {
     });
   }
 
+  #followDescriptor(): void {
+    const { endDescriptor } = this.#options;
+    if (endDescriptor === undefined) return;
+    const watch = this.#sys.watchReadable(endDescriptor, () => this.#end(0));
+    if (watch > 0) this.#closers.add(() => this.#sys.unwatch(watch));
+    else this.#hooks.log('warning', `descriptor ${endDescriptor} tells of nothing: ${errnoName(watch)}`);
+  }
+
   #confine(): Result<void> {
     const applied = applySandbox(enginePlan(process.pid, resolvConfFiles()));
     if (!applied.ok) return applied;
@@ -180,6 +190,7 @@ class JoinSession {
     });
     const loop = new EventLoop(this.#sys, engine, fail);
     this.#closers.add(() => loop.stop());
+    this.#followDescriptor();
     this.#hooks.ready?.();
     return await Promise.race([this.#ended, broken]);
   }

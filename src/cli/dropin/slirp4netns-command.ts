@@ -4,24 +4,20 @@
  * Every session is confined, with --enable-sandbox and --enable-seccomp or without.
  */
 import { closeSync, fstatSync, writeFileSync, writeSync } from 'node:fs';
-import { constants } from 'node:os';
 import { failure, type Result, success } from '../../base/result.ts';
 import type { Forwards } from '../../engine/forwards.ts';
 import { joinSession } from '../../engine/join-session.ts';
 import { packageVersion } from '../../engine/package-version.ts';
 import type { SessionHooks } from '../../engine/session-host.ts';
-import { LinuxSys } from '../../sys/linux.ts';
 import { DROPIN_EXIT } from './command-line.ts';
 import { openProgramLog, type ProgramLog } from './program-log.ts';
 import { readSlirp4netnsCommandLine, type Slirp4netnsOptions } from './slirp4netns-options.ts';
-import { whyNotSlirp4netns } from './slirp4netns-refusals.ts';
 import { toSlirpJoinOptions } from './slirp4netns-run-options.ts';
 import { type SlirpServer, startSlirpServer } from './slirp4netns-server.ts';
 
 const PROGRAM = 'slirp4netns';
 const STANDARD_OUTPUT = 1;
 const STANDARD_ERROR = 2;
-const { SIGTERM } = constants.signals;
 
 /** Returns the exit status. */
 export async function slirp4netnsCommand(args: readonly string[]): Promise<number> {
@@ -30,7 +26,7 @@ export async function slirp4netnsCommand(args: readonly string[]): Promise<numbe
     writeSync(STANDARD_OUTPUT, line.text);
     return DROPIN_EXIT.success;
   }
-  const missing = line.kind === 'run' ? whyNotSlirp4netns(line.options) : undefined;
+  const missing = line.kind === 'run' ? whyNot(line.options) : undefined;
   if (line.kind === 'refused' || missing !== undefined) {
     writeSync(STANDARD_ERROR, line.kind === 'refused' ? line.text : `${PROGRAM}: ${missing}\n`);
     return DROPIN_EXIT.refused;
@@ -54,10 +50,7 @@ export async function slirp4netnsCommand(args: readonly string[]): Promise<numbe
 }
 
 async function run(options: Slirp4netnsOptions, log: ProgramLog): Promise<number> {
-  const sys = new LinuxSys();
   let server: SlirpServer | undefined;
-  let watch: number | undefined;
-  let isAsked = false;
   const descriptors = checkDescriptors(options);
   if (!descriptors.ok) {
     log.write('error', descriptors.failure.message);
@@ -74,26 +67,26 @@ async function run(options: Slirp4netnsOptions, log: ProgramLog): Promise<number
       return started.ok ? success(undefined) : started;
     },
     ready: () => {
-      if (options.exitDescriptor !== undefined) {
-        watch = sys.watchReadable(options.exitDescriptor, () => {
-          isAsked = true;
-          process.kill(process.pid, SIGTERM);
-        });
-      }
       if (options.readyDescriptor !== undefined) tellReady(options.readyDescriptor, log);
     },
   };
   try {
     const ended = await joinSession(toSlirpJoinOptions(options), hooks);
-    if (ended.ok) return isAsked ? DROPIN_EXIT.success : ended.value;
+    if (ended.ok) return ended.value;
     for (let at: typeof ended.failure | undefined = ended.failure; at !== undefined; at = at.cause) {
       log.write('error', at === ended.failure ? at.message : `because: ${at.message}`);
     }
     return DROPIN_EXIT.refused;
   } finally {
     server?.close();
-    if (watch !== undefined && watch > 0) sys.unwatch(watch);
   }
+}
+
+/** What Tapster does not do, as a sentence; undefined: all can be done. */
+function whyNot({ target }: Slirp4netnsOptions): string | undefined {
+  if (target.kind === 'bess')
+    return '--target-type bess: User Mode Linux is not served; use "tapster guest" for machines';
+  return target.kind === 'tap' ? '--netns-type tapfd: the tap is always our own; use pid or path' : undefined;
 }
 
 /** A descriptor that is none would be found out when the caller waits already. */

@@ -1,11 +1,12 @@
 /** From what a command line of slirp4netns asks for to the values that a session takes. Pure. */
 import { isAbsolute, resolve } from 'node:path';
-import { type IpAddress, type IpPrefix, MacAddress, parseIpAddress } from '../../base/address.ts';
+import { IpAddress, type IpPrefix, MacAddress, parseIpAddress } from '../../base/address.ts';
 import { assert } from '../../base/assert.ts';
 import { FLOWS_MAX_DEFAULT } from '../../base/limits.ts';
 import { type ForwardOptions, NO_FORWARDS } from '../../engine/forward-rules.ts';
 import type { JoinOptions } from '../../engine/join-session.ts';
 import type { NetworkDetails } from '../../engine/network-details.ts';
+import type { Outbound } from '../../engine/outbound-sys.ts';
 import type { Slirp4netnsOptions } from './slirp4netns-options.ts';
 
 /** The plan of IPv6, which no option changes. */
@@ -31,7 +32,8 @@ const BY_REQUEST: ForwardOptions = {
 };
 
 export function toSlirpJoinOptions(options: Slirp4netnsOptions): JoinOptions {
-  const { target, userNamespacePath, interfaceName, configure, mac, mtu, ipv6, plan, apiSocketPath } = options;
+  const { target, userNamespacePath, interfaceName, configure, mac, mtu, ipv6, plan } = options;
+  const { apiSocketPath, exitDescriptor } = options;
   assert(target.kind === 'pid' || target.kind === 'path', 'other targets are refused before');
   const path = target.kind === 'path' && !isAbsolute(target.path) ? resolve(target.path) : undefined;
   return {
@@ -39,6 +41,7 @@ export function toSlirpJoinOptions(options: Slirp4netnsOptions): JoinOptions {
     userNamespacePath,
     // Whoever starts it ends it: a namespace may have other processes than the one that it is named by.
     endsWithNamespace: false,
+    ...(exitDescriptor === undefined ? {} : { endDescriptor: exitDescriptor }),
     command: [],
     root: true,
     interfaceName: interfaceName ?? '',
@@ -71,7 +74,8 @@ function addressesOf({ configure, network, plan, ipv6 }: Slirp4netnsOptions): Ip
   return ipv6 ? [ipv4, IPV6.namespace] : [ipv4];
 }
 
-function detailsOf({ plan, ipv6, dns, hostLoopback }: Slirp4netnsOptions): NetworkDetails {
+function detailsOf(options: Slirp4netnsOptions): NetworkDetails {
+  const { plan, ipv6, dns, hostLoopback } = options;
   const pair = (ipv4: IpAddress, other: IpAddress): IpAddress[] => (ipv6 ? [ipv4, other] : [ipv4]);
   const dnsAddresses = dns ? pair(plan.dns, IPV6.dns) : [];
   return {
@@ -92,7 +96,14 @@ function detailsOf({ plan, ipv6, dns, hostLoopback }: Slirp4netnsOptions): Netwo
     ra: ipv6,
     loopbackAddresses: hostLoopback ? pair(plan.gateway, IPV6.gateway) : [],
     sharedAddresses: [],
+    outbound: outboundOf(options),
   };
+}
+
+function outboundOf({ outboundIpv4, outboundIpv6 }: Slirp4netnsOptions): Outbound {
+  const given = [outboundIpv4, outboundIpv6];
+  const [ipv4Interface, ipv6Interface] = given.map((each) => (typeof each === 'string' ? each : undefined));
+  return { addresses: given.filter((each) => each instanceof IpAddress), ipv4Interface, ipv6Interface };
 }
 
 function known(text: string): IpAddress {
