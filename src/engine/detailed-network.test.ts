@@ -23,12 +23,14 @@ const DETAILS: NetworkDetails = {
   toldSearch: 'host',
   tellsMtu: true,
   hostName: undefined,
+  fullName: undefined,
   dhcp: true,
   dhcpv6: true,
   ndp: true,
   ra: true,
   loopbackAddresses: 'gateway',
   sharedAddresses: [],
+  spliceOnly: false,
   outbound: ANYWHERE,
 };
 

@@ -62,11 +62,12 @@ export function planDetailed(
   const dns = planDns(details, loopback, resolvConf);
   const { resolvers } = details;
   const search = details.toldSearch === 'host' ? resolvConf.search : details.toldSearch;
-  const { hostName } = details;
+  const { hostName, fullName } = details;
   return {
     services: {
       ...planServices(options, guest, dns.told, search),
       ...(hostName === undefined ? {} : { hostName }),
+      ...(fullName === undefined ? {} : { fullName }),
       ourMac: details.ourMac,
       tellsMtu: details.tellsMtu,
       dhcp: details.dhcp,

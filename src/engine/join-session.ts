@@ -8,12 +8,13 @@ import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { failure, type Result, success } from '../base/result.ts';
 import { errnoName } from '../sys/errno.ts';
-import { configureGuest, joinedSysctls } from '../sys/guest-network.ts';
+import { configureGuest, joinedSysctls, raiseLoopback } from '../sys/guest-network.ts';
 import { closeHostTap, openHostTap } from '../sys/host-tap.ts';
 import { LinuxSys } from '../sys/linux.ts';
 import { watchNamespaceEnd } from '../sys/namespace-end.ts';
 import {
   type NetworkNamespace,
+  openInside,
   openNetworkNamespace,
   openUserNamespace,
   writeSysctlsInside,
@@ -27,7 +28,7 @@ import type { RunOptions } from './run-options.ts';
 import { enginePlan, whyNoSandbox } from './sandbox-policy.ts';
 import { SessionForwards } from './session-forwards.ts';
 import { type SessionHooks, SessionHost } from './session-host.ts';
-import { configurationExtent, type GuestTap, plugTap } from './session-tap.ts';
+import { configurationExtent, type GuestTap, goWithoutTap, plugTap } from './session-tap.ts';
 
 /** `command` and `root` count for nothing. */
 export interface JoinOptions extends RunOptions {
@@ -92,7 +93,8 @@ class JoinSession {
     const tap = this.#makeTap(namespace, host);
     if (!tap.ok) return tap;
     const engine = host.makeEngine();
-    const plugged = plugTap(host, engine, tap.value, namespace.text);
+    const plugged =
+      tap.value === undefined ? goWithoutTap(engine, this.#closers) : plugTap(host, engine, tap.value, namespace.text);
     if (!plugged.ok) return plugged;
     const added = host.addPublished(engine);
     if (!added.ok) return added;
@@ -110,11 +112,12 @@ class JoinSession {
     return success(await this.#serve(engine));
   }
 
-  /** Makes the interface inside, and sets it up as far as was asked for. The caller closes the descriptor. */
-  #makeTap(namespace: NetworkNamespace, { guest }: SessionHost): Result<GuestTap> {
+  /** Makes the interface inside, if there is to be one, and sets it up as far as was asked for. The caller closes the descriptor. */
+  #makeTap(namespace: NetworkNamespace, { guest }: SessionHost): Result<GuestTap | undefined> {
     const user = this.#openUserNamespace();
     if (!user.ok) return user;
     const userNamespaceFd = user.value;
+    if (this.#options.details?.spliceOnly === true) return raiseLoopbackInside(namespace.fd, userNamespaceFd);
     const name = guest.interfaceName;
     const opened = openHostTap({ name, namespaceFd: namespace.fd, userNamespaceFd });
     if (!opened.ok) return opened;
@@ -194,6 +197,14 @@ class JoinSession {
     this.#hooks.ready?.();
     return await Promise.race([this.#ended, broken]);
   }
+}
+
+function raiseLoopbackInside(namespaceFd: number, userNamespaceFd: number | undefined): Result<undefined> {
+  const inside = openInside(namespaceFd, 0, userNamespaceFd);
+  if (!inside.ok) return inside;
+  const raised = raiseLoopback(inside.value.netlinkFd);
+  closeSync(inside.value.netlinkFd);
+  return raised.ok ? success(undefined) : raised;
 }
 
 const ENDING: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM'];

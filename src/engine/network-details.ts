@@ -25,6 +25,8 @@ export interface NetworkDetails {
   readonly toldSearch: 'host' | readonly string[];
   readonly tellsMtu: boolean;
   readonly hostName: string | undefined;
+  /** With its domain. */
+  readonly fullName: string | undefined;
   readonly dhcp: boolean;
   readonly dhcpv6: boolean;
   readonly ndp: boolean;
@@ -33,6 +35,8 @@ export interface NetworkDetails {
   readonly loopbackAddresses: 'gateway' | readonly IpAddress[];
   /** Addresses that are, seen from the guest, the host at the address that both have. */
   readonly sharedAddresses: readonly IpAddress[];
+  /** The guest has no interface: there is only what is moved from loopback to loopback. */
+  readonly spliceOnly: boolean;
   /** By which of the host's addresses and interfaces sockets leave. */
   readonly outbound: Outbound;
 }

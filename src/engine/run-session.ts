@@ -23,7 +23,7 @@ import { SessionForwards } from './session-forwards.ts';
 import { type SessionHooks, SessionHost } from './session-host.ts';
 import { dnsAddresses, guestResolvConf } from './session-network.ts';
 import { SessionSignals } from './session-signals.ts';
-import { configurationExtent, plugTap } from './session-tap.ts';
+import { configurationExtent, goWithoutTap, plugTap } from './session-tap.ts';
 
 /** Runs the command and resolves with its exit status; a failure is ours, and then nothing has been left behind. */
 export async function runSession(options: RunOptions, hooks: SessionHooks): Promise<Result<number>> {
@@ -66,7 +66,8 @@ class Session {
     if (!entered.ok) return entered;
     const engine = this.#makeEngine(child, host);
     if (!engine.ok) return engine;
-    const configured = configureGuest(child.netlinkFd, host.guest, configurationExtent(this.#options));
+    const extent = configurationExtent(this.#options);
+    const configured = this.#hasTap ? configureGuest(child.netlinkFd, host.guest, extent) : success(undefined);
     if (!configured.ok) return configured;
     const added = host.addPublished(engine.value);
     if (!added.ok) return added;
@@ -81,7 +82,7 @@ class Session {
     const identity = identityInside(root);
     const started = startNamespace({
       rootInside: root,
-      tap: { name: interfaceName },
+      ...(this.#hasTap ? { tap: { name: interfaceName } } : {}),
       files: network.files,
       sysctls: guestSysctls(interfaceName, identity.userNamespace ? identity.gid : undefined, !configure),
     });
@@ -94,10 +95,16 @@ class Session {
     return started;
   }
 
+  get #hasTap(): boolean {
+    return this.#options.details?.spliceOnly !== true;
+  }
+
   /** The engine has the tap's descriptor from here on. */
   #makeEngine(child: NamespaceChild, host: SessionHost): Result<Engine> {
     const engine = host.makeEngine();
-    const plugged = plugTap(host, engine, child, this.#options.command.join(' '));
+    const plugged = this.#hasTap
+      ? plugTap(host, engine, child, this.#options.command.join(' '))
+      : goWithoutTap(engine, this.#closers);
     return plugged.ok ? success(engine) : plugged;
   }
 

@@ -61,6 +61,7 @@ export class SessionForwards {
   open(engine: Engine, host: SessionHost): Result<void> {
     const { freebind, hostLoopbackToNamespaceLoopback } = this.#options;
     const { guest, wiring } = host;
+    const spliceOnly = host.options.details?.spliceOnly === true;
     const own = {
       ipv4: guest.ipv4Gateway && guest.addresses.find((each) => isIpv4(each.address))?.address,
       ipv6: guest.ipv6Gateway && guest.addresses.find((each) => !isIpv4(each.address))?.address,
@@ -68,8 +69,8 @@ export class SessionForwards {
     const forwards = new Forwards(engine, {
       sides: this.#sides,
       interfaceIndex: GUEST_INTERFACE,
-      guest: own,
-      inside: hostLoopbackToNamespaceLoopback ? LOOPBACK : own,
+      guest: spliceOnly ? undefined : own,
+      inside: spliceOnly || hostLoopbackToNamespaceLoopback ? LOOPBACK : own,
       freebind,
       ephemeral: ephemeralPorts(),
       // All that the guest has is behind its own address.

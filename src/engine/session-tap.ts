@@ -3,6 +3,7 @@ import { type Result, success } from '../base/result.ts';
 import { TapLink } from '../link/tap.ts';
 import { type LinkOffload, NO_OFFLOAD } from '../packet/offload.ts';
 import { negotiateOffloads, TUN_F } from '../sys/tun.ts';
+import type { Closers } from './closers.ts';
 import type { Engine } from './engine.ts';
 import type { RunOptions } from './run-options.ts';
 import { GUEST_INTERFACE, type SessionHost } from './session-host.ts';
@@ -31,6 +32,12 @@ export function plugTap(host: SessionHost, engine: Engine, tap: GuestTap, commen
   for (const { w0, w1, w2, w3 } of addresses) {
     wiring.neighbours.learn(GUEST_INTERFACE, w0, w1, w2, w3, guest.mac.high, guest.mac.low);
   }
+  return success(undefined);
+}
+
+/** Without an interface the engine has nothing to do but what forwards give it; it is the session's to close from here on. */
+export function goWithoutTap(engine: Engine, closers: Closers): Result<void> {
+  closers.add(() => engine.close());
   return success(undefined);
 }
 

@@ -151,6 +151,19 @@ describe('dhcp-input', () => {
     for (const code of [1, 3, 6, 12, 15, 26, 119]) assert.ok(all.option(code), `option ${code}`);
   });
 
+  it("tells the client's name with its domain, and nothing that is no name", () => {
+    const discover = frame(message('350101'));
+    const named = fresh({ ...CONFIG, fullName: 'vm.example.org' }).ask(discover);
+    assert.equal(named.option(OPTION.FULL_NAME), '0cffff02766d076578616d706c65036f726700');
+    assert.equal(fresh().ask(discover).option(OPTION.FULL_NAME), undefined);
+    assert.equal(
+      fresh({ ...CONFIG, fullName: 'a..b' })
+        .ask(discover)
+        .option(OPTION.FULL_NAME),
+      undefined,
+    );
+  });
+
   it('acknowledges the address, in whichever state the client is', () => {
     const { ask } = fresh();
     const selecting = ask(frame(message('350103 32040a000264 36040a000202')));

@@ -131,6 +131,7 @@ function encodeOptions(config: ServiceConfig, service: Ipv4Service): EncodedOpti
     { code: OPTION.NAME_SERVERS, data: dhcp.encodeAddresses(service.dns.map((server: IpAddress) => server.w3)) },
     { code: OPTION.MTU, data: config.tellsMtu === false ? NOTHING : Uint8Array.of(mtu >> 8, mtu & 0xff) },
     { code: OPTION.HOST_NAME, data: encodeText(config.hostName ?? '') },
+    { code: OPTION.FULL_NAME, data: dhcp.encodeFullName(config.fullName ?? '') },
     { code: OPTION.DOMAIN_NAME, data: encodeText(config.searchDomains[0] ?? '') },
     { code: OPTION.SEARCH_LIST, data: dhcp.encodeSearchList(config.searchDomains) },
   ];

@@ -279,6 +279,17 @@ describe('dhcpv6-input', () => {
     assert.equal(run(node, small, receive(small, solicit)), 'arena-full');
   });
 
+  it("tells the client's name with its domain", () => {
+    const reply = fresh({ ...CONFIG, fullName: 'vm.example.org' }).ask(frame(TYPE.SOLICIT, CLIENT, ASSOCIATION));
+    assert.equal(reply.option(OPTION.FULL_NAME), '0402766d076578616d706c65036f726700');
+    assert.equal(
+      fresh()
+        .ask(frame(TYPE.SOLICIT, CLIENT, ASSOCIATION))
+        .option(OPTION.FULL_NAME),
+      undefined,
+    );
+  });
+
   it('keeps its answer small whatever is asked', () => {
     const { ask } = fresh();
     const many = Array.from({ length: 200 }, (_, i) => `0004 0004 ${i.toString(16).padStart(8, '0')}`);

@@ -40,6 +40,7 @@ interface Parts {
   readonly serverId: Uint8Array;
   readonly nameServers: Uint8Array;
   readonly searchList: Uint8Array;
+  readonly fullName: Uint8Array;
   readonly refresh: Uint8Array;
 }
 
@@ -191,7 +192,8 @@ export class Dhcpv6Input implements GraphNode {
 
   #tellNames(view: DataView, at: number, limit: number, options: number, end: number): number {
     at = this.#tell(view, at, limit, options, end, OPTION.NAME_SERVERS, this.#parts.nameServers);
-    return this.#tell(view, at, limit, options, end, OPTION.SEARCH_LIST, this.#parts.searchList);
+    at = this.#tell(view, at, limit, options, end, OPTION.SEARCH_LIST, this.#parts.searchList);
+    return this.#tell(view, at, limit, options, end, OPTION.FULL_NAME, this.#parts.fullName);
   }
 
   /** Appends an option of the configuration, where it is not empty and the client wants it. */
@@ -272,6 +274,7 @@ function encodeParts(config: ServiceConfig): Parts {
     serverId: dhcpv6.encodeLinkLayerId(config.ourMac),
     nameServers: dhcpv6.encodeAddresses(config.ipv6?.dns ?? []),
     searchList: dhcpv6.encodeSearchList(config.searchDomains),
+    fullName: dhcpv6.encodeFullName(config.fullName ?? ''),
     refresh,
   };
 }

@@ -20,6 +20,8 @@ export interface ServiceConfig {
   /** What the guest appends to short names; text that is no domain name is passed over. */
   readonly searchDomains: readonly string[];
   readonly hostName?: string;
+  /** The guest's name with its domain. */
+  readonly fullName?: string;
   /** How long the addresses are given for; 0xffffffff: for ever. */
   readonly leaseSeconds: number;
   /** Whether each service speaks at all. ARP always does. */

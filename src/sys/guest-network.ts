@@ -113,8 +113,8 @@ export function configureGuest(
   extent: 'all' | 'link' | 'down' = 'all',
 ): Result<void> {
   const netlink = new Netlink(netlinkFd);
-  const loopback = setLink(netlink, LOOPBACK_INDEX, { up: true });
-  if (!loopback.ok) return refused('guest-loopback-failed', 'lo can not be brought up', loopback);
+  const loopback = raiseLoopback(netlinkFd);
+  if (!loopback.ok) return loopback;
   const found = findLink(netlink, plan.interfaceName);
   if (!found.ok) return found;
   if (extent === 'down') {
@@ -128,6 +128,12 @@ export function configureGuest(
   if (!link.ok) return link;
   const addresses = addAddresses(netlink, found.value.index, plan, extent);
   return addresses.ok && extent === 'all' ? addRoutes(netlink, found.value.index, plan) : addresses;
+}
+
+/** Brings `lo` up in the namespace that the descriptor's netlink socket was opened in. */
+export function raiseLoopback(netlinkFd: number): Result<void> {
+  const raised = setLink(new Netlink(netlinkFd), LOOPBACK_INDEX, { up: true });
+  return raised.ok ? raised : refused('guest-loopback-failed', 'lo can not be brought up', raised);
 }
 
 /**

@@ -57,6 +57,8 @@ export const OPTION = {
   MESSAGE_BYTES_MAX: 57,
   CLIENT_ID: 61,
   RAPID_COMMIT: 80,
+  /** RFC 4702. */
+  FULL_NAME: 81,
   RELAY_INFORMATION: 82,
   SEARCH_LIST: 119,
   CLASSLESS_ROUTES: 121,
@@ -85,6 +87,8 @@ const BOOT_FILE = 108;
 const COOKIE = 236;
 
 const ETHERNET_6 = 0x0106;
+/** The name is as DNS writes it (E), and the server makes no records of it (N). */
+const FULL_NAME_FLAGS = 0x0c;
 const MAGIC = 0x63825363;
 const FLAG_BROADCAST = 0x8000;
 const BROADCAST = -1;
@@ -291,6 +295,15 @@ export function encodeRoutes(routes: readonly { destination: IpPrefix; router: n
 /** The data of a list of addresses. */
 export function encodeAddresses(addresses: readonly number[]): Uint8Array {
   return Uint8Array.from(addresses.flatMap(bytesOf));
+}
+
+/**
+ * The client's name with its domain (RFC 4702, section 2): flags, two codes of results that nobody looks at any more, the name as DNS writes it. Nothing for what is no
+ * domain name.
+ */
+export function encodeFullName(name: string): Uint8Array {
+  const encoded = encodeSearchList([name]);
+  return encoded.length === 0 ? encoded : Uint8Array.of(FULL_NAME_FLAGS, 255, 255, ...encoded);
 }
 
 /** The data of the search list (RFC 3397): names, a tail that stood before replaced by a pointer to it. Text that is no name is left out. */

@@ -56,6 +56,8 @@ export const OPTION = {
   SEARCH_LIST: 24,
   IA_PD: 25,
   REFRESH_SECONDS: 32,
+  /** RFC 4704. */
+  FULL_NAME: 39,
 } as const;
 
 export const STATUS = { SUCCESS: 0, NO_ADDRESSES: 2, NO_BINDING: 3, NOT_ON_LINK: 4, NO_PREFIX: 6 } as const;
@@ -74,6 +76,9 @@ const ID_BYTES_MAX = 130;
 
 /** How deep options stand in one another: an IAADDR in an association in the message. What it holds itself is not looked at. */
 const DEPTH_MAX = 2;
+
+/** The server makes no records of the name (N). */
+const FULL_NAME_FLAGS = 0x04;
 
 const OPTION_HEADER_BYTES = 4;
 const STATUS_BYTES = 6;
@@ -262,6 +267,12 @@ export function encodeAddresses(addresses: readonly IpAddress[]): Uint8Array {
     words.setInt32(i * 16 + 12, w3);
   });
   return bytes;
+}
+
+/** The client's name with its domain (RFC 4704, section 4): flags, and the name as DNS writes it. Nothing for what is no domain name. */
+export function encodeFullName(name: string): Uint8Array {
+  const encoded = encodeSearchList([name]);
+  return encoded.length === 0 ? encoded : Uint8Array.of(FULL_NAME_FLAGS, ...encoded);
 }
 
 /** The data of the search list: whole names, which may not be compressed (RFC 8415, section 10). Text that is no name is left out. */

@@ -86,6 +86,22 @@ inLab('ports of pasta', (lab) => {
     });
   });
 
+  it('need no interface with --splice-only', async () => {
+    await withPasta(lab, ['--splice-only', '-t', '8080:80', '-u', 'none', '-T', '7003'], async (container) => {
+      assert.match((await container.run(['ip', '-o', 'link'])).stdout, /^1: lo: <LOOPBACK,UP,.*\n$/);
+      const inside = container.spawn(lab.nodeProgram('client', 'serve-tcp', '1', '80'));
+      await inside.says(/^listening/m);
+      assert.equal(report(await lab.onHost(exchange(lab, '127.0.0.1', '8080')).ended)['answer'], 'hello');
+      assert.deepEqual(await callersOf(inside), ['127.0.0.1']);
+      const outside = lab.onHost(lab.nodeProgram('client', 'serve-tcp', '1', '7003'));
+      await outside.says(/^listening/m);
+      assert.equal(report(await container.run(exchange(lab, '127.0.0.1', '7003')))['answer'], 'hello');
+      assert.deepEqual(await callersOf(outside), ['127.0.0.1']);
+    });
+    const words = ['pasta', '-q', '--splice-only', '-t', 'none', '-u', 'none', '--', 'ip', '-o', 'link'];
+    assert.match((await lab.start(words).ended).stdout, /^1: lo: <LOOPBACK,UP,.*\n$/);
+  });
+
   it('that are taken are named, with exit status 1', async () => {
     const container = await Container.start(lab);
     const server = lab.onHost(lab.nodeProgram('client', 'serve-tcp', '1', '7004'));

@@ -3,10 +3,9 @@ import type { PastaOptions } from './pasta-options.ts';
 
 /** The first thing that can't be done, as a sentence; undefined: all can. */
 export function whyNotPasta(options: PastaOptions): string | undefined {
-  const { controlPath, statsSeconds, fqdn, guest } = options;
+  const { controlPath, statsSeconds, guest } = options;
   if (controlPath !== undefined) return `--conf-path ${controlPath}: there is no such socket; leave it out`;
   if (statsSeconds !== undefined) return `--stats ${statsSeconds}: there are no such counters; leave it out`;
-  if (fqdn !== undefined) return `--fqdn ${fqdn}: a name with its domain is not told; use --hostname and --search`;
   if (guest.kind === 'virtual-machine') {
     const { repairPath } = guest;
     if (repairPath !== undefined && repairPath !== 'none') {
@@ -14,8 +13,6 @@ export function whyNotPasta(options: PastaOptions): string | undefined {
     }
     if (guest.migrateExit) return '--migrate-exit: nothing is told of a migration; leave it out';
     if (guest.migrateNoLinger) return '--migrate-no-linger: nothing is told of a migration; leave it out';
-  } else if (guest.spliceOnly) {
-    return '--splice-only: there is always an interface; leave it out';
   }
   return undefined;
 }

@@ -140,7 +140,6 @@ describe('what is not done', () => {
     const cases: readonly (readonly ['pasta' | 'passt', string])[] = [
       ['pasta', '--conf-path /a'],
       ['pasta', '--stats 3'],
-      ['pasta', '--fqdn a.example.org'],
       ['passt', '--repair-path /a'],
       ['passt', '--migrate-exit'],
     ];

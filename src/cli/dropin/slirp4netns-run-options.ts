@@ -90,12 +90,14 @@ function detailsOf(options: Slirp4netnsOptions): NetworkDetails {
     toldSearch: [],
     tellsMtu: true,
     hostName: undefined,
+    fullName: undefined,
     dhcp: true,
     dhcpv6: false,
     ndp: ipv6,
     ra: ipv6,
     loopbackAddresses: hostLoopback ? pair(plan.gateway, IPV6.gateway) : [],
     sharedAddresses: [],
+    spliceOnly: false,
     outbound: outboundOf(options),
   };
 }
