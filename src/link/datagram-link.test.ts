@@ -164,6 +164,13 @@ describe('frames as datagrams', () => {
     assert.equal(scene.link.skipped, 3);
   });
 
+  it('leave a turn its end when somebody sends others without end', () => {
+    const scene = new Scene();
+    scene.socket.incoming = Array.from({ length: 1000 }, () => []);
+    assert.deepEqual(scene.receive(100), []);
+    assert.equal(scene.link.skipped, 100);
+  });
+
   it('are sent in order, however few the socket takes', () => {
     const takes = fc.array(fc.constantFrom(1, 2, 5, -ERRNO.EAGAIN, -ERRNO.ENOBUFS), { maxLength: 20 });
     fc.assert(

@@ -17,11 +17,10 @@ import { type LinkOffload, NO_OFFLOAD } from '../packet/offload.ts';
 import { type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
 import { DATAGRAM_WORDS, type Sys } from '../sys/sys.ts';
-import { FrameQueue } from './frame-queue.ts';
+import { FrameQueue, LENGTH_BYTES } from './frame-queue.ts';
 import type { Link } from './link.ts';
 import { STREAM_FRAME_BYTES_MAX, STREAM_FRAME_BYTES_MIN, type StreamMemory } from './stream-link.ts';
 
-const LENGTH_BYTES = 4;
 /** One byte more than a frame has shows that there were more; a multiple of 4, as the header is. */
 const ROOM_BYTES: number = STREAM_FRAME_BYTES_MAX + 1;
 const STRIDE: number = VNET_HEADER_BYTES + ROOM_BYTES;
@@ -97,18 +96,21 @@ export class DatagramLink implements Link {
 
   receive(packets: Packets, frame: Int32Array, framesMax: number): number {
     let count = 0;
-    for (;;) {
+    // Counted whether they are frames or not: who sends none without end is not to hold the turn up.
+    for (let left = framesMax; left > 0; ) {
       const at = align(packets.used);
       const end = packets.bytes.length;
       // `allocate` wants some bytes to spare.
       const room = Math.floor((end - at - 4) / STRIDE);
-      const wanted = Math.min(framesMax - count, RECEIVE_MAX, room, packets.start.length - packets.count);
+      const wanted = Math.min(left, RECEIVE_MAX, room, packets.start.length - packets.count);
       if (wanted <= 0) return count;
       const got = this.#receive(at, end, wanted);
       if (got < 0) return count > 0 ? count : got;
       count = this.#take(packets, frame, count, got);
       if (got < wanted) return count;
+      left -= got;
     }
+    return count;
   }
 
   transmit(packets: Packets, frame: Int32Array, count: number): number {

@@ -1,7 +1,7 @@
 /**
  * Frames that wait until a socket takes more, in a part of a memory: each behind its length, 32 bits in network order, which is how a stream carries them.
  */
-const LENGTH_BYTES = 4;
+export const LENGTH_BYTES = 4;
 
 export class FrameQueue {
   /** From the first byte that waits to behind the last one, in the memory. */

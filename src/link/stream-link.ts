@@ -25,12 +25,11 @@ import { NO_PACKET, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts
 import { ERRNO } from '../sys/errno.ts';
 import { SO, SOL } from '../sys/options.ts';
 import { PIECE_WORDS, type Sys } from '../sys/sys.ts';
-import { FrameQueue } from './frame-queue.ts';
+import { FrameQueue, LENGTH_BYTES } from './frame-queue.ts';
 import type { Link } from './link.ts';
 
 export const STREAM_FRAME_BYTES_MIN = 14;
 export const STREAM_FRAME_BYTES_MAX = 65_535;
-const LENGTH_BYTES = 4;
 /** What the frames of a vector are moved by at most: each by a virtio-net header, less its length, aligned. */
 const MOVED_BYTES_MAX: number = FRAME_PACKETS_MAX * VNET_HEADER_BYTES;
 /** As much as a flow is pulled for at once, or what the system allows: what does not fit is copied, and waits for another turn. */
