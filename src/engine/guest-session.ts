@@ -241,6 +241,10 @@ class GuestSession {
     const connection = { name, fd, pairs: this.#options.vhostUserPairs, arenaMemory, lends: true };
     const guest = new VhostUserGuest(engine, engine.sys, connection, {
       gone: (why) => this.#vhostUserGone(engine, why),
+      polling: () => {
+        guest.setPolled(guest.needsPolling);
+        engine.setPolled(GUEST_INTERFACE, guest.needsPolling);
+      },
       log: (text) => this.#hooks.log('warning', text),
     });
     this.#vhostUser = guest;

@@ -144,6 +144,11 @@ export class VhostUserDevice {
     }
   }
 
+  /** A queue has no descriptor for its kicks: the front end wants it to be looked at all the time. */
+  get needsPolling(): boolean {
+    return this.#rings.some(({ queue, kickFd }) => queue !== undefined && kickFd < 0);
+  }
+
   /** Takes all queues out of the links, and gives everything up that the front end has given. */
   close(): void {
     this.#stopAll();

@@ -92,6 +92,7 @@ export class FrontEnd {
     };
     this.guest = new VhostUserGuest(watching, this.sys, options, {
       gone: (why) => this.gone.push(why),
+      polling: () => this.guest.setPolled(this.guest.needsPolling),
       log: (text) => this.logged.push(text),
     });
     closeSync(listener.value.fd);

@@ -195,6 +195,41 @@ describe('a vhost-user connection', () => {
     assert.equal(vm.isReady(), true);
   });
 
+  it('is looked at all the time where a queue has no kicks', () => {
+    vm.negotiate();
+    vm.start();
+    assert.equal(vm.guest.needsPolling, false);
+    vm.number(REQUEST.SET_VRING_KICK, 0x101n);
+    assert.equal(vm.guest.needsPolling, true);
+    vm.receive();
+    vm.guestSends(withHeader(frameOf(60)), BUFFERS_AT);
+    assert.equal(vm.isReady(), false);
+    assert.deepEqual(vm.receive(), [withHeader(frameOf(60))]);
+    vm.number(REQUEST.SET_VRING_KICK, 1n, vm.kicks[1]);
+    assert.equal(vm.guest.needsPolling, false);
+  });
+
+  it('gives chains back in the order in which they were taken, by which a successor knows where to go on', () => {
+    vm.negotiate();
+    vm.start();
+    for (let i = 0; i < 5; i++) vm.guestSends(withHeader(frameOf(60 + i)), BUFFERS_AT + i * 512);
+    assert.equal(vm.receive().length, 5);
+    for (let i = 0; i < 5; i++) vm.guestOffers(BUFFERS_AT + 0x1_0000 + i * 512, 100);
+    vm.transmit(frameOf(60), frameOf(150), frameOf(60));
+    for (const [ring, count] of [
+      [1, 5],
+      [0, 4],
+    ] as const) {
+      const ids = Array.from({ length: count }, () => vm.drivers[ring]!.take());
+      assert.deepEqual(
+        ids,
+        ids.toSorted((a, b) => a - b),
+        `ring ${ring}`,
+      );
+      assert.equal(ids.includes(-1), false);
+    }
+  });
+
   it('discards what is sent by a queue that was disabled, so that nobody waits for it', () => {
     vm.negotiate();
     vm.start();

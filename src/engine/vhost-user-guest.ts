@@ -35,6 +35,8 @@ export interface VhostUserGuestOptions {
 export interface VhostUserHooks {
   /** The connection has ended: called within a turn. Empty: the front end has closed it. */
   gone(why: string): void;
+  /** `needsPolling` has changed. */
+  polling(): void;
   log(text: string): void;
 }
 
@@ -46,6 +48,8 @@ export class VhostUserGuest {
   readonly links: readonly (VhostUserLink | SteeredLink)[];
   /** What carries frames behind them: one for each pair of queues. */
   readonly pairs: readonly VhostUserLink[];
+  /** The front end does not tell when there is something to read: see `setPolled`. */
+  needsPolling: boolean = false;
   readonly #sys: Sys;
   readonly #fd: number;
   readonly #hooks: VhostUserHooks;
@@ -129,6 +133,7 @@ export class VhostUserGuest {
     this.#header = undefined;
     this.#handle(header);
     this.#closeDescriptors();
+    this.#tellPolling();
     return !this.#ended;
   }
 
@@ -172,6 +177,13 @@ export class VhostUserGuest {
         this.#send(message.writeNumberReply(this.#reply, request, 1n));
         break;
     }
+  }
+
+  #tellPolling(): void {
+    const { needsPolling } = this.#device;
+    if (needsPolling === this.needsPolling) return;
+    this.needsPolling = needsPolling;
+    this.#hooks.polling();
   }
 
   #send(bytes: number): void {

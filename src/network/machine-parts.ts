@@ -130,7 +130,7 @@ export class MachineParts {
   /** Has the machine, if there is one, looked after in the mode that is wanted now; the event loop has its own. */
   #follow({ index, part, machine }: MachinePort): void {
     if (part.kind !== 'vhost-user') return;
-    const polled = part.settings.rxMode === 'polling';
+    const polled = part.settings.rxMode === 'polling' || machine?.needsPolling === true;
     machine?.setPolled?.(polled);
     this.#plane.engine.setPolled(index, polled);
   }
@@ -145,6 +145,7 @@ export class MachineParts {
     const connection = { name: port.name, fd, pairs: port.guests.length, arenaMemory: engine.arenaMemory };
     return new VhostUserGuest(engine, sys, connection, {
       gone: (why) => this.#unplug(port, why),
+      polling: () => this.#follow(port),
       log: (text) => this.onMachine(port, 'failed', text),
     });
   }

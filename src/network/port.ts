@@ -70,6 +70,8 @@ export interface MachinePort extends PortCommon {
 export interface Machine {
   /** Their descriptors are polled. */
   readonly links: readonly (Link & { readonly fd: number })[];
+  /** It does not tell when there is something to read. */
+  readonly needsPolling?: boolean;
   /** Whether its queues are read without it telling us. */
   setPolled?(polled: boolean): void;
   /** Ends its connection; its links are to be closed behind that. */

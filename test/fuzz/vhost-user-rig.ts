@@ -98,6 +98,7 @@ export class VhostUserRig {
         assert.ok(!this.#ended, 'a connection ends once');
         this.#ended = true;
       },
+      polling: () => {},
       log: (text) => assert.ok(text !== ''),
     });
   }
