@@ -1,7 +1,7 @@
 /** `tapster passt` in place of passt, with a machine that can nothing but ask who has an address (RFC 826). */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { it } from 'node:test';
 import { inLab } from '../support/netns/lab.ts';
@@ -41,6 +41,30 @@ inLab('passt', (lab) => {
     assert.equal(await whoHas(machine, GATEWAY), '020000000001');
     machine.destroy();
     await eventually('the daemon has ended', () => !isAlive(pid));
+  });
+
+  it('takes what libvirt says, and its log and PID file are there', async () => {
+    const path = lab.newPath('socket');
+    const log = lab.newPath('log');
+    const address = ['--interface', 'eth0', '--address', '10.99.0.9', '--netmask', '24', '--gateway', '10.99.0.1'];
+    const ports = ['--tcp-ports', '10.99.0.2%eth0/2022:22,8000-8010,~8005', '--udp-ports', '10.99.0.2/5353'];
+    const words = [
+      '--one-off',
+      '--socket',
+      path,
+      '--mac-addr',
+      '52:54:00:00:00:01',
+      ...address,
+      '--log-file',
+      log,
+      ...ports,
+    ];
+    const pid = await daemons.start(['passt', ...words]);
+    const machine = await plugIn(path);
+    assert.equal(await whoHas(machine, GATEWAY), '525400000001');
+    machine.destroy();
+    await eventually('the daemon has ended', () => !isAlive(pid));
+    assert.match(readFileSync(log, 'utf8'), / info: .* is plugged in\n.* info: the guest has gone\n$/s);
   });
 
   it('in the foreground it says where it listens, by default at the first free path of a series', async () => {

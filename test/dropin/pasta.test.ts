@@ -5,8 +5,9 @@ import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'no
 import { before, it } from 'node:test';
 import { FAMILIES, type Family, PLACES } from '../support/netns/internet.ts';
 import { inLab, type Lab, report } from '../support/netns/lab.ts';
-import { type Ended, eventually } from '../support/netns/process.ts';
+import { type Ended, eventually, execute } from '../support/netns/process.ts';
 import { lacking } from '../support/netns/programs.ts';
+import { environmentOf } from '../support/netns/user.ts';
 import { Container } from './container.ts';
 import { Daemons, isAlive } from './daemon.ts';
 
@@ -93,6 +94,31 @@ inLab('pasta, as podman starts it', (lab) => {
     assert.equal(status, 1);
     assert.match(stderr, /^pasta: error: .*ns\/net is no network namespace: there is no such file\n$/);
     assert.equal(await call(), 'ECONNREFUSED');
+  });
+});
+
+/** What a container engine does that has made itself root of a user namespace: $1 and $2 are how to start Tapster, $3 the namespace's path, $4 the PID file. */
+const ENGINE = `
+set -e
+touch "$3"
+unshare --net mount --bind /proc/self/ns/net "$3"
+"$1" "$2" pasta --config-net ${NO_PORTS.join(' ')} --quiet --netns "$3" -P "$4"
+nsenter --net="$3" ip -br address show eth0
+umount "$3"
+rm "$3"
+`;
+
+inLab('pasta in a user namespace, as a rootless container engine starts it', (lab) => {
+  it('stays root of it, joins by path, holds no path busy, and ends when that has gone', async () => {
+    const pidPath = lab.newPath('pid');
+    const [node = '', script = ''] = lab.tapster().slice(-2);
+    const enter = ['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c', ENGINE, 'sh'];
+    const words = [...lab.asUserOnHost(), ...enter, node, script, lab.newPath('netns'), pidPath];
+    const { status, stdout, stderr } = await execute(words, { env: environmentOf(lab.user) });
+    assert.deepEqual([status, stderr], [0, '']);
+    assert.match(stdout, /^eth0 +UNKNOWN +10\.99\.0\.2\/24 /);
+    const pid = Number(readFileSync(pidPath, 'utf8'));
+    await eventually('the daemon has ended', () => !isAlive(pid));
   });
 });
 

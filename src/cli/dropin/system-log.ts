@@ -14,11 +14,13 @@ const SOCKET_PATH = '/dev/log';
 const FACILITY: number = 3 << 3;
 const SEVERITY: Readonly<Record<LogLevel, number>> = { error: 3, warning: 4, info: 6, debug: 7 };
 
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+
 export type SystemLog = (level: LogLevel, message: string) => void;
 
 /** `name`: of the program. Nothing is written anywhere where the system has no log. */
-export function connectSystemLog(name: string): SystemLog {
-  const fd = unixCalls.unixConnect(SOCKET_PATH, UNIX_TYPE.DATAGRAM);
+export function connectSystemLog(name: string, path: string = SOCKET_PATH): SystemLog {
+  const fd = unixCalls.unixConnect(path, UNIX_TYPE.DATAGRAM);
   if (fd < 0) return () => {};
   return (level, message) => {
     try {
@@ -28,7 +30,7 @@ export function connectSystemLog(name: string): SystemLog {
 }
 
 export function systemLogLine(name: string, pid: number, level: LogLevel, message: string, now: Date): string {
-  const month = now.toLocaleString('en-US', { month: 'short' });
+  const month = MONTHS[now.getMonth()];
   const day = String(now.getDate()).padStart(2);
   const time = [now.getHours(), now.getMinutes(), now.getSeconds()].map((each) => String(each).padStart(2, '0'));
   return `<${FACILITY | SEVERITY[level]}>${month} ${day} ${time.join(':')} ${name}[${pid}]: ${message}`;
