@@ -56,16 +56,15 @@ export function buildGuest() {
   return { kernel: kernel.image, initramfs, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-/** As small as a virtual machine can be: busybox, and the modules of a network device. `init` is what it does; the initramfs is written to `path`, with static `programs` in its /bin. Returns the kernel's path. */
+/** As small as a virtual machine can be: busybox, and the modules of a network device. `init` is what it does; the initramfs is written to `path`, with `programs` in its /bin and their libraries. Returns the kernel's path. */
 export function buildSmallGuest(path, init, programs = []) {
   const kernel = needKernel();
   const folder = mkdtempSync(join(tmpdir(), 'tapster-vm-'));
   try {
     for (const name of ['dev', 'etc', 'proc', 'sys', 'tmp']) mkdirSync(join(folder, name));
-    const busybox = findProgram('busybox');
-    place(folder, realpathSync(busybox), '/bin/busybox');
-    for (const library of new Set(librariesOf(busybox))) place(folder, realpathSync(library), library);
-    for (const program of programs) place(folder, program, `/bin/${basename(program)}`);
+    const paths = ['busybox', ...programs].map(needProgram);
+    for (const path of paths) place(folder, realpathSync(path), `/bin/${basename(path)}`);
+    for (const library of new Set(paths.flatMap(librariesOf))) place(folder, realpathSync(library), library);
     for (const module of modulesOf(kernel, ['virtio_pci', 'virtio_net', 'af_packet'])) {
       place(folder, join(kernel.folder, module), `/${module}`);
     }
@@ -258,6 +257,13 @@ function writeArchive(folder, archive) {
 function run(program, words, cwd) {
   const { status, error, stderr } = spawnSync(program, words, { cwd, encoding: 'utf8' });
   if (status !== 0) throw new Error(`${program} failed: ${error?.message ?? stderr}`);
+}
+
+/** The path of a program that has a name or a path. */
+function needProgram(program) {
+  const path = program.includes('/') ? program : findProgram(program);
+  if (path === undefined) throw new Unavailable(`not installed: ${program}`);
+  return path;
 }
 
 /** Also where administrators' programs are, which are not in everybody's PATH. */

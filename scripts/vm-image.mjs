@@ -1,6 +1,6 @@
 /**
- * `node scripts/vm-image.mjs PATH [PROGRAM...]`: writes an initramfs of a small virtual machine to PATH, whose shell is on its serial console, with static programs in its /bin, and
- * prints the path of the kernel to boot it with. Exit status 77, with the reason, where there is no such kernel. For the tests in `test/vm`, and benchmarks.
+ * `node scripts/vm-image.mjs PATH [PROGRAM...]`: writes an initramfs of a small virtual machine to PATH, whose shell is on its serial console, with programs, by name or path, in its
+ * /bin, and prints the path of the kernel to boot it with. Exit status 77, with the reason, where there is no such kernel. For the tests in `test/vm`, and benchmarks.
  */
 import { buildSmallGuest, Unavailable } from './guest-image.mjs';
 

@@ -25,13 +25,13 @@ export interface Image {
 const folder = mkdtempSync(join(tmpdir(), 'tapster-vm-'));
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
 
-/** What machines boot, or why there are none here. */
-export function vmImage(): Image | string {
-  const missing = lacking('qemu-system-x86_64');
+/** What machines boot, with programs of this one in them, or why there are none here. */
+export function vmImage(...programs: string[]): Image | string {
+  const missing = lacking('qemu-system-x86_64', ...programs);
   if (missing !== false) return missing;
   const initramfs = join(folder, 'initramfs');
-  const script = join(CHECKOUT, 'scripts', 'vm-image.mjs');
-  const { status, stdout, stderr } = spawnSync(process.execPath, [script, initramfs], { encoding: 'utf8' });
+  const words = [join(CHECKOUT, 'scripts', 'vm-image.mjs'), initramfs, ...programs];
+  const { status, stdout, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8' });
   if (status === SKIPPED) return stderr.trim();
   assert.equal(status, 0, stderr);
   return { kernel: stdout.trim(), initramfs };
@@ -86,19 +86,22 @@ export class Machine {
   }
 
   /** Runs a line of shell there, and gives what it printed. It must succeed. */
-  async run(line: string): Promise<string> {
-    const { status, text } = await this.attempt(line);
+  async run(line: string, timeoutMs?: number): Promise<string> {
+    const { status, text } = await this.attempt(line, timeoutMs);
     assert.equal(status, 0, `${line}: ${text}`);
     return text;
   }
 
-  async attempt(line: string): Promise<{ readonly status: number; readonly text: string }> {
+  async attempt(
+    line: string,
+    timeoutMs: number = LINE_TIMEOUT_MS,
+  ): Promise<{ readonly status: number; readonly text: string }> {
     const number = ++this.#lines;
     const from = this.program.stdout.length;
     this.program.write(`${line}\necho "@end ${number} $?"\n`);
     const end = new RegExp(`@end ${number} (\\d+)\r?\n`);
     const match = (): RegExpExecArray | null => end.exec(this.program.stdout.slice(from));
-    await eventually(`the machine has run "${line}"`, () => match() !== null, LINE_TIMEOUT_MS);
+    await eventually(`the machine has run "${line}"`, () => match() !== null, timeoutMs);
     const { 1: status, index } = match()!;
     const text = this.program.stdout.slice(from, from + index).replaceAll('\r', '');
     return { status: Number(status), text: text.replace(/^(?:[/~] # )+/gm, '') };
