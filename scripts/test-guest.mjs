@@ -1,6 +1,6 @@
 /**
  * `npm run test:guest`: everything with machines in QEMU. Boots a guest with Debian's kernel, which has what this machine's kernel may lack, and runs `test/guest/inside/*.test.ts` in there;
- * then the tests of `tapster guest` (`test/vm`), unless `--inside` says that these are run elsewhere.
+ * then the tests of `tapster guest` (`test/vm`), with much larger bodies than `npm test` has, unless `--inside` says that these are run elsewhere.
  *
  * The guest is emulated (TCG): a stock kernel hangs under the KVM of some machines, and all of it takes some minutes. What the guest prints on its serial console is
  * shown; the exit status is that of the tests inside, or 77 when no guest can be booted here (unless TAPSTER_REQUIRE_KERNEL_TESTS=1). `--keep` leaves the initramfs,
@@ -17,6 +17,8 @@ const TOTAL_TIMEOUT_MS = 570_000;
 /** A guest that prints nothing for so long hangs. */
 const SILENCE_TIMEOUT_MS = 90_000;
 const MEMORY = '1536M';
+/** Of what machines behind Tapster receive and send. */
+const BODY_BYTES = 100_000_000;
 
 const verbose = process.argv.includes('--verbose');
 const tests = process.argv.slice(2).filter((word) => !word.startsWith('--'));
@@ -24,7 +26,8 @@ if (!process.argv.includes('--no-setup')) setup('all');
 process.exitCode = await main();
 if (process.exitCode === 0 && tests.length === 0 && !process.argv.includes('--inside')) {
   const all = join(root, 'scripts', 'test.mjs');
-  process.exitCode = spawnSync(process.execPath, [all, join('test', 'vm')], { stdio: 'inherit' }).status ?? 1;
+  const env = { ...process.env, TAPSTER_BODY_BYTES: String(BODY_BYTES) };
+  process.exitCode = spawnSync(process.execPath, [all, join('test', 'vm')], { env, stdio: 'inherit' }).status ?? 1;
 }
 
 async function main() {

@@ -1,7 +1,7 @@
 /**
  * Virtual machines for tests: QEMU with Debian's kernel, a few megabytes of busybox, and a shell on the serial console that the tests give lines to.
  *
- * Emulated (TCG): a stock kernel hangs under the KVM of some machines, and boots in a few seconds without.
+ * By KVM where a machine boots by it in time: a stock kernel hangs under that of some. Else emulated (TCG), where it boots in a few seconds.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -16,10 +16,17 @@ const SKIPPED = 77;
 /** Emulated, beside whatever else runs here. */
 const BOOT_TIMEOUT_MS = 60_000;
 const LINE_TIMEOUT_MS = 40_000;
+const EMULATED: readonly string[] = ['-accel', 'tcg'];
+/** A machine that boots by KVM is up, and down again, in less than a second. */
+const KVM_TIMEOUT_MS = 5000;
+/** For a kernel: what it starts as the first program, with its words. */
+const POWER_OFF = 'rdinit=/bin/busybox -- poweroff -f';
 
 export interface Image {
   readonly kernel: string;
   readonly initramfs: string;
+  /** What QEMU runs it by. */
+  readonly accelerators: readonly string[];
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'tapster-vm-'));
@@ -34,23 +41,31 @@ export function vmImage(...programs: string[]): Image | string {
   const { status, stdout, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8' });
   if (status === SKIPPED) return stderr.trim();
   assert.equal(status, 0, stderr);
-  return { kernel: stdout.trim(), initramfs };
+  const image = { kernel: stdout.trim(), initramfs };
+  return { ...image, accelerators: bootsByKvm(image) ? ['-accel', 'kvm', '-accel', 'tcg'] : EMULATED };
+}
+
+/** Has a machine boot by KVM and end at once. */
+function bootsByKvm({ kernel, initramfs }: Omit<Image, 'accelerators'>): boolean {
+  const [program, ...words] = qemuWords({ kernel, initramfs, accelerators: ['-accel', 'kvm'] }, POWER_OFF);
+  const probe = spawnSync(program!, words, { stdio: 'ignore', timeout: KVM_TIMEOUT_MS, killSignal: 'SIGKILL' });
+  return probe.status === 0;
 }
 
 /** The same for QEMU as any user, who may not look into the cache of who tests. */
-export function readableImage({ kernel, initramfs }: Image): Image {
-  const readable = { kernel: join(folder, 'kernel'), initramfs };
+export function readableImage({ kernel, ...others }: Image): Image {
+  const readable = { kernel: join(folder, 'kernel'), ...others };
   copyFileSync(kernel, readable.kernel);
   chmodSync(folder, 0o755);
   return readable;
 }
 
-/** The words that boot an image, without a network device. */
-export function qemuWords({ kernel, initramfs }: Image): string[] {
+/** The words that boot an image, without a network device; `more` for its kernel. */
+export function qemuWords({ kernel, initramfs, accelerators }: Image, more: string = ''): string[] {
   return [
-    ...['qemu-system-x86_64', '-machine', 'q35', '-accel', 'tcg', '-cpu', 'max', '-m', '192M'],
+    ...['qemu-system-x86_64', '-machine', 'q35', ...accelerators, '-cpu', 'max', '-m', '192M'],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-serial', 'stdio'],
-    ...['-kernel', kernel, '-initrd', initramfs, '-append', 'console=ttyS0 quiet panic=-1'],
+    ...['-kernel', kernel, '-initrd', initramfs, '-append', `console=ttyS0 quiet panic=-1 ${more}`],
     // The device's firmware would try to boot from it.
     ...['-global', 'virtio-net-pci.romfile='],
   ];
