@@ -1,4 +1,5 @@
 /** The benchmarks that there are, in the order of the page. */
+import { dropinBenchmark } from './dropin.ts';
 import { flowsBenchmark, missingFlows } from './flows.ts';
 import { forwardBenchmark, missingForward } from './forward.ts';
 import { framesBenchmark } from './frames.ts';
@@ -27,6 +28,7 @@ const BENCHMARKS: Readonly<Record<string, Make>> = {
   frames: (_networks, settings) => framesBenchmark(settings),
   forward: (_networks, settings) => forwardBenchmark(settings),
   guest: (_networks, settings) => guestBenchmark(settings),
+  dropin: dropinBenchmark,
   path: (_networks, settings) => pathBenchmark(settings),
   start: startBenchmark,
   memory: memoryBenchmark,

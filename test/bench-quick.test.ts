@@ -41,6 +41,7 @@ const BENCHMARKS: readonly string[] = [
   'frames',
   'forward',
   'guest',
+  'dropin',
   'path',
   'start',
   'memory',
