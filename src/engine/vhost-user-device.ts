@@ -347,19 +347,19 @@ export class VhostUserDevice {
         this.#close(ring.kickFd);
         ring.kickFd = fd;
         ring.isStarted = true;
-        break;
+        this.#plug(ring);
+        return DONE;
       case REQUEST.SET_VRING_CALL:
-        this.#unplug(ring);
+        // QEMU gives another each time that the guest masks its interrupt, or no more: the queue runs on.
         this.#close(ring.callFd);
         ring.callFd = fd;
-        break;
+        if (ring.queue !== undefined) this.#setQueue(ring, { queue: ring.queue, callFd: fd, kickFd: ring.kickFd });
+        return DONE;
       default:
         this.#close(ring.errorFd);
         ring.errorFd = fd;
         return DONE;
     }
-    this.#plug(ring);
-    return DONE;
   }
 
   #restart(ring: Ring): void {

@@ -263,6 +263,25 @@ describe('a vhost-user connection', () => {
     assert.equal(vm.link.blocked, true);
   });
 
+  it('runs on when its calls go elsewhere', () => {
+    vm.negotiate();
+    vm.start();
+    vm.receive();
+    vm.transmit(frameOf(60));
+    assert.equal(vm.link.blocked, true);
+    vm.number(REQUEST.SET_VRING_CALL, 0n, vm.calls[1]);
+    vm.guestOffers(BUFFERS_AT, 2048);
+    assert.equal(vm.isReady(), true, 'it is to kick still');
+    vm.receive();
+    assert.deepEqual([vm.link.blocked, vm.wasCalled(0), vm.wasCalled(1)], [false, false, true]);
+    vm.drivers[1]!.offer(0x5000, 60, false);
+    vm.drivers[1]!.publish();
+    vm.receive();
+    vm.number(REQUEST.SET_VRING_CALL, 1n, vm.calls[1]);
+    vm.receive();
+    assert.equal(vm.logged.length, 1, 'a broken queue stays so');
+  });
+
   it('is set up again after a reset', () => {
     vm.negotiate();
     vm.start();

@@ -171,11 +171,12 @@ export class VhostUserLink implements PairLink {
     if (ring !== undefined && ring.kickFd >= 0) this.signal(ring.kickFd);
   }
 
-  /** Plugs the guest's receive queue in, or out: then what waits for it is lost. */
+  /** Plugs the guest's receive queue in, or the same with other descriptors; or out: then what waits for it is lost. */
   setToGuest(ring: VhostUserQueue | undefined): void {
     this.#toGuest = ring;
     if (ring !== undefined) {
-      ring.queue.disableKicks();
+      // Where frames wait, the guest was asked for a kick.
+      if (!this.blocked) ring.queue.disableKicks();
       return;
     }
     this.#storeStart = 0;
