@@ -175,6 +175,8 @@ describe('changes', () => {
     ],
     ['publish tap0 53:53/udp', ['changeInterface', 'tap0', { publish: ['8080:80/tcp', '53:53/udp'] }, AT_REVISION]],
     ['unpublish tap0 8080:80', ['changeInterface', 'tap0', { publish: [] }, AT_REVISION]],
+    ['forward add tap0 53:53/udp', ['changeInterface', 'tap0', { publish: ['8080:80/tcp', '53:53/udp'] }, AT_REVISION]],
+    ['forward del tap0 8080:80', ['changeInterface', 'tap0', { publish: [] }, AT_REVISION]],
     ['create bridge-domain dmz', ['createBridge', 'dmz', {}]],
     [
       'create bridge-domain dmz learn 0 flood 1 ageing 0.5',
@@ -411,5 +413,11 @@ describe('a session', () => {
     );
     assert.match((await tell('help shwo')).error, /no command begins with "shwo"/);
     assert.equal((await tell('quit')).outcome, 'quit');
+  });
+
+  it('says which ports lead where, and when none does', async () => {
+    assert.equal((await tell('forward show')).out, 'INTERFACE  PORTS\ntap0       8080:80/tcp\n');
+    const nothing = { configuration: { document: {}, revision: 1 } };
+    assert.equal((await tell('forward show', nothing)).out, 'no forwarded ports\n');
   });
 });

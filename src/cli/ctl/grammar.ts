@@ -4,6 +4,7 @@ import { FORWARDING_COMMANDS } from './commands/forwarding.ts';
 import { INTERFACE_COMMANDS } from './commands/interface.ts';
 import { LOOKING_COMMANDS } from './commands/looking.ts';
 import { MACHINE_COMMANDS } from './commands/machine.ts';
+import { PORT_COMMANDS } from './commands/ports.ts';
 import { SESSION_COMMANDS } from './commands/session.ts';
 import { SHOW_COMMANDS } from './commands/show.ts';
 import { TAP_COMMANDS } from './commands/tap.ts';
@@ -27,6 +28,7 @@ const GROUPS: Readonly<Record<string, string>> = {
   'set tap': 'change a tap',
   'set bridge-domain': 'change a bridge',
   'set ip': 'neighbours',
+  forward: 'ports of the host that lead to an interface',
   ip: 'routes',
   'ip route': 'routes',
   trace: 'record the way of packets',
@@ -41,6 +43,7 @@ export const SECTIONS: readonly (readonly [title: string, commands: readonly Com
   ['Taps', TAP_COMMANDS],
   ['Virtual machines', MACHINE_COMMANDS],
   ['Interfaces', INTERFACE_COMMANDS],
+  ['Ports', PORT_COMMANDS],
   ['Bridges, routes, neighbours', FORWARDING_COMMANDS],
   ['Traces, captures, counters', LOOKING_COMMANDS],
   ['The session', SESSION_COMMANDS],

@@ -76,6 +76,9 @@ const LINES: readonly string[] = [
   'set interface rx-placement tap0 queue 1 worker 0',
   'publish tap0 8080:80',
   'unpublish tap0 8080:80',
+  'forward add tap0 8080:80',
+  'forward del tap0 8080:80',
+  'forward show',
   'create bridge-domain lan learn 1 flood 0 ageing 60',
   'delete bridge-domain lan',
   'set bridge-domain learn lan off',
@@ -163,7 +166,7 @@ describe('the grammar', () => {
       message: '"shwo" does not fit here: did you mean "show"?',
       column: 1,
       right:
-        'Expected "show", "create", "delete", "tap", "set", "publish", "unpublish", "ip", "trace", "clear", "pcap", "ping" or 5 more.',
+        'Expected "show", "create", "delete", "tap", "set", "publish", "unpublish", "forward", "ip", "trace", "clear", "pcap" or 6 more.',
     });
     assert.deepEqual(mistake('set interface state tap0 upp'), {
       message: '"upp" does not fit here: did you mean "up"?',

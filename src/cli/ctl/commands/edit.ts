@@ -30,12 +30,35 @@ export async function editInterface(
   }
 }
 
+/** A change of a list: entries are the same when `normal` makes the same text of them. */
+export interface ListChange {
+  readonly key: 'address' | 'publish';
+  readonly entry: string;
+  readonly normal: (text: string) => string;
+  readonly remove: boolean;
+}
+
+/** Adds an entry to a list of an interface, or takes it away. */
+export function editList(client: Client, name: string, { key, entry, normal, remove }: ListChange): Promise<ApplyView> {
+  return editInterface(client, name, (config) => {
+    const list = listOf(config, key);
+    const others = list.filter((each) => normal(each) !== normal(entry));
+    const there = others.length < list.length;
+    if (remove && !there) {
+      const has = list.length === 0 ? `${name} has none` : `${name} has ${list.join(', ')}`;
+      throw new CommandError(`${name} has no ${entry}`, `${has}.`);
+    }
+    if (!remove && there) throw new CommandError(`${name} has ${entry} already`);
+    return { [key]: remove ? others : [...list, entry] };
+  });
+}
+
 export function listOf(config: ConfigDocument, key: string): readonly string[] {
   return (config[key] ?? []) as readonly string[];
 }
 
 /** Everything that packets come and go by, by name. */
-function configuredInterfaces(document: ConfigDocument): Map<string, ConfigDocument> {
+export function configuredInterfaces(document: ConfigDocument): Map<string, ConfigDocument> {
   const found = new Map<string, ConfigDocument>();
   for (const [name, config] of entriesOf(document, 'interfaces')) {
     found.set(name, config);

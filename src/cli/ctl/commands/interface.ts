@@ -1,12 +1,11 @@
-/** `set interface ...`, sub-interfaces, published ports. */
-import { formatPublish, parsePublish } from '../../../config/publish.ts';
+/** `set interface ...`, and sub-interfaces. */
 import type { Client } from '../../../control/client.ts';
 import { type Arguments, type Command, CommandError, command } from '../command.ts';
 import { choice, optional, pair, type Syntax, sequence, value, word } from '../syntax.ts';
-import { ADDRESS_AND_LENGTH, INTERFACE, MAC, number, RULE, SUB_INTERFACE } from '../value-types.ts';
+import { ADDRESS_AND_LENGTH, INTERFACE, MAC, number, SUB_INTERFACE } from '../value-types.ts';
 import { BRIDGE_ARGUMENT, INTERFACE_ARGUMENT, TAP_ARGUMENT } from './arguments.ts';
 import { TELLS_NAME } from './created.ts';
-import { editInterface, listOf } from './edit.ts';
+import { editInterface, editList } from './edit.ts';
 
 const MTU_MIN = 576;
 const MTU_MAX = 65_520;
@@ -16,8 +15,6 @@ const GROUP_MAX = 255;
 const QUEUE_MAX = 255;
 
 const ON_OFF: Syntax = choice(word('on', 'yes'), word('off', 'no'));
-const RULE_ARGUMENT: Syntax = value('rule', 'RULE', RULE, '[ADDR:]PORT[-PORT][:[TOADDR:]TOPORT][/tcp|/udp]');
-
 const DEVICE_ARGUMENT: Syntax = value('interface', 'IF', INTERFACE, 'a tap, or what a machine is plugged into');
 
 export const INTERFACE_COMMANDS: readonly Command[] = [
@@ -69,7 +66,11 @@ export const INTERFACE_COMMANDS: readonly Command[] = [
       INTERFACE_ARGUMENT,
       value('address', 'A/P', ADDRESS_AND_LENGTH, 'as 10.0.0.1/24'),
     ),
-    run: (client, args) => changeList(client, args, 'address', args.text('address'), (text) => text),
+    run: (client, args) => {
+      const entry = args.text('address');
+      const remove = args.has('del');
+      return editList(client, args.text('interface'), { key: 'address', entry, normal: (text) => text, remove });
+    },
   }),
   command({
     path: 'set interface l2 bridge',
@@ -118,47 +119,7 @@ export const INTERFACE_COMMANDS: readonly Command[] = [
     ),
     run: placeQueue,
   }),
-  command({
-    path: 'publish',
-    help: 'lead ports of the host to whoever is behind an interface',
-    syntax: sequence(INTERFACE_ARGUMENT, RULE_ARGUMENT),
-    run: (client, args) => changeList(client, args, 'publish', args.text('rule'), ruleText),
-  }),
-  command({
-    path: 'unpublish',
-    help: 'end that',
-    syntax: sequence(INTERFACE_ARGUMENT, RULE_ARGUMENT),
-    run: (client, args) => changeList(client, args, 'publish', args.text('rule'), ruleText, true),
-  }),
 ];
-
-/** Adds an entry to a list of an interface, or takes it away; entries are the same when `normal` makes the same text of them. */
-function changeList(
-  client: Client,
-  args: Arguments,
-  key: 'address' | 'publish',
-  entry: string,
-  normal: (text: string) => string,
-  remove: boolean = args.has('del'),
-): ReturnType<Client['changeInterface']> {
-  const name = args.text('interface');
-  return editInterface(client, name, (config) => {
-    const list = listOf(config, key);
-    const others = list.filter((each) => normal(each) !== normal(entry));
-    const there = others.length < list.length;
-    if (remove && !there) {
-      const has = list.length === 0 ? `${name} has none` : `${name} has ${list.join(', ')}`;
-      throw new CommandError(`${name} has no ${entry}`, `${has}.`);
-    }
-    if (!remove && there) throw new CommandError(`${name} has ${entry} already`);
-    return { [key]: remove ? others : [...list, entry] };
-  });
-}
-
-function ruleText(text: string): string {
-  const rule = parsePublish(text);
-  return typeof rule === 'string' ? text : formatPublish(rule);
-}
 
 function joinBridge(client: Client, args: Arguments): ReturnType<Client['changeInterface']> {
   const [name, bridge] = [args.text('interface'), args.text('bridge')];
