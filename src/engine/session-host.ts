@@ -166,7 +166,7 @@ export class SessionHost {
       ourMacLow: ourMac.low,
       // As it is at each frame: a machine that is plugged in settles it later.
       get offload() {
-        return link.offload;
+        return link.unfinished ?? link.offload;
       },
     });
     return captured;

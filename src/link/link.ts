@@ -10,6 +10,8 @@ import type { Packets } from '../packet/packets.ts';
 export interface Link {
   readonly name: string;
   readonly offload: LinkOffload;
+  /** What may be left undone in frames that are made for it, where that is more than `offload`: it does the rest itself. */
+  readonly unfinished?: LinkOffload;
   /**
    * Reads frames into the arena as packets and writes their numbers into `frame`, until there are none, there are `framesMax`, or the arena has no room for one
    * of the largest. Returns the count; 0: none there; -errno.

@@ -233,6 +233,7 @@ describe('SoftwareOffload', () => {
     assert.deepEqual(calls, ['2 of frames', ...mixed, 'turn', 'close']);
     assert.equal(link.name, 'inner');
     assert.equal(link.offload, inner.offload);
+    assert.deepEqual(link.unfinished, { checksum: true, tcpSegmentation: true, udpSegmentation: false });
   });
 
   it('keeps where a frame comes from and goes to', () => {

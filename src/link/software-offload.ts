@@ -24,10 +24,11 @@
  * The inner link is given segments in batches, as many as there is room for, of several frames one behind another; order is kept. A wrapper that looks at packets
  * (capture) belongs around this one: inside, it would see packets of two arenas.
  *
- * `offload` is the inner link's: who builds frames knows best how to cut them, at no cost.
+ * `offload` is the inner link's. What whoever makes frames may leave undone is `unfinished`, and includes what is done here.
  */
 import { assert } from '../base/assert.ts';
 import { finishChecksum } from '../packet/finish-checksum.ts';
+import type { LinkOffload } from '../packet/offload.ts';
 import { NO_PACKET, type Packet, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { REFUSED, SEGMENT_BYTES_MAX, Segmenter } from '../packet/segment.ts';
 import * as vnet from '../wire/vnet-header.ts';
@@ -39,6 +40,8 @@ import { WrappedLink } from './wrapped-link.ts';
 const WHOLE = 0;
 const CUT = 1;
 const WRONG = 2;
+
+const DONE_HERE: LinkOffload = { checksum: true, tcpSegmentation: true, udpSegmentation: false };
 
 export class SoftwareOffload extends WrappedLink {
   /** Frames that were cut, and what became of them. */
@@ -60,6 +63,12 @@ export class SoftwareOffload extends WrappedLink {
     super(inner);
     this.#segmenter = new Segmenter(segments);
     this.#vector = new MixedVector(inner, segments);
+  }
+
+  /** To cut a large frame costs less than a system call for the payload of each of its segments. Datagrams come one by one anyway. */
+  get unfinished(): LinkOffload {
+    const { offload } = this;
+    return offload.checksum && offload.tcpSegmentation ? offload : DONE_HERE;
   }
 
   /** A frame that was cut counts as taken when its last segment was. */

@@ -104,9 +104,10 @@ export function isDevice(port: Port): port is DevicePort {
   return port.kind !== 'vlan' && port.kind !== 'bvi';
 }
 
-/** What the other side takes unfinished. A bridge takes everything: what a member does not take is done in front of it. */
+/** What is taken unfinished. A bridge takes everything: what a member does not take is done in front of it. */
 export function offloadOf(port: Port): LinkOffload {
-  return port.kind === 'bvi' ? EVERYTHING : port.link.offload;
+  if (port.kind === 'bvi') return EVERYTHING;
+  return (port.kind === 'vlan' ? port.parent : port).software.unfinished;
 }
 
 const EVERYTHING: LinkOffload = { checksum: true, tcpSegmentation: true, udpSegmentation: true };
