@@ -5,6 +5,9 @@
  * empty. Frames that are forwarded to it meanwhile are queued as long as there is room and dropped beyond it, as by any switch. Flows are not: what they have for their guests
  * is left with the host's sockets, where the sender's own flow control feels it.
  *
+ * What the kernel keeps in a stream socket's own buffer counts as on its way, as what a network card has been given: of flows whose guests have no window for more than that, a time-out
+ * finds their frames late, and sends some again.
+ *
  * Which link a flow's frames leave by is not always that of its interface: a sub-interface leaves by its parent, a bridge's own leg by the member behind which the guest's station
  * is. So flows are asked for by the station that they go to, and others on the same bridge are not held up.
  */

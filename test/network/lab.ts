@@ -117,9 +117,9 @@ export class Namespace {
     return program;
   }
 
-  /** Has so much of the pattern sent from there: the program says so when it is in full swing, and in the end what it read. */
-  fetch(address: string, bytes: number): Program {
-    return this.start([process.execPath, PEER, 'fetch', address, String(bytes)]);
+  /** Has so much of the pattern sent from there, so often at once: the program says so when it is in full swing, and in the end what it read. */
+  fetch(address: string, bytes: number, count: number): Program {
+    return this.start([process.execPath, PEER, 'fetch', address, String(bytes), String(count)]);
   }
 
   /** A conversation with the echo server at an address, which lasts. */

@@ -1,7 +1,8 @@
 /**
  * Who is in a namespace. `peer.js serve`: echo of TCP and UDP at port 7; at port 9 a reader that answers with the hash of what it read, as that of
  * `test/support/netns/server.ts` does, at port 19 the pattern, as many bytes as the first line says. `peer.js talk ADDRESS`: says each line of the standard input to the echo server
- * there, and prints what comes back. `peer.js fetch ADDRESS BYTES`: so much of the pattern from there; tells when it has a quarter, and what it read.
+ * there, and prints what comes back. `peer.js fetch ADDRESS BYTES COUNT`: so much of the pattern from there, so often at once; tells when one has a quarter, and
+ * what they read.
  */
 import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
@@ -11,9 +12,9 @@ import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { patternChunks } from '../support/netns/pattern.ts';
 
-const [verb, address, bytes] = process.argv.slice(2);
+const [verb, address, bytes, count] = process.argv.slice(2);
 if (verb === 'serve') await serve();
-else if (verb === 'fetch') await fetch(address!, Number(bytes));
+else if (verb === 'fetch') await fetch(address!, Number(bytes), Number(count));
 else await talk(address!);
 
 async function serve(): Promise<void> {
@@ -37,18 +38,22 @@ function listen(port: number, speak: (socket: Socket) => void): Promise<void> {
   return new Promise((resolve) => server.listen(port, '::', resolve));
 }
 
-async function fetch(host: string, bytes: number): Promise<void> {
-  const socket = connect({ host, port: 19, allowHalfOpen: true });
-  socket.write(`${bytes}\n`);
-  const hash = createHash('sha256');
-  let read = 0;
-  for await (const chunk of socket as AsyncIterable<Buffer>) {
-    const before = read;
-    read += chunk.length;
-    if (before < bytes / 4 && read >= bytes / 4) console.log('in full swing');
-    hash.update(chunk);
-  }
-  console.log(JSON.stringify({ bytes: read, sha256: hash.digest('hex') }));
+async function fetch(host: string, bytes: number, count: number): Promise<void> {
+  let isInSwing = false;
+  const one = async (): Promise<{ bytes: number; sha256: string }> => {
+    const socket = connect({ host, port: 19, allowHalfOpen: true });
+    socket.write(`${bytes}\n`);
+    const hash = createHash('sha256');
+    let read = 0;
+    for await (const chunk of socket as AsyncIterable<Buffer>) {
+      read += chunk.length;
+      hash.update(chunk);
+      if (!isInSwing && read >= bytes / 4) console.log('in full swing');
+      isInSwing ||= read >= bytes / 4;
+    }
+    return { bytes: read, sha256: hash.digest('hex') };
+  };
+  console.log(JSON.stringify(await Promise.all(Array.from({ length: count }, one))));
 }
 
 /** The first line is not for us. */
