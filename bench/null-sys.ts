@@ -86,6 +86,9 @@ export class NullSys implements Sys {
   peek(_fd: number, _memory: number, _at: number, length: number): number {
     return length;
   }
+  peekVector(_fd: number, vector: number, vectorAt: number, count: number): number {
+    return this.#bytesOf(vector, vectorAt, count);
+  }
   discard(_fd: number, length: number): number {
     return length;
   }
@@ -93,9 +96,7 @@ export class NullSys implements Sys {
     return length;
   }
   sendVector(_fd: number, vector: number, vectorAt: number, count: number): number {
-    const words = this.#memories[vector]!;
-    let bytes = 0;
-    for (let i = 0; i < count; i++) bytes += words[vectorAt + PIECE_WORDS * i + 2]!;
+    const bytes = this.#bytesOf(vector, vectorAt, count);
     this.bytesTaken += bytes;
     return bytes;
   }
@@ -139,5 +140,12 @@ export class NullSys implements Sys {
   }
   timerSet(): number {
     return 0;
+  }
+
+  #bytesOf(vector: number, vectorAt: number, count: number): number {
+    const words = this.#memories[vector]!;
+    let bytes = 0;
+    for (let i = 0; i < count; i++) bytes += words[vectorAt + PIECE_WORDS * i + 2]!;
+    return bytes;
   }
 }

@@ -70,6 +70,31 @@ describe('the last node', () => {
     assert.deepEqual([link.calls[0]?.length, link.calls[1]], [FRAME_PACKETS_MAX, [FRAME_PACKETS_MAX]]);
   });
 
+  it('sends frames that lie in the arena before it borrows room for another', () => {
+    const packets = new Packets(65_536, 64);
+    const output = new InterfaceOutput(packets);
+    const link = Object.assign(new NotingLink(), {
+      borrow: (all: Packets, packet: Packet): boolean => {
+        link.calls.push([]);
+        all.lent[packet] = 0;
+        return true;
+      },
+    });
+    output.add(0, link);
+    const [whole, first, second] = [make(packets, 0), make(packets, 0), make(packets, 0)];
+    output.emit(whole);
+    for (const packet of [first, second]) {
+      assert.equal(output.borrow(0, packet, 54), true);
+      output.emit(packet);
+    }
+    output.flush();
+    assert.deepEqual(link.calls, [[whole], [], [], [first, second]]);
+    output.setUp(0, false);
+    assert.equal(output.borrow(0, make(packets, 0), 54), false);
+    output.add(1, new NotingLink());
+    assert.deepEqual([output.borrow(1, first, 54), output.borrow(2, first, 54)], [false, false]);
+  });
+
   it('counts what the link does not take', () => {
     const packets = new Packets(65_536, 64);
     const output = new InterfaceOutput(packets);

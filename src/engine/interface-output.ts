@@ -8,7 +8,7 @@ import { drop } from '../graph/drop.ts';
 import { ARC_DONE, FRAME_PACKETS_MAX, type GraphNode, type Output } from '../graph/node.ts';
 import { REASON } from '../graph/reasons.ts';
 import type { Link } from '../link/link.ts';
-import type { Packet, Packets } from '../packet/packets.ts';
+import { NOT_LENT, type Packet, type Packets } from '../packet/packets.ts';
 
 /** What an interface has carried. */
 export interface InterfaceCounters {
@@ -105,6 +105,25 @@ export class InterfaceOutput implements GraphNode, Output {
   emit(packet: Packet): void {
     const port = this.#ports[this.#packets.txInterface[packet]!];
     if (port !== undefined) this.#append(port, packet);
+  }
+
+  borrow(interfaceIndex: number, packet: Packet, headBytes: number): boolean {
+    const port = this.#ports[interfaceIndex];
+    if (port === undefined || !port.up || port.link.borrow === undefined) return false;
+    // Frames that have no room yet must not be left behind by one that has.
+    if (this.#hasWhole(port)) this.#send(port);
+    return port.link.borrow(this.#packets, packet, headBytes);
+  }
+
+  keepBorrowed(interfaceIndex: number, packet: Packet): void {
+    this.#ports[interfaceIndex]!.link.keepBorrowed!(this.#packets, packet);
+  }
+
+  /** Whether a frame waits to be sent whose payload is in the arena. */
+  #hasWhole({ frame, count }: Port): boolean {
+    const { lent } = this.#packets;
+    for (let i = 0; i < count; i++) if (lent[frame[i]!] === NOT_LENT) return true;
+    return false;
   }
 
   #append(port: Port, packet: Packet): void {

@@ -4,7 +4,7 @@ import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Link } from '../link/link.ts';
-import { Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
+import { LENT_PIECE_WORDS, Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { LinuxSys } from '../sys/linux.ts';
 import { mapSharedMemory, type SharedMemory, sharedMemoryCalls } from '../sys/shared-memory.ts';
 import { connectUnix, listenUnix, unixCalls } from '../sys/unix-socket.ts';
@@ -222,6 +222,24 @@ export class FrontEnd {
       const start = this.packets.start[packet]!;
       return this.packets.bytes.slice(start - VNET_HEADER_BYTES, start + this.packets.length[packet]!);
     });
+  }
+
+  /** Makes a packet with room for so many bytes in the guest's memory, behind its first `headBytes`, and puts a frame there. Returns it; -1: there is no such room. */
+  borrow(frame: Uint8Array, headBytes: number, roomBytes: number = frame.length): number {
+    const { packets, link } = this;
+    const packet = packets.allocate(roomBytes);
+    const start = packets.start[packet]!;
+    if (!link.borrow(packets, packet, headBytes)) return -1;
+    const { pieces } = packets.lender!;
+    for (let i = 0; i < packets.lentCount[packet]!; i++) {
+      const word = (packets.lent[packet]! + i) * LENT_PIECE_WORDS;
+      const at = pieces[word + 3]! - start;
+      this.bytes.set(frame.subarray(at, at + pieces[word + 4]!), pieces[word + 1]);
+    }
+    packets.bytes.set(frame.subarray(0, headBytes), start);
+    packets.trim(packet, frame.length);
+    link.keepBorrowed(packets, packet);
+    return packet;
   }
 
   /** Has the link send frames, without offloads. Returns how many it took. */

@@ -6,7 +6,8 @@ import fc from 'fast-check';
 import { CaptureLink } from '../link/capture.ts';
 import type { Link } from '../link/link.ts';
 import { WrappedLink } from '../link/wrapped-link.ts';
-import { NOT_LENT, type Packets } from '../packet/packets.ts';
+import { NOT_LENT, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
+import * as tcp from '../wire/tcp.ts';
 import * as vnet from '../wire/vnet-header.ts';
 import { FrontEnd, frameOf, withHeader } from './vhost-user-front-end-fixture.test.ts';
 import {
@@ -149,6 +150,15 @@ describe('lent payload', () => {
     for (let i = 0; i < FRAMES_MAX; i++)
       guest.front.bytes.fill(0xff, guest.payloadAt(i), guest.payloadAt(i) + PAYLOAD_BYTES);
     drain(sent);
+  });
+
+  it('is left where it is by who answers it with a reset', () => {
+    start();
+    guest.sendFrame(0, PAYLOAD_BYTES, 3, 4001);
+    guest.turns();
+    const answer = guest.takeBuffer();
+    assert.deepEqual([lent, guest.takeSent(), answer.length], [1, 1, VNET_HEADER_BYTES + HEADERS_BYTES]);
+    assert.equal(answer[VNET_HEADER_BYTES + HEADERS_BYTES - 20 + 13], tcp.RST);
   });
 
   it('is whole for a capture', () => {

@@ -89,7 +89,7 @@ function changedBy(act: () => void): number[] {
 
 describe('a guest that is migrated while it runs', () => {
   beforeEach(() => {
-    vm = new FrontEnd(1);
+    vm = new FrontEnd(1, { lends: true });
     vm.negotiate();
     vm.start();
     vm.receive();
@@ -103,6 +103,18 @@ describe('a guest that is migrated while it runs', () => {
     const pages = changedBy(() => vm.transmit(frameOf(1000)));
     // The frame lies across two; the used ring in one of its own.
     assert.deepEqual(pages, [0, BUFFERS_AT / PAGE_BYTES + 1, BUFFERS_AT / PAGE_BYTES + 2]);
+    assert.deepEqual(marked(), pages);
+  });
+
+  it('has pages marked that payload was put to where the guest reads it', () => {
+    beginLog();
+    for (let i = 0; i < 6; i++) vm.guestOffers(BUFFERS_AT + 3 * i * PAGE_BYTES + 3000, 2048);
+    const pages = changedBy(() => {
+      vm.frame[0] = vm.borrow(frameOf(9000), 54, 12_000);
+      vm.link.transmit(vm.packets, vm.frame, 1);
+    });
+    // The last buffer is not full.
+    assert.equal(pages.length, 1 + 4 * 2 + 1);
     assert.deepEqual(marked(), pages);
   });
 

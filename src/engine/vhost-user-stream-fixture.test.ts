@@ -68,8 +68,10 @@ export class StreamGuest {
   readonly #farMemory: number;
   /** Places of the buffers that are out, by their descriptors. */
   readonly #places: Int32Array = new Int32Array(QUEUE_SIZE);
-  /** Bytes of the frame that is being read which are still to come, and its headers. */
+  /** Bytes of the frame that is being read which are still to come. */
   #unread: number = 0;
+  /** Buffers behind this one that it lies in. */
+  #buffersLeft: number = 0;
 
   constructor(options: StreamGuestOptions = {}) {
     const services = {
@@ -123,9 +125,10 @@ export class StreamGuest {
   }
 
   /** Sends a frame of payload, in `pieces` buffers, that lies in the place `index`: its headers are written, its payload is the caller's. */
-  sendFrame(index: number, payloadBytes: number, pieces: number = 1, flags: number = tcp.ACK): void {
+  sendFrame(index: number, payloadBytes: number, pieces: number = 1, port: number = GUEST_PORT): void {
     const at = FRAMES_AT + index * FRAME_STEP_BYTES;
-    this.#writeHeaders(at, payloadBytes, flags);
+    this.#writeHeaders(at, payloadBytes, tcp.ACK);
+    tcp.setSourcePort(this.front.view, at + VNET_HEADER_BYTES + TRANSPORT_AT, port);
     this.sequence = (this.sequence + payloadBytes) | 0;
     this.#send(at, VNET_HEADER_BYTES + HEADERS_BYTES + payloadBytes, pieces);
   }
@@ -133,6 +136,13 @@ export class StreamGuest {
   /** Where the payload of the frame in a place begins. */
   payloadAt(index: number): number {
     return FRAMES_AT + index * FRAME_STEP_BYTES + VNET_HEADER_BYTES + HEADERS_BYTES;
+  }
+
+  /** What is in the next buffer that came; it is not offered again. */
+  takeBuffer(): Uint8Array {
+    const driver = this.front.drivers[0]!;
+    const at = this.#places[driver.take()]!;
+    return this.front.bytes.slice(at, at + driver.takenBytes);
   }
 
   /** Acknowledges all that came. */
@@ -264,10 +274,12 @@ export class StreamGuest {
   /** A buffer that was filled: a frame's first, with its headers, or one behind it. */
   #read(at: number, bytes: number): void {
     const { view } = this.front;
-    if (this.#unread > 0) {
+    if (this.#buffersLeft > 0) {
+      this.#buffersLeft--;
       this.#readPayload(at, bytes);
       return;
     }
+    this.#buffersLeft = vnet.bufferCount(view, at) - 1;
     const frame = at + VNET_HEADER_BYTES;
     const transport = frame + TRANSPORT_AT;
     if (ethernet.type(view, frame) !== ethernet.TYPE_IPV4) return;
@@ -282,11 +294,12 @@ export class StreamGuest {
     if (this.ended) this.acknowledgment = (this.acknowledgment + 1) | 0;
     this.edge = (tcp.acknowledgment(view, transport) + (tcp.window(view, transport) << (first ? 0 : WINDOW_SCALE))) | 0;
     if (this.#unread > 0) this.#readPayload(payload, at + bytes - payload);
+    assert.equal(this.#buffersLeft > 0, this.#unread > 0);
   }
 
   #readPayload(at: number, bytes: number): void {
     this.#unread -= bytes;
-    assert.ok(this.#unread >= 0);
+    assert.equal(this.#unread > 0, this.#buffersLeft > 0, 'a frame has as many buffers as it says');
     this.receivedBytes += bytes;
     this.acknowledgment = (this.acknowledgment + bytes) | 0;
     this.onPayload(this.front.bytes.subarray(at, at + bytes));

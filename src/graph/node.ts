@@ -47,4 +47,8 @@ export interface Emitter {
 export interface Output extends Emitter {
   /** Sends what was emitted so far and empties the arena. Only where no received packet is in use any more. */
   flush(): void;
+  /** Finds room for the payload of the newest packet, behind its first `headBytes`, where the guest of an interface reads it: see `Link.borrow`. */
+  borrow?(interfaceIndex: number, packet: Packet, headBytes: number): boolean;
+  /** That packet has its length: see `Link.keepBorrowed`. */
+  keepBorrowed?(interfaceIndex: number, packet: Packet): void;
 }

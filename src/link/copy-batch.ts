@@ -10,6 +10,8 @@ const COPY_WORDS = 5;
 export const COPIES_MAX = 8192;
 
 export class CopyBatch {
+  /** While the guest is migrated. */
+  log: DirtyLog | undefined = undefined;
   count: number = 0;
   readonly #words: Int32Array = new Int32Array(COPIES_MAX * COPY_WORDS);
   readonly #memory: number;
@@ -24,7 +26,11 @@ export class CopyBatch {
     this.#memory = sys.register(this.#words);
   }
 
-  /** `count` is less than `COPIES_MAX`. */
+  get isFull(): boolean {
+    return this.count === COPIES_MAX;
+  }
+
+  /** There is room for it. */
   add(fromMemory: number, from: number, toMemory: number, to: number, bytes: number): void {
     const word = this.count++ * COPY_WORDS;
     const words = this.#words;
@@ -36,9 +42,9 @@ export class CopyBatch {
   }
 
   /** Makes them all. */
-  run(log: DirtyLog | undefined): void {
+  run(): void {
     if (this.count > 0) this.#copyPieces(this.#memory, 0, this.count);
-    if (log !== undefined) this.#mark(log);
+    if (this.log !== undefined) this.#mark(this.log);
     this.count = 0;
   }
 

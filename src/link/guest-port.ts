@@ -4,7 +4,7 @@
  * Without a link nothing is received, and what is sent is lost, as on a cable that is not plugged in.
  */
 import { type LinkOffload, NO_OFFLOAD } from '../packet/offload.ts';
-import type { Packets } from '../packet/packets.ts';
+import type { Packet, Packets } from '../packet/packets.ts';
 import type { Link } from './link.ts';
 
 export class GuestPort implements Link {
@@ -48,6 +48,14 @@ export class GuestPort implements Link {
 
   drain(): boolean {
     return this.#link?.drain?.() ?? true;
+  }
+
+  borrow(packets: Packets, packet: Packet, headBytes: number): boolean {
+    return this.#link?.borrow?.(packets, packet, headBytes) ?? false;
+  }
+
+  keepBorrowed(packets: Packets, packet: Packet): void {
+    this.#link?.keepBorrowed?.(packets, packet);
   }
 
   turnEnded(packets: Packets): void {

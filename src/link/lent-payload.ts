@@ -9,11 +9,12 @@
 import { LENT_PIECES_MAX } from '../base/limits.ts';
 import { LENT_PIECE_WORDS, type Lender, NOT_LENT, type Packet, type Packets } from '../packet/packets.ts';
 import type { Sys } from '../sys/sys.ts';
+import { type DeviceQueue, PIECE_WORDS } from '../virtio/device-queue.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import * as tcp from '../wire/tcp.ts';
-import type { CopyPieces } from './copy-batch.ts';
+import type { CopyBatch, CopyPieces } from './copy-batch.ts';
 
 /** Of each frame so many bytes are copied at least: Ethernet, IPv4 and TCP with all options that there can be have 134. */
 export const LENT_HEAD_BYTES = 192;
@@ -49,22 +50,24 @@ export class LentPayload implements Lender {
     return packets.lender === undefined || packets.lender === this;
   }
 
-  /** The pieces of `packet` are added next. */
-  begin(packets: Packets, packet: Packet): void {
+  /** Has the first bytes of a frame that `queue` has taken copied to the arena, to where its virtio-net header begins, and what is behind them lent. */
+  lend(queue: DeviceQueue, packets: Packets, packet: Packet, to: number, copies: CopyBatch): void {
+    const headEnd = packets.start[packet] + LENT_HEAD_BYTES;
+    const first = this.#count;
+    let at = to;
+    for (let i = 0; i < queue.readableCount; i++) {
+      if (copies.isFull) copies.run();
+      const memory = queue.pieces[i * PIECE_WORDS];
+      const from = queue.pieces[i * PIECE_WORDS + 1];
+      const bytes = queue.pieces[i * PIECE_WORDS + 2];
+      const copied = Math.min(bytes, Math.max(0, headEnd - at));
+      if (copied > 0) copies.add(memory, from, this.#arenaMemory, at, copied);
+      if (copied < bytes) this.#add(memory, from + copied, at + copied, bytes - copied);
+      at += bytes;
+    }
     packets.lender = this;
-    packets.lent[packet] = this.#count;
-    packets.lentCount[packet] = 0;
-  }
-
-  add(packets: Packets, packet: Packet, memory: number, from: number, to: number, bytes: number): void {
-    const word = this.#count++ * LENT_PIECE_WORDS;
-    const { pieces } = this;
-    pieces[word] = memory;
-    pieces[word + 1] = from;
-    pieces[word + 2] = this.#arenaMemory;
-    pieces[word + 3] = to;
-    pieces[word + 4] = bytes;
-    packets.lentCount[packet]++;
+    packets.lent[packet] = first;
+    packets.lentCount[packet] = this.#count - first;
   }
 
   gather(packets: Packets, packet: Packet): void {
@@ -79,6 +82,16 @@ export class LentPayload implements Lender {
 
   close(): void {
     this.#sys.unregister(this.#memory);
+  }
+
+  #add(memory: number, from: number, to: number, bytes: number): void {
+    const word = this.#count++ * LENT_PIECE_WORDS;
+    const { pieces } = this;
+    pieces[word] = memory;
+    pieces[word + 1] = from;
+    pieces[word + 2] = this.#arenaMemory;
+    pieces[word + 3] = to;
+    pieces[word + 4] = bytes;
   }
 }
 

@@ -5,7 +5,7 @@
  * stream, a tap without IFF_VNET_HDR) zeroes it on receipt and accepts only frames whose header is all zero on transmit: `offload` says what it takes.
  */
 import type { LinkOffload } from '../packet/offload.ts';
-import type { Packets } from '../packet/packets.ts';
+import type { Packet, Packets } from '../packet/packets.ts';
 
 export interface Link {
   readonly name: string;
@@ -19,6 +19,13 @@ export interface Link {
   receive(packets: Packets, frame: Int32Array, framesMax: number): number;
   /** Sends `count` packets of `frame` in order. Returns how many were taken; the others are lost and the caller counts them. */
   transmit(packets: Packets, frame: Int32Array, count: number): number;
+  /**
+   * Finds room in the other side's own memory for a frame that is being made, the newest packet: its payload, behind its first `headBytes`, is lent from then on (`packet/packets.ts`), to be written to
+   * the pieces. False: it is made in the arena as ever. `keepBorrowed` follows before anything else is asked.
+   */
+  borrow?(packets: Packets, packet: Packet, headBytes: number): boolean;
+  /** The frame has its length now, up to which its payload is there; 0: it is not made. It is to be given to `transmit` before the arena is emptied. */
+  keepBorrowed?(packets: Packets, packet: Packet): void;
   /** Frames wait for the other side to take more. Whoever sends should wait until `drain` says that they are gone; what is sent nevertheless may be lost. */
   readonly blocked?: boolean;
   /** The descriptor is writable: sends what waits. Returns whether all is gone. */

@@ -80,6 +80,16 @@ export class SoftwareOffload extends WrappedLink {
     return this.inner.transmit(packets, frame, count);
   }
 
+  /** Frames that need nothing done to them: of others the payload would have to be looked at. */
+  borrow(packets: Packets, packet: Packet, headBytes: number): boolean {
+    const { checksum, tcpSegmentation } = this.offload;
+    return checksum && tcpSegmentation && this.inner.borrow?.(packets, packet, headBytes) === true;
+  }
+
+  keepBorrowed(packets: Packets, packet: Packet): void {
+    this.inner.keepBorrowed?.(packets, packet);
+  }
+
   /** The frames before `frame[first]` can go as they are; it can not. */
   #transmitMixed(packets: Packets, frame: Int32Array, count: number, first: number, verdict: number): number {
     for (let i = 0; i < first; i++) this.#vector.addWhole(frame[i]);

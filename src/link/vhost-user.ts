@@ -2,9 +2,9 @@
  * Frames through the virtqueues of a virtual machine: one pair of queues of a vhost-user connection (`engine/vhost-user-guest.ts`), which plugs them in and out here.
  *
  * Each frame is a chain of buffers in the guest's memory, its virtio-net header in front (virtio 1.2, section 5.1.6), 12 bytes of which the guest has the last two only with
- * VERSION_1 or MRG_RXBUF. Frames are copied once, between the guest's memory and the arena, all of a vector in one native call; but payload of large TCP frames may be lent
- * (`lent-payload.ts`), and then the guest is given its buffers back when the arena is emptied. With MRG_RXBUF a frame to the guest takes as
- * many chains as it needs, else one that holds all of it.
+ * VERSION_1 or MRG_RXBUF. Frames are copied once, between the guest's memory and the arena, all of a vector in one native call; but payload of large TCP frames may be lent, and goes
+ * from and to sockets where it is (`lent-payload.ts`, `borrowed-room.ts`). Then the guest is given its buffers back when the arena is emptied. With MRG_RXBUF a frame to the guest takes
+ * as many chains as it needs, else one that holds all of it.
  *
  * What the guest writes is checked behind the copy, where it can change no more: a virtio-net header that can't be, or asks for what was not negotiated, has its frame dropped. A
  * queue that breaks (`device-queue.ts`) is passed to `onBroken`, and does nothing from then on.
@@ -28,8 +28,9 @@ import type { DirtyLog } from '../virtio/dirty-log.ts';
 import * as arp from '../wire/arp.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as vnet from '../wire/vnet-header.ts';
+import { BorrowedRoom } from './borrowed-room.ts';
 import { COPIES_MAX, CopyBatch, type CopyPieces } from './copy-batch.ts';
-import { isSegment, LENT_HEAD_BYTES, LentPayload } from './lent-payload.ts';
+import { isSegment, LentPayload } from './lent-payload.ts';
 import type { PairLink } from './receive-steering.ts';
 
 /** A queue, and the event descriptors that belong to it; -1: none. */
@@ -101,7 +102,6 @@ export class VhostUserLink implements PairLink {
   #fromGuest: VhostUserQueue | undefined;
   #isDiscarded: boolean = false;
   #toGuest: VhostUserQueue | undefined;
-  #log: DirtyLog | undefined;
   /** The guest has come with this address, of which nobody knows yet. */
   #newcomer: MacAddress | undefined;
   readonly #sys: Sys;
@@ -125,6 +125,7 @@ export class VhostUserLink implements PairLink {
   readonly #one: Uint8Array = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
   readonly #oneMemory: number;
   readonly #lent: LentPayload | undefined;
+  readonly #room: BorrowedRoom | undefined;
   /** Whose payload is lent. */
   #lending: VhostUserQueue | undefined;
 
@@ -139,6 +140,7 @@ export class VhostUserLink implements PairLink {
     this.#oneMemory = sys.register(this.#one);
     if (options.lends !== true) return;
     this.#lent = new LentPayload(sys, options.arenaMemory, options.copyPieces, () => this.#returned());
+    this.#room = new BorrowedRoom(sys, options.arenaMemory, options.copyPieces, () => this.#showReceived());
   }
 
   get offload(): LinkOffload {
@@ -160,7 +162,7 @@ export class VhostUserLink implements PairLink {
 
   /** Marks the pages of frames to the guest from now on; undefined: no more. */
   setLog(log: DirtyLog | undefined): void {
-    this.#log = log;
+    this.#copies.log = log;
   }
 
   /** Plugs the guest's transmit queue in, or out. `isDiscarded`: its frames are taken, and are for nobody. */
@@ -181,6 +183,7 @@ export class VhostUserLink implements PairLink {
     }
     this.#storeStart = 0;
     this.#storeEnd = 0;
+    this.#room?.forget();
   }
 
   /** The guest has come from elsewhere, address and all: in front of what it sends next, a frame from that address has bridges learn where it is. */
@@ -216,23 +219,38 @@ export class VhostUserLink implements PairLink {
     if (ring === undefined || ring.queue.broken !== '') return 0;
     const { arenaMemory } = this.#options;
     let done = 0;
-    while (done < count && !this.blocked) {
-      const packet = frame[done];
-      const at = packets.start[packet] - VNET_HEADER_BYTES;
-      const fate = this.#place(ring.queue, packets.view, arenaMemory, at, packets.length[packet]);
-      if (fate === FULL) {
-        this.#awaitBuffers(ring);
-        break;
-      }
-      done++;
-    }
-    this.#finish(ring);
     for (; done < count; done++) {
-      if (this.#keep(packets, frame[done])) continue;
+      const packet = frame[done];
+      if (packets.lent[packet] !== NOT_LENT) {
+        if (packets.lender === this.#room) {
+          this.#placeBorrowed(ring.queue, packets, packet);
+          continue;
+        }
+        packets.gather(packet);
+      }
+      if (!this.blocked) {
+        const at = packets.start[packet] - VNET_HEADER_BYTES;
+        const fate = this.#place(ring.queue, packets.view, arenaMemory, at, packets.length[packet]);
+        if (fate !== FULL) continue;
+        this.#awaitBuffers(ring);
+      }
+      if (this.#keep(packets, packet)) continue;
       this.refused += count - done;
       break;
     }
+    this.#finish(ring);
     return done;
+  }
+
+  borrow(packets: Packets, packet: Packet, headBytes: number): boolean {
+    const queue = this.#toGuest?.queue;
+    if (this.#room === undefined || queue === undefined || queue.broken !== '' || this.blocked) return false;
+    const { headerBytes, mergeable } = this.#features;
+    return this.#room.borrow(queue, packets, packet, headBytes, headerBytes, mergeable);
+  }
+
+  keepBorrowed(packets: Packets, packet: Packet): void {
+    this.#room!.keep(this.#toGuest!.queue, packets, packet, this.#features.headerBytes);
   }
 
   /** Sends what waits, as far as the guest has buffers. Returns whether nothing is left. */
@@ -271,6 +289,7 @@ export class VhostUserLink implements PairLink {
     }
     this.#copies.close();
     this.#lent?.close();
+    this.#room?.close();
   }
 
   #receiveAnnouncement(packets: Packets, { high, low }: MacAddress): void {
@@ -302,7 +321,7 @@ export class VhostUserLink implements PairLink {
       const start = ((packets.used + 3) & ~3) + VNET_HEADER_BYTES;
       const packet = packets.adopt(start, length);
       if (this.#lent?.canLend(packets, length, queue.readableCount) === true) {
-        this.#lend(queue, this.#lent, packets, packet, start - headerBytes);
+        this.#lent.lend(queue, packets, packet, start - headerBytes, this.#copies);
       } else this.#gather(queue, start - headerBytes);
     }
     return false;
@@ -313,29 +332,10 @@ export class VhostUserLink implements PairLink {
     const { pieces, readableCount } = queue;
     let at = to;
     for (let i = 0; i < readableCount; i++) {
-      if (this.#copies.count === COPIES_MAX) this.#copy();
+      if (this.#copies.isFull) this.#copy();
       const word = i * PIECE_WORDS;
       const bytes = pieces[word + 2];
       this.#copies.add(pieces[word], pieces[word + 1], this.#options.arenaMemory, at, bytes);
-      at += bytes;
-    }
-  }
-
-  /** Has the head of a frame copied to the arena, and what is behind it lent. */
-  #lend(queue: DeviceQueue, lent: LentPayload, packets: Packets, packet: Packet, to: number): void {
-    const { pieces, readableCount } = queue;
-    const headEnd = packets.start[packet] + LENT_HEAD_BYTES;
-    let at = to;
-    lent.begin(packets, packet);
-    for (let i = 0; i < readableCount; i++) {
-      if (this.#copies.count === COPIES_MAX) this.#copy();
-      const word = i * PIECE_WORDS;
-      const memory = pieces[word];
-      const from = pieces[word + 1];
-      const bytes = pieces[word + 2];
-      const copied = Math.min(bytes, Math.max(0, headEnd - at));
-      if (copied > 0) this.#copies.add(memory, from, this.#options.arenaMemory, at, copied);
-      if (copied < bytes) lent.add(packets, packet, memory, from + copied, at + copied, bytes - copied);
       at += bytes;
     }
   }
@@ -345,6 +345,17 @@ export class VhostUserLink implements PairLink {
     const ring = this.#lending;
     this.#lending = undefined;
     if (ring !== undefined && ring === this.#fromGuest && ring.queue.publish()) this.#call(ring);
+  }
+
+  #placeBorrowed(queue: DeviceQueue, packets: Packets, packet: Packet): void {
+    if (this.#copies.count > COPIES_MAX - COPIES_PER_FRAME_MAX) this.#copy();
+    this.#room!.place(queue, packets, packet, this.#features.headerBytes, this.#copies);
+  }
+
+  /** Buffers that were borrowed and not needed were used. */
+  #showReceived(): void {
+    const ring = this.#toGuest;
+    if (ring?.queue.publish() === true) this.#call(ring);
   }
 
   /** Gives the frames out whose virtio-net headers can be. */
@@ -445,7 +456,7 @@ export class VhostUserLink implements PairLink {
   }
 
   #copy(): void {
-    this.#copies.run(this.#log);
+    this.#copies.run();
     this.#headerCount = 0;
   }
 

@@ -7,8 +7,9 @@
  *
  * The arena is filled from the bottom and is empty again when the turn ends. Whoever must keep bytes longer copies them out.
  *
- * Payload may be *lent*: it has its place in the arena, at which it counts in `length` and `end`, but still lies in another memory, a virtual machine's, whose owner may change it at any
- * moment. That is so only where it was asked for, and for TCP over IP behind the headers. Whoever reads it calls `gather` first; a socket can be given it from where it is.
+ * Payload may be *lent*: it has its place in the arena, at which it counts in `length` and `end`, but lies in another memory, a virtual machine's, whose owner may change it at any
+ * moment: that of a large TCP segment, behind its headers, where all that the packet comes to know of it. Whoever reads it calls `gather` first; a socket gives and takes it where it is.
+ *
  * Nothing here is allocated after construction.
  */
 import { ARENA_BYTES, PACKETS_MAX } from '../base/limits.ts';
@@ -29,7 +30,7 @@ export const LENT_PIECE_WORDS = 5;
 export interface Lender {
   /** `LENT_PIECE_WORDS` each. */
   readonly pieces: Int32Array;
-  /** Copies the payload of a packet to its place in the arena. */
+  /** Copies the payload of a packet to its place in the arena: it is lent no more. */
   gather(packets: Packets, packet: Packet): void;
   /** The arena is empty: what was lent is used no more. */
   giveBack(): void;

@@ -273,6 +273,24 @@ describe('streams', () => {
     closePair(pair);
   });
 
+  it('peek at bytes into several memories, with and without what is skipped', () => {
+    const pair = connectedPair();
+    sendText(pair.near, 'abcdefgh');
+    const other = new Uint8Array(4);
+    const otherMemory = sys.register(other);
+    vector.set([memory, 10, 2, otherMemory, 1, 3, memory, 20, 100], 3);
+    assert.equal(sys.peekVector(pair.far, vectorMemory, 3, 3, 0, -1), 8);
+    assert.deepEqual([text(10, 2), new TextDecoder().decode(other.subarray(1)), text(20, 3)], ['ab', 'cde', 'fgh']);
+    assert.equal(sys.peekVector(pair.far, vectorMemory, 3, 2, 5, scratch), 3);
+    assert.deepEqual([text(10, 2), other[1]], ['fg', 'h'.charCodeAt(0)]);
+    assert.equal(sys.peekVector(pair.far, vectorMemory, 3, 2, 8, scratch), -ERRNO.EAGAIN);
+    assert.throws(() => sys.peekVector(pair.far, vectorMemory, 3, 2, 65, scratch), RangeError);
+    assert.throws(() => sys.peekVector(pair.far, vectorMemory, 60, 2, 0, -1), RangeError);
+    sys.unregister(otherMemory);
+    assert.throws(() => sys.peekVector(pair.far, vectorMemory, 3, 2, 0, -1), RangeError);
+    closePair(pair);
+  });
+
   it('hold back a short segment with more', () => {
     const pair = connectedPair();
     vector.set([memory, 0, 10]);

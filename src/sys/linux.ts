@@ -70,6 +70,7 @@ export class LinuxSys implements Sys, ProcessFunctions {
   readonly peek: Sys['peek'] = native.peek;
   readonly discard: Sys['discard'] = native.discard;
   readonly receive: Sys['receive'] = native.receive;
+  readonly peekVector: Sys['peekVector'] = native.peekVector;
   readonly sendVector: Sys['sendVector'] = native.sendVector;
 
   readonly pipe: Sys['pipe'] = native.pipe;

@@ -53,3 +53,16 @@ export class ByteQueue {
     this.#start = 0;
   }
 }
+
+export function totalBytes(pieces: readonly Uint8Array[]): number {
+  return pieces.reduce((sum, { length }) => sum + length, 0);
+}
+
+/** Copies bytes into pieces, from the first on, which have room for them. */
+export function spread(bytes: Uint8Array, pieces: readonly Uint8Array[]): void {
+  let at = 0;
+  for (const piece of pieces) {
+    piece.set(bytes.subarray(at, at + piece.length));
+    at += piece.length;
+  }
+}

@@ -1,3 +1,5 @@
+import { PIECE_WORDS } from './sys.ts';
+
 /** The table of registered memories. A wrong id or a range outside is a bug of ours and throws, as `sys.ts` says. */
 export class Memories {
   readonly #memories: (Uint8Array | Int32Array | undefined)[] = [];
@@ -31,6 +33,20 @@ export class Memories {
     if (!(memory instanceof Int32Array)) throw new RangeError(`memory ${id} is not one of words`);
     checkRange(at, length, memory.length);
     return memory;
+  }
+
+  /** The `count` pieces of a vector. */
+  pieces(vector: number, at: number, count: number): Uint8Array[] {
+    const words = this.words(vector, at, PIECE_WORDS * count);
+    const wordAt = (piece: number): number => at + piece * PIECE_WORDS;
+    return Array.from({ length: count }, (_, piece) => {
+      const [memory, from, bytes] = words.subarray(wordAt(piece), wordAt(piece + 1)) as unknown as [
+        number,
+        number,
+        number,
+      ];
+      return this.bytes(memory, from, bytes);
+    });
   }
 
   byteLength(id: number): number {

@@ -7,6 +7,7 @@
  * - closing with unread bytes, or with SO_LINGER 0, resets; otherwise what was written is still delivered.
  */
 import { ERRNO } from './errno.ts';
+import { spread } from './simulated-bytes.ts';
 import type { Endpoint } from './simulated-endpoint.ts';
 import type { SimulatedPeer } from './simulated-peer.ts';
 import type { Pipe } from './simulated-pipe.ts';
@@ -112,11 +113,14 @@ export class StreamSocket extends Descriptor {
     }
   }
 
-  peek(target: Uint8Array, skip: number): number {
+  /** Copies up to `bytesMax` bytes to pieces, which have room for them. */
+  peek(pieces: readonly Uint8Array[], bytesMax: number, skip: number): number {
+    const target = new Uint8Array(bytesMax);
     const from = skip >= 0 ? skip : Math.max(0, this.peekOffset);
     const count = this.#in?.unread.copy(from, target) ?? 0;
     if (count === 0) return target.length === 0 ? 0 : this.#nothingToRead();
     if (skip < 0 && this.peekOffset !== PEEK_OFF_NONE) this.peekOffset += count;
+    spread(target.subarray(0, count), pieces);
     return count;
   }
 

@@ -21,6 +21,7 @@
 import { Random } from '../base/random.ts';
 import { ERRNO } from './errno.ts';
 import { SO, SOL } from './options.ts';
+import { totalBytes } from './simulated-bytes.ts';
 import { SimulatedClock } from './simulated-clock.ts';
 import { DatagramSocket } from './simulated-datagram.ts';
 import * as datagrams from './simulated-datagram-calls.ts';
@@ -34,7 +35,7 @@ import { getOption, setOption } from './simulated-socket-options.ts';
 import { SplicePipe, splice } from './simulated-splice.ts';
 import { StreamSocket } from './simulated-stream.ts';
 import { Timer } from './simulated-timer.ts';
-import { PIECE_WORDS, SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE, type Sys } from './sys.ts';
+import { SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE, type Sys } from './sys.ts';
 
 export interface SimulatedOptions {
   /** 1 unless said. */
@@ -300,13 +301,11 @@ export class SimulatedSys implements Sys {
   // --- streams ---
 
   peek(fd: number, memory: number, at: number, length: number, skip: number, scratch: number): number {
-    const target = this.memories.bytes(memory, at, length);
-    if (skip >= 0 && skip > this.memories.byteLength(scratch))
-      throw new RangeError(`${skip} bytes to skip exceed scratch`);
-    const socket = this.#stream(fd);
-    if (socket === undefined) return -ERRNO.EBADF;
-    const failed = this.#fault('peek', socket);
-    return failed !== 0 ? failed : socket.peek(target.subarray(0, this.#shorten('peek', socket, length)), skip);
+    return this.#peek(fd, [this.memories.bytes(memory, at, length)], skip, scratch);
+  }
+
+  peekVector(fd: number, vector: number, vectorAt: number, count: number, skip: number, scratch: number): number {
+    return this.#peek(fd, this.memories.pieces(vector, vectorAt, count), skip, scratch);
   }
 
   discard(fd: number, length: number): number {
@@ -325,17 +324,11 @@ export class SimulatedSys implements Sys {
   }
 
   sendVector(fd: number, vector: number, vectorAt: number, count: number, _more: boolean): number {
-    const words = this.memories.words(vector, vectorAt, PIECE_WORDS * count);
-    const pieces: Uint8Array[] = [];
-    let total = 0;
-    for (let at = vectorAt; at < vectorAt + PIECE_WORDS * count; at += PIECE_WORDS) {
-      pieces.push(this.memories.bytes(words[at]!, words[at + 1]!, words[at + 2]!));
-      total += words[at + 2]!;
-    }
+    const pieces = this.memories.pieces(vector, vectorAt, count);
     const socket = this.#stream(fd);
     if (socket === undefined) return -ERRNO.EBADF;
     const failed = this.#fault('sendVector', socket);
-    return failed !== 0 ? failed : socket.send(pieces, this.#shorten('sendVector', socket, total));
+    return failed !== 0 ? failed : socket.send(pieces, this.#shorten('sendVector', socket, totalBytes(pieces)));
   }
 
   pipe(bytes: number, ends: Int32Array): number {
@@ -467,6 +460,14 @@ export class SimulatedSys implements Sys {
     if (!isPing && protocol !== SOCKET_PROTOCOL.DEFAULT && protocol !== SOCKET_PROTOCOL.UDP)
       return -ERRNO.EPROTONOSUPPORT;
     return new DatagramSocket(family, isPing, local, this.network, receiveBytesMax);
+  }
+
+  #peek(fd: number, pieces: readonly Uint8Array[], skip: number, scratch: number): number {
+    if (skip > 0 && skip > this.memories.byteLength(scratch)) throw new RangeError(`${skip} bytes exceed scratch`);
+    const socket = this.#stream(fd);
+    if (socket === undefined) return -ERRNO.EBADF;
+    const failed = this.#fault('peek', socket);
+    return failed !== 0 ? failed : socket.peek(pieces, this.#shorten('peek', socket, totalBytes(pieces)), skip);
   }
 
   #bindStream(socket: StreamSocket, local: typeof socket.local, reuse: boolean): number {

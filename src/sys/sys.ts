@@ -54,7 +54,7 @@ export const ERROR_RECORD_WORDS = 18;
 /** Words of what `tcpInfo` reports: state, RTT us, RTT variance us, retransmits in all, send window scale, MSS, unsent bytes, congestion window. */
 export const TCP_INFO_WORDS = 8;
 
-/** Words of a piece of a vector, as `sendVector` takes them. */
+/** Words of a piece of a vector, as `sendVector` and `peekVector` take them. */
 export const PIECE_WORDS = 3;
 
 /** Words of what `pipe` reports. */
@@ -136,6 +136,8 @@ export interface Sys {
    * `scratch`: what must be skipped is read into this registered memory, whose size bounds `skip`; -1 when `skip` is.
    */
   peek(fd: number, memory: number, at: number, length: number, skip: number, scratch: number): number;
+  /** As `peek`, to `count` pieces of `vector`, `PIECE_WORDS` each: the memory, where in it, bytes. */
+  peekVector(fd: number, vector: number, vectorAt: number, count: number, skip: number, scratch: number): number;
   /** Drops `length` bytes from the front of the receive queue (recv with MSG_TRUNC). Returns how many were dropped. */
   discard(fd: number, length: number): number;
   receive(fd: number, memory: number, at: number, length: number): number;

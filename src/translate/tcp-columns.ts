@@ -84,6 +84,8 @@ export class TcpColumns {
   readonly recover: Int32Array;
   readonly duplicateAcks: Uint8Array;
   readonly retries: Uint8Array;
+  /** Payload of the last frame to the guest. */
+  readonly pulledBytes: Int32Array;
   /** Bytes that the guest has acknowledged and that are still in the host socket's queue. */
   readonly discardBytes: Int32Array;
   readonly rcvNxt: Int32Array;
@@ -120,6 +122,7 @@ export class TcpColumns {
     this.recover = new Int32Array(max);
     this.duplicateAcks = new Uint8Array(max);
     this.retries = new Uint8Array(max);
+    this.pulledBytes = new Int32Array(max);
     this.discardBytes = new Int32Array(max);
     this.rcvNxt = new Int32Array(max);
     this.rcvEdge = new Int32Array(max);
@@ -151,6 +154,7 @@ export class TcpColumns {
     this.recover[flow] = iss;
     this.duplicateAcks[flow] = 0;
     this.retries[flow] = 0;
+    this.pulledBytes[flow] = 0;
     this.discardBytes[flow] = 0;
     this.rcvNxt[flow] = 0;
     this.rcvEdge[flow] = 0;

@@ -9,13 +9,13 @@
  * shrinks from the right, and it is true even when the socket takes nothing at all. Should all flows together have been promised more than
  * there is, a segment is not accepted: RCV.NXT goes back to the last byte that found room, and the guest sends the rest again.
  */
-import { LENT_PIECES_MAX, TCP_HELD_BYTES_MAX } from '../base/limits.ts';
+import { TCP_HELD_BYTES_MAX } from '../base/limits.ts';
 import { distance } from '../base/sequence.ts';
 import type { FlowTable } from '../flow/flow-table.ts';
-import { FRAME_PACKETS_MAX } from '../graph/node.ts';
-import { LENT_PIECE_WORDS, NOT_LENT, type Packets } from '../packet/packets.ts';
+import type { Packets } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
-import { PIECE_WORDS, SHUTDOWN, type Sys } from '../sys/sys.ts';
+import { SHUTDOWN, type Sys } from '../sys/sys.ts';
+import { PayloadVector } from './payload-vector.ts';
 import { FLAG, PHASE, type TcpColumns } from './tcp-columns.ts';
 import type { TcpHeld } from './tcp-held.ts';
 
@@ -40,7 +40,6 @@ export interface Undelivered {
 export class TcpReceiver {
   readonly #sys: Sys;
   readonly #packets: Packets;
-  readonly #arenaMemory: number;
   readonly #flows: FlowTable;
   readonly #tcp: TcpColumns;
   readonly #held: TcpHeld;
@@ -48,20 +47,18 @@ export class TcpReceiver {
   readonly #payloadAt: Int32Array;
   readonly #payloadBytes: Int32Array;
   readonly #chain: Int32Array;
-  readonly #vector: Int32Array = new Int32Array((FRAME_PACKETS_MAX + LENT_PIECES_MAX) * PIECE_WORDS);
-  readonly #vectorMemory: number;
+  readonly #vector: PayloadVector;
 
   constructor(sys: Sys, packets: Packets, arenaMemory: number, flows: FlowTable, columns: TcpColumns, held: TcpHeld) {
     this.#sys = sys;
     this.#packets = packets;
-    this.#arenaMemory = arenaMemory;
     this.#flows = flows;
     this.#tcp = columns;
     this.#held = held;
     this.#payloadAt = new Int32Array(packets.start.length);
     this.#payloadBytes = new Int32Array(packets.start.length);
     this.#chain = new Int32Array(packets.start.length);
-    this.#vectorMemory = sys.register(this.#vector);
+    this.#vector = new PayloadVector(sys, packets, arenaMemory);
   }
 
   /**
@@ -192,14 +189,12 @@ export class TcpReceiver {
   }
 
   #send(flow: number, bytes: number): number {
-    let pieces = 0;
+    const vector = this.#vector;
+    vector.clear();
     for (let packet = this.#tcp.firstPacket[flow]; packet !== -1; packet = this.#chain[packet]) {
-      if (this.#packets.lent[packet] === NOT_LENT) {
-        this.#addPiece(pieces++, this.#arenaMemory, this.#payloadAt[packet], this.#payloadBytes[packet]);
-      } else pieces = this.#addLent(pieces, packet);
+      vector.add(packet, this.#payloadAt[packet], this.#payloadBytes[packet]);
     }
-    const fd = this.#flows.hostFd[flow];
-    const taken = this.#sys.sendVector(fd, this.#vectorMemory, 0, pieces, false);
+    const taken = this.#sys.sendVector(this.#flows.hostFd[flow], vector.memory, 0, vector.count, false);
     // The guest has cut its memory short: what is missing is zeros once it is copied.
     if (taken === -ERRNO.EFAULT) return this.#hold(flow, 0);
     if (taken < 0 && !isTransient(taken)) {
@@ -215,36 +210,6 @@ export class TcpReceiver {
       return this.#hold(flow, done);
     }
     return 0;
-  }
-
-  /** Adds the pieces of a packet whose payload is lent: those of its first bytes that are in the arena, and the others from where they are. Returns how many pieces there are then. */
-  #addLent(pieces: number, packet: number): number {
-    const { lent, lentCount, lender } = this.#packets;
-    const table = lender!.pieces;
-    const end = this.#payloadAt[packet] + this.#payloadBytes[packet];
-    let at = this.#payloadAt[packet];
-    let count = pieces;
-    let word = lent[packet] * LENT_PIECE_WORDS;
-    const copied = Math.min(end, table[word + 3]) - at;
-    if (copied > 0) {
-      this.#addPiece(count++, this.#arenaMemory, at, copied);
-      at += copied;
-    }
-    for (let i = lentCount[packet]; i > 0 && at < end; i--, word += LENT_PIECE_WORDS) {
-      const skipped = at - table[word + 3];
-      const bytes = Math.min(end - at, table[word + 4] - skipped);
-      if (bytes <= 0) continue;
-      this.#addPiece(count++, table[word], table[word + 1] + skipped, bytes);
-      at += bytes;
-    }
-    return count;
-  }
-
-  #addPiece(index: number, memory: number, at: number, bytes: number): void {
-    const word = index * PIECE_WORDS;
-    this.#vector[word] = memory;
-    this.#vector[word + 1] = at;
-    this.#vector[word + 2] = bytes;
   }
 
   /** Copies the chain, but for its first `skip` bytes, behind what is held; what finds no room is given back to the guest. Returns as `write`. */

@@ -1,7 +1,7 @@
 /**
  * Builds the segments that go to the guest. Our side of each header is the flow's *remote* address: the guest believes that it talks to it.
  *
- * A data segment is built around bytes that the kernel copies straight behind the room for its headers: `begin` makes that room, the caller
+ * A data segment is built around bytes that the kernel copies straight behind the room for its headers, or, behind `borrow`, to the guest's own memory: `begin` makes that room, the caller
  * fills the payload, `finish` writes the headers in front. Where the link takes it, the checksum is left partial and the segment may be as
  * large as an IP packet can be (virtio-net's NEEDS_CSUM and GSO): the guest's own kernel takes it whole.
  */
@@ -10,7 +10,7 @@ import { KEY_GUEST, KEY_REMOTE, KEY_WORDS } from '../flow/flow-key.ts';
 import type { FlowTable } from '../flow/flow-table.ts';
 import type { GuestLink, GuestLinks } from '../flow/guest-link.ts';
 import type { Output } from '../graph/node.ts';
-import { NO_PACKET, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
+import { NO_PACKET, NOT_LENT, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
@@ -78,13 +78,22 @@ export class TcpSegments {
   finish(packet: number, flow: number, flags: number, sequence: number, payloadBytes: number): void {
     const frameBytes = this.headerBytes(flow) + payloadBytes;
     this.#packets.trim(packet, frameBytes);
+    this.#keepBorrowed(packet, flow);
     this.#write(packet, flow, flags, sequence, tcp.HEADER_BYTES, frameBytes);
     if (payloadBytes > this.#tcp.mss[flow]) this.#setSegmentation(packet, flow);
     this.#output.emit(packet);
   }
 
+  /** Has the payload of the packet that `begin` made last lie in the guest's own memory, where that can be. */
+  borrow(packet: number, flow: number): void {
+    const link = this.link(flow);
+    if (link.offload.checksum) this.#output.borrow?.(link.index, packet, this.headerBytes(flow));
+  }
+
   /** Gives the packet that `begin` made last back unused. */
-  abandon(packet: number): void {
+  abandon(packet: number, flow: number): void {
+    this.#packets.length[packet] = 0;
+    this.#keepBorrowed(packet, flow);
     this.#packets.count = packet;
     this.#packets.used = this.#packets.start[packet] - VNET_HEADER_BYTES;
   }
@@ -161,6 +170,11 @@ export class TcpSegments {
     this.#packets.length[packet] = transportAt + tcp.HEADER_BYTES - ethernetAt;
     this.#packets.txInterface[packet] = link.index;
     return true;
+  }
+
+  /** The packet has its length now. */
+  #keepBorrowed(packet: number, flow: number): void {
+    if (this.#packets.lent[packet] !== NOT_LENT) this.#output.keepBorrowed?.(this.link(flow).index, packet);
   }
 
   #networkBytes(flow: number): number {

@@ -1,7 +1,7 @@
 /**
  * From the host's socket to the guest: SND.UNA, SND.NXT, and the bytes between, which stay in the socket's own receive queue.
  *
- * `pull` copies bytes that the guest has window for straight behind headers in the arena, with MSG_PEEK: the socket keeps them, at positions counted from SND.UNA. When the
+ * `pull` copies bytes that the guest has window for straight behind headers in the arena, or to where the guest reads them in its own memory, with MSG_PEEK: the socket keeps them, at positions counted from SND.UNA. When the
  * guest acknowledges, that many are dropped from the queue (`discard`). To send something again we only peek at it again: there is no
  * retransmission buffer. Where the kernel keeps a peek offset for the socket (SO_PEEK_OFF), it moves on by itself; elsewhere each peek skips what is out.
  *
@@ -13,11 +13,12 @@ import { TCP_PULL_BYTES_PER_TURN } from '../base/limits.ts';
 import { after, before, distance } from '../base/sequence.ts';
 import { type Congestion, NO_LINK } from '../flow/congestion.ts';
 import type { FlowTable } from '../flow/flow-table.ts';
-import { NO_PACKET, type Packets } from '../packet/packets.ts';
+import { NO_PACKET, NOT_LENT, type Packets } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
 import { SO, SOL } from '../sys/options.ts';
 import type { Sys } from '../sys/sys.ts';
 import * as tcp from '../wire/tcp.ts';
+import { PayloadVector } from './payload-vector.ts';
 import { CWND_UNLIMITED, FLAG, RTO_INITIAL_MS, RTO_MAX_MS, RTO_MIN_MS, type TcpColumns } from './tcp-columns.ts';
 import type { TcpDeps } from './tcp-deps.ts';
 import type { TcpReceiver } from './tcp-receive.ts';
@@ -34,6 +35,8 @@ export const PULL = {
 } as const;
 
 const DUPLICATE_ACKS = 3;
+/** Payload of a frame that is worth to be put where the guest reads it. */
+const BORROW_BYTES_MIN = 8192;
 /** Without a peek offset in the kernel, this many bytes are out at most: each peek copies them again. */
 const SCRATCH_BYTES = 256 * 1024;
 const WINDOW_MAX = 0x3fff_ffff;
@@ -47,6 +50,7 @@ export class TcpSender {
   readonly #segments: TcpSegments;
   readonly #receiver: TcpReceiver;
   readonly #congestion: Congestion;
+  readonly #vector: PayloadVector;
   #scratchMemory: number = -1;
 
   constructor(deps: TcpDeps, columns: TcpColumns, segments: TcpSegments, receiver: TcpReceiver) {
@@ -58,6 +62,7 @@ export class TcpSender {
     this.#tcp = columns;
     this.#segments = segments;
     this.#receiver = receiver;
+    this.#vector = new PayloadVector(deps.sys, deps.packets, deps.arenaMemory);
   }
 
   /** Asks the kernel to keep the peek offset of a flow's new socket. */
@@ -243,15 +248,18 @@ export class TcpSender {
     if (length > mss) length -= length % mss;
     const packet = this.#segments.begin(flow, length);
     if (packet === NO_PACKET) return -ERRNO.ENOBUFS;
+    // Looking for buffers that few bytes do not need would cost more than copying those.
+    if (Math.min(length, columns.pulledBytes[flow]) >= BORROW_BYTES_MIN) this.#segments.borrow(packet, flow);
     const got = this.#peek(flow, packet, 0, length, this.outstanding(flow));
     if (got <= 0) {
-      this.#segments.abandon(packet);
+      this.#segments.abandon(packet, flow);
       if (got < 0) return this.#peekFailed(flow, got);
       return (flags[flow] & FLAG.HOST_FAILED) === 0 ? this.#sendEnd(flow) : -ERRNO.ECONNRESET;
     }
     const behind = got < length ? this.#peekBehind(flow, packet, got, length - got) : -ERRNO.EAGAIN;
     const bytes = got + Math.max(0, behind);
     const ends = behind === 0;
+    columns.pulledBytes[flow] = bytes;
     this.#receiver.openWindow(flow);
     const push = bytes < length ? tcp.ACK | tcp.PSH : tcp.ACK;
     this.#segments.finish(packet, flow, ends ? push | tcp.FIN : push, sndNxt[flow], bytes);
@@ -308,9 +316,16 @@ export class TcpSender {
   #peek(flow: number, packet: number, offset: number, length: number, skip: number): number {
     const at = this.#packets.start[packet] + this.#segments.headerBytes(flow) + offset;
     const fd = this.#flows.hostFd[flow];
-    return (this.#tcp.flags[flow] & FLAG.PEEK_OFFSET) !== 0
-      ? this.#sys.peek(fd, this.#arenaMemory, at, length, -1, -1)
-      : this.#sys.peek(fd, this.#arenaMemory, at, length, skip, this.#scratchMemory);
+    const keepsOffset = (this.#tcp.flags[flow] & FLAG.PEEK_OFFSET) !== 0;
+    const skipped = keepsOffset ? -1 : skip;
+    const scratch = keepsOffset ? -1 : this.#scratchMemory;
+    if (this.#packets.lent[packet] === NOT_LENT) {
+      return this.#sys.peek(fd, this.#arenaMemory, at, length, skipped, scratch);
+    }
+    const vector = this.#vector;
+    vector.clear();
+    vector.add(packet, at, length);
+    return this.#sys.peekVector(fd, vector.memory, 0, vector.count, skipped, scratch);
   }
 
   /** Sends the segment at SND.UNA again, without moving SND.NXT. */
@@ -334,7 +349,7 @@ export class TcpSender {
     const dataOut = (columns.flags[flow] & FLAG.HOST_FIN_SENT) !== 0 ? out - 1 : out;
     this.#setPeekOffset(flow, dataOut);
     if (got > 0) this.#segments.finish(packet, flow, tcp.ACK | tcp.PSH, columns.sndUna[flow], got);
-    else this.#segments.abandon(packet);
+    else this.#segments.abandon(packet, flow);
   }
 
   #setPeekOffset(flow: number, bytes: number): void {
