@@ -18,6 +18,8 @@ import { isNeighbour, planServices, type SessionNetwork } from './session-networ
 /** Where the host has no network at all. */
 const LOCAL_ADDRESS: IpPrefix = known(parseIpPrefix('169.254.2.1/16'));
 const LOCAL_GATEWAY: IpAddress = known(parseIpAddress('169.254.2.2'));
+/** For ever (RFC 2131, section 3.3): nobody else wants the address. */
+const LEASE_SECONDS = 0xffffffff;
 /** The name of the interface inside, where the host has none to take it from. */
 const INTERFACE_NAME = 'tap0';
 
@@ -69,6 +71,7 @@ export function planDetailed(
       ...(hostName === undefined ? {} : { hostName }),
       ...(fullName === undefined ? {} : { fullName }),
       ourMac: details.ourMac,
+      leaseSeconds: LEASE_SECONDS,
       tellsMtu: details.tellsMtu,
       dhcp: details.dhcp,
       dhcpv6: details.dhcpv6,

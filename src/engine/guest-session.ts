@@ -121,7 +121,7 @@ class GuestSession {
     if (!prepared.ok) return prepared;
     const confined = sandbox ? this.#confine() : success(undefined);
     if (!confined.ok) return confined;
-    this.#hooks.ready?.();
+    this.#hooks.ready?.(engine.value);
     return success(await this.#serve(engine.value));
   }
 

@@ -194,7 +194,7 @@ class JoinSession {
     const loop = new EventLoop(this.#sys, engine, fail);
     this.#closers.add(() => loop.stop());
     this.#followDescriptor();
-    this.#hooks.ready?.();
+    this.#hooks.ready?.(engine);
     return await Promise.race([this.#ended, broken]);
   }
 }

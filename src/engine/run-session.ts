@@ -131,7 +131,7 @@ class Session {
     // While the command is loaded; and not one packet has been looked at before.
     const confined = this.#options.sandbox ? this.#confine(child) : success(undefined);
     if (!confined.ok) return confined;
-    this.#hooks.ready?.();
+    this.#hooks.ready?.(engine);
     const loop = new EventLoop(this.#sys, engine, fail);
     this.#closers.add(() => loop.stop());
     const status = await Promise.race([signals.commandEnded(), broken]);

@@ -27,6 +27,7 @@ import { FlowReporter } from './flow-reporter.ts';
 import type { Forwards } from './forwards.ts';
 import { GuestWiring } from './guest-wiring.ts';
 import { ANYWHERE, prepareOutbound } from './outbound-sys.ts';
+import { PacketLines } from './packet-lines.ts';
 import { openPcapFile, type PcapFile } from './pcap-file.ts';
 import { openPublished, type PublishedSocket } from './publish.ts';
 import { randomWord } from './random-word.ts';
@@ -47,7 +48,9 @@ export interface SessionHooks {
   /** Nothing more will need the rights that we started with: they can be given up. A failure ends the session. */
   prepared?(): Result<void>;
   /** Packets move from here on. */
-  ready?(): void;
+  ready?(engine: Engine): void;
+  /** A frame came from the guest or goes to it, as a line. */
+  packet?(line: string): void;
 }
 
 /** The engine's number of the interface that the guest is behind. */
@@ -220,8 +223,10 @@ export class SessionHost {
   }
 
   #capture(engine: Engine, link: Link, comment: string): Result<Link> {
+    const { packet } = this.#hooks;
+    const shown = packet === undefined ? link : new CaptureLink(link, new PacketLines(packet));
     const path = this.options.pcapPath;
-    if (path === undefined) return success(link);
+    if (path === undefined) return success(shown);
     const opened = openPcapFile(
       path,
       { interfaceName: link.name, application: APPLICATION, comment },
@@ -232,7 +237,7 @@ export class SessionHost {
     const file: PcapFile = opened.value;
     this.#sinks.push(file);
     this.#closers.add(() => file.close());
-    return success(new CaptureLink(link, file));
+    return success(new CaptureLink(shown, file));
   }
 }
 

@@ -1,11 +1,12 @@
 /** `tapster passt` in place of passt, with a machine that can nothing but ask who has an address (RFC 826). */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { it } from 'node:test';
 import { inLab } from '../support/netns/lab.ts';
 import { eventually } from '../support/netns/process.ts';
+import { USER_ID } from '../support/netns/user.ts';
 import { Daemons, isAlive } from './daemon.ts';
 
 const MACHINE = '020000000009';
@@ -18,6 +19,7 @@ inLab('passt', (lab) => {
   it('goes to the background, serves one machine after the other, and takes its socket along when it is ended', async () => {
     const path = lab.newPath('socket');
     const pid = await daemons.start(['passt', '-q', '-s', path]);
+    assert.equal(statSync(path).uid, USER_ID, 'root is nobody by then');
     const first = await plugIn(path);
     assert.equal(await whoHas(first, GATEWAY), PASST);
     first.destroy();

@@ -172,6 +172,30 @@ inLab('pasta, as scripts start it', (lab) => {
     assert.match(readFileSync(log, 'utf8'), / info: \/proc\/\d+\/ns\/net has gone\n$/);
   });
 
+  it('tells of each frame with --trace, and with --stats of what there was', async () => {
+    const container = await Container.start(lab);
+    const program = lab.start([
+      'pasta',
+      '-f',
+      '--trace',
+      '--stats',
+      '1',
+      ...NO_PORTS,
+      '--config-net',
+      String(container.pid),
+    ]);
+    const said = (expression: RegExp): Promise<void> =>
+      eventually(`it says ${expression}`, () => expression.test(program.stderr));
+    // What the interface's own kernel sends when it comes up.
+    await said(/^pasta: > IP6 /m);
+    await container.run(lab.nodeProgram('client', 'connect', PLACES.server[4], '7'));
+    await said(/^pasta: > IP 10\.99\.0\.2\.\d+ > 198\.51\.100\.1\.7: TCP SYN /m);
+    await said(/^pasta: < IP 198\.51\.100\.1\.7 > 10\.99\.0\.2\.\d+: TCP SYN\b.*ACK/im);
+    await said(/^pasta: \d+ flows; from the guest \d+ frames of \d+ bytes, to it \d+ of \d+$/m);
+    await container.end();
+    assert.equal((await program.ended).status, 0);
+  });
+
   it('root becomes nobody, and the rights over the network are given up', async (t) => {
     if (lab.user !== 'root') return t.skip('an ordinary user stays who it is');
     const container = await Container.start(lab);

@@ -3,9 +3,8 @@ import type { PastaOptions } from './pasta-options.ts';
 
 /** The first thing that can't be done, as a sentence; undefined: all can. */
 export function whyNotPasta(options: PastaOptions): string | undefined {
-  const { controlPath, statsSeconds, guest } = options;
+  const { controlPath, guest } = options;
   if (controlPath !== undefined) return `--conf-path ${controlPath}: there is no such socket; leave it out`;
-  if (statsSeconds !== undefined) return `--stats ${statsSeconds}: there are no such counters; leave it out`;
   if (guest.kind === 'virtual-machine') {
     const { repairPath } = guest;
     if (repairPath !== undefined && repairPath !== 'none') {

@@ -139,7 +139,6 @@ describe('what is not done', () => {
   it('is refused by name', () => {
     const cases: readonly (readonly ['pasta' | 'passt', string])[] = [
       ['pasta', '--conf-path /a'],
-      ['pasta', '--stats 3'],
       ['passt', '--repair-path /a'],
       ['passt', '--migrate-exit'],
     ];

@@ -4,17 +4,18 @@
  * In this order, for callers who wait: the log and the PID file are opened; the session makes all that it needs; root becomes somebody else; the PID file is
  * written; whoever waits learns that all is ready.
  */
-import { openSync, writeFileSync, writeSync } from 'node:fs';
+import { chownSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { type Failure, failure, type Result, success } from '../../base/result.ts';
 import { FlowLines } from '../../engine/flow-lines.ts';
-import type { SessionHooks } from '../../engine/session-host.ts';
+import type { GuestHooks } from '../../engine/guest-session.ts';
 import { READY, tellStarter } from './background.ts';
 import { DROPIN_EXIT } from './command-line.ts';
 import type { PastaOptions } from './pasta-options.ts';
 import { toGuestOptions, toJoinOptions, toRunOptions } from './pasta-run-options.ts';
 import { openProgramLog, type ProgramLog, type WriteLog } from './program-log.ts';
 import { become, resolveRunAs } from './run-as.ts';
+import { tellStatistics } from './statistics.ts';
 
 const STANDARD_ERROR = 2;
 const { SIGQUIT, SIGTERM } = constants.signals;
@@ -45,8 +46,8 @@ export async function runPasta(
   }
 }
 
-function makeHooks(options: PastaOptions, log: ProgramLog, background: boolean): Result<SessionHooks> {
-  const { pidPath, runAs, verbosity } = options;
+function makeHooks(options: PastaOptions, log: ProgramLog, background: boolean): Result<GuestHooks> {
+  const { pidPath, runAs, statsSeconds, verbosity } = options;
   const identity = resolveRunAs(runAs);
   if (!identity.ok) return identity;
   const pidFile = pidPath === undefined ? success(undefined) : openPidFile(pidPath);
@@ -55,12 +56,19 @@ function makeHooks(options: PastaOptions, log: ProgramLog, background: boolean):
   return success({
     flowSinks: verbosity === 'debug' || verbosity === 'trace' ? [flows] : [],
     log: log.write,
+    ...(verbosity === 'trace' ? { packet: (line: string) => log.write('debug', line) } : {}),
     published: () => {},
+    listening: (path) => {
+      // Whom we become is whose socket it is.
+      if (identity.value !== undefined) chownSync(path, identity.value.uid, identity.value.gid);
+      log.write('info', `listening at ${path}`);
+    },
     prepared: () => {
       if (background) process.chdir('/');
       return identity.value === undefined ? success(undefined) : become(identity.value);
     },
-    ready: () => {
+    ready: (engine) => {
+      if (statsSeconds !== undefined) tellStatistics(engine, statsSeconds, (line) => log.write('info', line));
       if (pidFile.value !== undefined) writeSync(pidFile.value, `${process.pid}\n`);
       if (!background) return;
       log.ready();
@@ -70,12 +78,11 @@ function makeHooks(options: PastaOptions, log: ProgramLog, background: boolean):
   });
 }
 
-async function runSession(options: PastaOptions, hooks: SessionHooks): Promise<Result<number>> {
+async function runSession(options: PastaOptions, hooks: GuestHooks): Promise<Result<number>> {
   const { guest } = options;
   if (guest.kind === 'virtual-machine') {
     const { guestSession } = await import('../../engine/guest-session.ts');
-    const listening = (path: string): void => hooks.log('info', `listening at ${path}`);
-    return askedToEnd(await guestSession(toGuestOptions(options, guest), { ...hooks, listening }));
+    return askedToEnd(await guestSession(toGuestOptions(options, guest), hooks));
   }
   if (guest.target.kind === 'new') {
     const { runSession: runWithCommand } = await import('../../engine/run-session.ts');
