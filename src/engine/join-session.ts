@@ -9,7 +9,7 @@ import { constants } from 'node:os';
 import { failure, type Result, success } from '../base/result.ts';
 import { errnoName } from '../sys/errno.ts';
 import { configureGuest, joinedSysctls, raiseLoopback } from '../sys/guest-network.ts';
-import { closeHostTap, openHostTap } from '../sys/host-tap.ts';
+import { closeHostTap, type HostTap, openHostTap, type TapOptions } from '../sys/host-tap.ts';
 import { LinuxSys } from '../sys/linux.ts';
 import { watchNamespaceEnd } from '../sys/namespace-end.ts';
 import {
@@ -19,6 +19,7 @@ import {
   openUserNamespace,
   writeSysctlsInside,
 } from '../sys/namespace-path.ts';
+import { findLink } from '../sys/netlink/link.ts';
 import { resolvConfFiles } from '../sys/resolv-conf.ts';
 import { applySandbox } from '../sys/sandbox.ts';
 import { Closers } from './closers.ts';
@@ -112,27 +113,34 @@ class JoinSession {
     return success(await this.#serve(engine));
   }
 
-  /** Makes the interface inside, if there is to be one, and sets it up as far as was asked for. The caller closes the descriptor. */
+  /**
+   * Makes the interface inside, if there is to be one, and sets it up as far as was asked for. A tap that somebody has made before, and gave nobody yet, is taken; one that we are
+   * not to configure is left as it is. The caller closes the descriptor.
+   */
   #makeTap(namespace: NetworkNamespace, { guest }: SessionHost): Result<GuestTap | undefined> {
     const user = this.#openUserNamespace();
     if (!user.ok) return user;
     const userNamespaceFd = user.value;
     if (this.#options.details?.spliceOnly === true) return raiseLoopbackInside(namespace.fd, userNamespaceFd);
     const name = guest.interfaceName;
-    const opened = openHostTap({ name, namespaceFd: namespace.fd, userNamespaceFd });
+    const opened = openTap({ name, namespaceFd: namespace.fd, userNamespaceFd });
     if (!opened.ok) return opened;
-    const { netlink, fds, hasVnetHeader } = opened.value;
+    const { netlink, fds, hasVnetHeader, attached } = opened.value;
     const { configure } = this.#options;
     for (const refused of writeSysctlsInside(namespace.fd, joinedSysctls(name, configure), userNamespaceFd)) {
       this.#hooks.log('debug', refused);
     }
-    const configured = configureGuest(netlink.fd, guest, configurationExtent(this.#options));
-    if (!configured.ok) {
+    const configured =
+      attached && !configure
+        ? raiseLoopback(netlink.fd)
+        : configureGuest(netlink.fd, guest, configurationExtent(this.#options));
+    const link = configured.ok ? findLink(netlink, name) : configured;
+    if (!link.ok) {
       closeHostTap(opened.value);
-      return configured;
+      return link;
     }
     netlink.close();
-    return success({ tapFd: fds[0]!, hasVnetHeader });
+    return success({ tapFd: fds[0]!, hasVnetHeader, mac: link.value.mac });
   }
 
   #openUserNamespace(): Result<number | undefined> {
@@ -197,6 +205,12 @@ class JoinSession {
     this.#hooks.ready?.(engine);
     return await Promise.race([this.#ended, broken]);
   }
+}
+
+/** Those who call us may have made the tap before, and left it to us. */
+function openTap(options: TapOptions): Result<HostTap> {
+  const made = openHostTap(options);
+  return made.ok || made.failure.code !== 'tap-exists' ? made : openHostTap({ ...options, attach: true });
 }
 
 function raiseLoopbackInside(namespaceFd: number, userNamespaceFd: number | undefined): Result<undefined> {

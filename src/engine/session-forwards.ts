@@ -75,7 +75,7 @@ export class SessionForwards {
       ephemeral: ephemeralPorts(),
       // All that the guest has is behind its own address.
       reached: ({ w0, w1, w2, w3 }) => {
-        wiring.neighbours.learn(GUEST_INTERFACE, w0, w1, w2, w3, guest.mac.high, guest.mac.low);
+        wiring.neighbours.learn(GUEST_INTERFACE, w0, w1, w2, w3, host.guestMac.high, host.guestMac.low);
       },
     });
     this.#closers.add(() => forwards.close());

@@ -1,4 +1,5 @@
 /** The tap of a session's guest, wherever it was made: its way into the engine, and how much of its network we set up. */
+import type { MacAddress } from '../base/address.ts';
 import { type Result, success } from '../base/result.ts';
 import { TapLink } from '../link/tap.ts';
 import { type LinkOffload, NO_OFFLOAD } from '../packet/offload.ts';
@@ -11,6 +12,8 @@ import { GUEST_INTERFACE, type SessionHost } from './session-host.ts';
 export interface GuestTap {
   readonly tapFd: number;
   readonly hasVnetHeader: boolean;
+  /** Undefined: as was planned. */
+  readonly mac?: MacAddress | undefined;
 }
 
 /** The engine has the tap's descriptor from here on, and is the session's to close; after a failure both are closed. */
@@ -27,10 +30,12 @@ export function plugTap(host: SessionHost, engine: Engine, tap: GuestTap, commen
   const link = host.addLink(engine, device, comment);
   if (!link.ok) return link;
   engine.addQueue(GUEST_INTERFACE, link.value, fd);
+  host.guestMac = tap.mac ?? guest.mac;
+  const { high, low } = host.guestMac;
   const addresses = guest.addresses.map((each) => each.address);
   if (guest.linkLocal !== undefined) addresses.push(guest.linkLocal);
   for (const { w0, w1, w2, w3 } of addresses) {
-    wiring.neighbours.learn(GUEST_INTERFACE, w0, w1, w2, w3, guest.mac.high, guest.mac.low);
+    wiring.neighbours.learn(GUEST_INTERFACE, w0, w1, w2, w3, high, low);
   }
   return success(undefined);
 }

@@ -27,6 +27,7 @@ describe('readSlirpRequest', () => {
         'add tcp 0.0.0.0:8080 > 10.0.2.100:80',
       ],
       [add('"proto":"udp","host_port":1,"guest_port":65535'), 'add udp 0.0.0.0:1 > :65535'],
+      [add('"proto":"tcp","host_addr":"","host_port":1,"guest_addr":"","guest_port":2'), 'add tcp 0.0.0.0:1 > :2'],
       [add('"proto":"tcp","host_addr":"127.0.0.1","host_port":65535,"guest_port":1'), 'add tcp 127.0.0.1:65535 > :1'],
       ['{"execute": "list_hostfwd"}', 'list'],
       ['{"execute": "list_hostfwd", "arguments": 5}\n\n', 'list'],

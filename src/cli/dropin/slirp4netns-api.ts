@@ -8,7 +8,7 @@
  * | `{"execute":"remove_hostfwd","arguments":{"id":N}}`                                                  | `{"return":{}}`              |
  * | what can't be done                                                                                   | `{"error":{"desc":"…"}}`     |
  *
- * IPv4 only; `host_addr` is 0.0.0.0 and `guest_addr` the namespace's own where they are left out. Versions differ in where they answer with `entries`: inside of
+ * IPv4 only; `host_addr` is 0.0.0.0 and `guest_addr` the namespace's own where they are left out or empty. Versions differ in where they answer with `entries`: inside of
  * `return`, as is documented, or beside nothing; here it is in both places, so that every client finds it.
  *
  * Stricter than the original, which takes ports above 65,535 and does not outlive missing arguments: both are errors here.
@@ -102,12 +102,11 @@ export function writeSlirpReply(reply: SlirpReply): Uint8Array {
 function readForward(fields: Fields): SlirpReading {
   const { proto, host_addr, host_port, guest_addr, guest_port } = fields as Readonly<Record<ForwardField, unknown>>;
   if (proto !== 'tcp' && proto !== 'udp') return badField('proto', proto, 'tcp or udp');
-  const hostAddress = readIpv4(host_addr ?? ANY);
+  const hostAddress = readIpv4(isGiven(host_addr) ? host_addr : ANY);
   if (hostAddress === undefined) return badField('host_addr', host_addr, 'an IPv4 address');
   if (!isWhole(host_port, 1, PORT_MAX)) return badField('host_port', host_port, 'a port from 1 to 65535');
-  const guestAddress = guest_addr === undefined ? undefined : readIpv4(guest_addr);
-  if (guest_addr !== undefined && guestAddress === undefined)
-    return badField('guest_addr', guest_addr, 'an IPv4 address');
+  const guestAddress = isGiven(guest_addr) ? readIpv4(guest_addr) : undefined;
+  if (isGiven(guest_addr) && guestAddress === undefined) return badField('guest_addr', guest_addr, 'an IPv4 address');
   if (!isWhole(guest_port, 1, PORT_MAX)) return badField('guest_port', guest_port, 'a port from 1 to 65535');
   const forward: SlirpForward = {
     protocol: proto,
@@ -117,6 +116,11 @@ function readForward(fields: Fields): SlirpReading {
     guestPort: guest_port,
   };
   return { ok: true, request: { execute: 'add_hostfwd', forward } };
+}
+
+/** Podman leaves out what it does not mean by an empty text. */
+function isGiven(value: unknown): boolean {
+  return value !== undefined && value !== '';
 }
 
 type ForwardField = 'proto' | 'host_addr' | 'host_port' | 'guest_addr' | 'guest_port';

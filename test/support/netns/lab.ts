@@ -35,7 +35,10 @@ export interface Ran extends Ended {
   readonly opened: readonly FlowLine[];
 }
 
-export type LabOptions = InternetOptions;
+export interface LabOptions extends InternetOptions {
+  /** Who runs the tests; undefined: both. */
+  readonly users?: readonly User[];
+}
 
 /** How a test process is told to end early: its exit handler cleans up. */
 const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -43,7 +46,7 @@ const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** Describes tests that run once for each user; where namespaces can't be made, they are skipped and say why. */
 export function inLab(title: string, define: (lab: Lab) => void, options: LabOptions = {}): void {
   const why = whyNoInternet();
-  for (const user of ['root', 'user'] as const) {
+  for (const user of options.users ?? (['root', 'user'] as const)) {
     describe(`${title}, as ${user === 'root' ? 'root' : 'an ordinary user'}`, { skip: why ?? false }, () => {
       const lab = new Lab(user, options);
       before(() => lab.up());

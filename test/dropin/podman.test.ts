@@ -1,0 +1,51 @@
+/** Podman, which starts slirp4netns for containers of ordinary users, and finds Tapster in its place. */
+import assert from 'node:assert/strict';
+import { before, it } from 'node:test';
+import { PLACES } from '../support/netns/internet.ts';
+import { inLab, type Lab } from '../support/netns/lab.ts';
+import { lacking } from '../support/netns/programs.ts';
+import { ContainerEngine } from './container-engine.ts';
+
+const skip = lacking('podman', 'crun', 'busybox');
+
+inLab('podman', (lab) => {
+  let containers: ContainerEngine;
+
+  before(() => {
+    containers = new ContainerEngine(lab);
+  });
+
+  it('a container asks the resolvers of the host, and reaches the internet', { skip }, async () => {
+    const script = 'nslookup www.test && wget -q -O - http://www.test/';
+    const ended = await containers.run(['--network=slirp4netns'], ['sh', '-c', script]).ended;
+    assert.equal(ended.status, 0, ended.stderr);
+    assert.match(ended.stdout, /hello from the internet/);
+  });
+
+  it('what a container sends and receives arrives whole', { skip }, async () => {
+    const bytes = 20_000_000;
+    const script = `wget -q -O - http://${PLACES.server[4]}/bytes/${bytes} | sha256sum`;
+    const [inside, outside] = await Promise.all([
+      containers.run(['--network=slirp4netns'], ['sh', '-c', script]).ended,
+      lab.inNet(['sh', '-c', `curl -s http://${PLACES.server[4]}/bytes/${bytes} | sha256sum`]).ended,
+    ]);
+    assert.equal(inside.stdout, outside.stdout, inside.stderr);
+  });
+
+  for (const handler of ['rootlesskit', 'slirp4netns']) {
+    it(`a published port leads to the container, by ${handler}`, { skip }, async () => {
+      const options = [`--network=slirp4netns:port_handler=${handler}`, '-p', '8080:80', '--interactive'];
+      const script = 'httpd -p 80 -h /www && echo up && cat';
+      const container = containers.run(options, ['sh', '-c', script], { keepInput: true });
+      await container.says(/^up$/m);
+      assert.equal(await fetched(lab.inNet, `http://${PLACES.host[4]}:8080/`), 'hello from the container\n');
+      assert.equal(await fetched(lab.onHost, 'http://127.0.0.1:8080/'), 'hello from the container\n');
+      container.endInput();
+      assert.equal((await container.ended).status, 0, container.stderr);
+    });
+  }
+
+  async function fetched(on: Lab['inNet'], url: string): Promise<string> {
+    return (await on.call(lab, ['curl', '-s', url]).ended).stdout;
+  }
+});
