@@ -1,6 +1,7 @@
 /** Virtual machines as interfaces of a network: `examples/vm-and-namespace.yaml`, in which they share a bridge with a namespace, and one behind an interface of its own. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { qemuArguments, qemuVhostUserArguments } from '#tapster/engine/qemu-arguments.js';
@@ -16,6 +17,7 @@ const EXAMPLE = readFileSync(join(CHECKOUT, 'examples', 'vm-and-namespace.yaml')
 const SOCKET = '/tmp/tapster-vm0.sock';
 const VHOST_USER_SOCKET = '/tmp/tapster-vm1.sock';
 const BODY_BYTES = 8_000_000;
+const PINGS = 12;
 
 const ROUTED = `
 interfaces:
@@ -30,12 +32,16 @@ interfaces:
 
 describe('a virtual machine in a network', { skip: typeof image === 'string' ? image : false }, () => {
   const lab = inLab();
+  const folder = mkdtempSync(join(tmpdir(), 'machines-'));
   let red: Namespace;
   let vm: Machine;
   before(() => {
     red = new Namespace('red');
   });
-  after(() => red.delete());
+  after(() => {
+    red.delete();
+    rmSync(folder, { recursive: true });
+  });
 
   const boot = async (device: readonly string[] = qemuArguments(SOCKET)): Promise<void> => {
     const words = [...qemuWords(image as Image), ...device];
@@ -101,13 +107,29 @@ describe('a virtual machine in a network', { skip: typeof image === 'string' ? i
     assert.equal(lab.interface('vm1').linkUp, false);
   });
 
+  it('uses several pairs of queues, and captures see all of them', async () => {
+    await lab.apply(EXAMPLE.replace('vm1.sock }', 'vm1.sock, queues: 2 }'));
+    assert.equal(lab.network.hardware().find(({ name }) => name === 'vm1')?.queues.length, 2);
+    await boot([...SHARED_MEMORY, '-smp', '2', ...withoutVectors(qemuVhostUserArguments(VHOST_USER_SOCKET, 2))]);
+    assert.match(await vm.run('/up'), /^lease 10\.1\.0\.1\d\d\/24/m);
+    assert.match(await vm.run('ls /sys/class/net/eth0/queues'), /tx-1/);
+    const file = join(folder, 'vm1.pcap');
+    const started = lab.network.startCapture({ name: 'pairs', interface: 'vm1', file, filter: 'icmp' });
+    assert.ok(started.ok, JSON.stringify(started));
+    const pings = `for i in $(seq ${PINGS}); do ping -c 1 10.1.0.2 > /ping-$i & done; wait; cat /ping-* | grep -c '1 packets received'`;
+    assert.equal(Number(await vm.run(pings)), PINGS);
+    const stopped = await lab.network.stopCapture('pairs');
+    assert.ok(stopped.ok && stopped.value.packets === 2 * PINGS, JSON.stringify(stopped));
+    vm.program.kill('SIGKILL');
+  });
+
   it('is routed to a namespace, behind an interface of its own', async () => {
     await lab.apply(ROUTED);
     await boot();
     assert.match(await vm.run('/up'), /^lease 10\.7\.0\.\d+\/24 10\.7\.0\.1 /m);
     assert.match(await vm.run('ping -c 2 10.8.0.2'), /2 packets received/);
     await vm.run('ip link set eth0 mtu 1500');
-    assert.equal(events('link-up'), 3);
+    assert.equal(events('link-up'), 4);
   });
 
   it('lets no other take its place', async () => {
