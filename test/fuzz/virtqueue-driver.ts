@@ -6,9 +6,18 @@ import { GUEST, USER, type VirtqueueMemory } from './virtqueue-memory.ts';
 import { FROM_GUEST, TO_GUEST, type VirtqueueRig } from './virtqueue-rig.ts';
 import type { Placement } from './virtqueue-ring.ts';
 
-/** Of a chain: its descriptors in a table of its own, all of them or all but the first; in no order; what its header says; its last buffer the other way; not shown yet. */
-const STYLE = { INDIRECT: 1, HALF: 2, DISORDERED: 4, CHECKSUM: 8, HEADER: 16, MIXED: 32, HIDDEN: 64 } as const;
-export const STYLES = 0x80;
+/** Of a chain: its descriptors in a table of its own, all of them or all but the first; in no order; what its header says; its last buffer the other way; not shown yet; a large segment of TCP. */
+export const STYLE = {
+  INDIRECT: 1,
+  HALF: 2,
+  DISORDERED: 4,
+  CHECKSUM: 8,
+  HEADER: 16,
+  MIXED: 32,
+  HIDDEN: 64,
+  SEGMENT: 128,
+} as const;
+export const STYLES = 0x100;
 
 const NEXT = 1;
 const WRITE = 2;
@@ -20,6 +29,20 @@ const FRAME_BYTES = 60;
 const ROOM_BYTES = 1526;
 const RING_BYTES = 0x800;
 const REGIONS_FIRST = [0, 1] as const;
+/** NEEDS_CSUM and TCPv4, 1460 bytes each. */
+const SEGMENT_HEADER: readonly number[] = [1, 1, 54, 0, 180, 5, 34, 0, 16, 0];
+/** Of its frame, by place: what makes it TCP in IPv4 in Ethernet, with headers of the shortest. */
+const SEGMENT_BYTES: ReadonlyMap<number, number> = new Map([
+  ...([
+    [12, 8],
+    [13, 0],
+    [14, 0x45],
+    [20, 0],
+    [21, 0],
+    [23, 6],
+    [46, 0x50],
+  ] as const),
+]);
 /** NEEDS_CSUM: from byte 14 on, to be put 16 bytes behind that. */
 const CHECKSUM_HEADER: readonly number[] = [1, 0, 0, 0, 0, 0, 14, 0, 16, 0];
 
@@ -82,7 +105,7 @@ export class VirtqueueDriver {
     const has = (bit: number): boolean => (style & bit) !== 0;
     const { size } = this.#rig;
     const most = has(STYLE.INDIRECT) ? BUFFERS_MAX : size;
-    const content = contentOf(style, seed);
+    const content = contentOf(style, seed, this.#rig.headerBytes);
     const isToGuest = ring === TO_GUEST;
     let done = 0;
     const buffers = lengths.slice(0, most).map((length, i, { length: count }): Descriptor => {
@@ -176,13 +199,12 @@ function bytesOf({ address, length, flags, next }: Descriptor): Uint8Array {
 }
 
 /** Bytes of a header and a frame, from one of them on. */
-function contentOf(style: number, seed: number): (from: number, bytes: number) => Uint8Array {
-  const isPartial = (style & STYLE.CHECKSUM) !== 0;
-  const header = (i: number): number => {
-    if ((style & STYLE.HEADER) !== 0) return Math.imul(seed + 1, i * i + 77) >> 3;
-    return isPartial ? (CHECKSUM_HEADER[i] ?? 0) : 0;
-  };
-  const at = (i: number): number => (i < HEADER_BYTES ? header(i) : i * 7 + seed);
+function contentOf(style: number, seed: number, headerBytes: number): (from: number, bytes: number) => Uint8Array {
+  const has = (bit: number): boolean => (style & bit) !== 0;
+  const wanted = has(STYLE.SEGMENT) ? SEGMENT_HEADER : has(STYLE.CHECKSUM) ? CHECKSUM_HEADER : [];
+  const header = (i: number): number => (has(STYLE.HEADER) ? Math.imul(seed + 1, i * i + 77) >> 3 : (wanted[i] ?? 0));
+  const body = (i: number): number => (has(STYLE.SEGMENT) ? SEGMENT_BYTES.get(i) : undefined) ?? i * 7 + seed;
+  const at = (i: number): number => (i < headerBytes ? header(i) : body(i - headerBytes));
   return (from, bytes) => Uint8Array.from({ length: bytes }, (_, i) => at(from + i));
 }
 

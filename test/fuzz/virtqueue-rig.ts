@@ -35,6 +35,8 @@ export interface Negotiated {
   readonly eventIndex: boolean;
   readonly indirect: boolean;
   readonly size: number;
+  /** Payload of large segments is not copied before it is needed. */
+  readonly lends: boolean;
 }
 
 type Taken = { readonly head: number; readonly chain: Chain };
@@ -74,6 +76,7 @@ export class VirtqueueRig {
         this.memory.beforeCopies();
         return sharedMemoryCalls.copyPieces(vector, at, count);
       },
+      lends: negotiated.lends,
       onBroken: (why) => {
         assert.ok(why !== '', 'a broken queue says why');
         this.#told++;
@@ -86,6 +89,11 @@ export class VirtqueueRig {
   /** Entries of a queue. */
   get size(): number {
     return this.#negotiated.size;
+  }
+
+  /** Of a virtio-net header. */
+  get headerBytes(): number {
+    return this.#negotiated.features.headerBytes;
   }
 
   /** Where a ring's descriptors lie in the file. */
@@ -200,12 +208,16 @@ export class VirtqueueRig {
     const count = this.#link.receive(packets, frame, framesMax);
     assert.ok(count >= 0 && count <= framesMax, `${count} frames of ${framesMax}`);
     const frames = Array.from(frame.subarray(0, count), (packet) => {
+      packets.gather(packet);
       const start = packets.start[packet]!;
       return packets.bytes.slice(start - VNET_HEADER_BYTES, start + packets.length[packet]!);
     });
     if (this.memory.isAmbushed) this.#lose();
     const fromGuest = this.#rings[FROM_GUEST];
-    if (this.#canTake(fromGuest)) this.#checkReceived(fromGuest, frames, framesMax);
+    const hasRoom = packets.hasRoom(FRAME_BYTES_MAX);
+    // Who has lent payload gives the guest its buffers back now.
+    packets.reset();
+    if (this.#canTake(fromGuest)) this.#checkReceived(fromGuest, frames, hasRoom ? framesMax : 0);
     else if (fromGuest.isCertain) assert.equal(count, 0, 'frames come from a queue that works only');
     this.#isFull = count === framesMax;
     this.#check();
@@ -242,7 +254,7 @@ export class VirtqueueRig {
     this.memory.close();
   }
 
-  /** Holds what was received against the chains that were taken. */
+  /** Holds what was received against the chains that were taken; fewer than `framesMax` are all that there were. */
   #checkReceived(ring: Ring, frames: readonly Uint8Array[], framesMax: number): void {
     const taken = (ring.queue!.base - ring.taken) & 0xffff;
     const expected: Uint8Array[] = [];
@@ -255,7 +267,7 @@ export class VirtqueueRig {
       this.#use(ring, next.head, 0);
     }
     const left = this.#chainAt(ring, 0);
-    if (taken < framesMax && packets.hasRoom(FRAME_BYTES_MAX)) {
+    if (taken < framesMax) {
       assert.ok(left === undefined || left === 'wrong', 'a chain is left');
       if (left === 'wrong') this.#break(ring);
     }
@@ -387,7 +399,7 @@ export class VirtqueueRig {
     if (ring.index === FROM_GUEST) return this.#chainAt(ring, 0) !== undefined;
     const [next] = this.#waiting;
     if (next === undefined || !ring.hasNews) return false;
-    return Array.isArray(this.#chainsFor(ring, this.#negotiated.features.headerBytes + next.length));
+    return Array.isArray(this.#chainsFor(ring, this.headerBytes + next.length));
   }
 
   /** What the device asks the driver for is its own business, as is what it leaves of a queue that broke. */

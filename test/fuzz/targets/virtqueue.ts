@@ -8,7 +8,7 @@ import type { Random } from '#tapster/base/random.js';
 import { FRAME_PACKETS_MAX } from '#tapster/graph/node.js';
 import type { LinkOffload } from '#tapster/packet/offload.js';
 import { type FuzzTarget, joinByLength, splitByLength } from '../target.ts';
-import { PLACEMENTS, STYLES, VirtqueueDriver } from '../virtqueue-driver.ts';
+import { PLACEMENTS, STYLE, STYLES, VirtqueueDriver } from '../virtqueue-driver.ts';
 import { REGIONS } from '../virtqueue-memory.ts';
 import { FROM_GUEST, type Negotiated, TO_GUEST, VirtqueueRig } from '../virtqueue-rig.ts';
 
@@ -40,7 +40,7 @@ const STEP = {
 const STEPS: number = Object.keys(STEP).length;
 const STEPS_MAX = 64;
 
-const FEATURE = { EVENT_INDEX: 1, INDIRECT: 2, MERGEABLE: 4, VERSION_1: 8 } as const;
+const FEATURE = { EVENT_INDEX: 1, INDIRECT: 2, MERGEABLE: 4, VERSION_1: 8, LENDS: 16 } as const;
 const FRAMES_MAX = 8;
 const FRAME_BYTES_MAX = 4000;
 const SIZE_BITS_MAX = 6;
@@ -128,9 +128,23 @@ function steps(random: Random): Uint8Array[] {
 }
 
 function chainStep(random: Random, ring: number): Uint8Array {
+  if (ring === FROM_GUEST && random.chance(0.1)) return segmentStep(random);
   const style = random.below(random.chance(0.5) ? 4 : STYLES);
   const lengths = ring === TO_GUEST ? roomLengths(random) : frameLengths(random);
   return Uint8Array.of(STEP.CHAIN, ring, style, random.next(), ...lengths.flatMap((each) => [each >> 8, each & 0xff]));
+}
+
+/** One whose payload is lent where that is negotiated, or nearly so. */
+function segmentStep(random: Random): Uint8Array {
+  const lengths = [random.between(1, 300), random.below(100), random.between(7900, 9000)];
+  const style = STYLE.SEGMENT | (random.chance(0.5) ? random.below(4) : 0);
+  return Uint8Array.of(
+    STEP.CHAIN,
+    FROM_GUEST,
+    style,
+    random.next(),
+    ...lengths.flatMap((each) => [each >> 8, each & 0xff]),
+  );
 }
 
 /** A frame and its header, in some buffers. */
@@ -238,6 +252,7 @@ function negotiated([features = 0, offloads = 0, bits = 0]: Uint8Array): Negotia
   return {
     eventIndex: has(FEATURE.EVENT_INDEX),
     indirect: has(FEATURE.INDIRECT),
+    lends: has(FEATURE.LENDS),
     size: 1 << Math.min(bits, SIZE_BITS_MAX),
     features: {
       offload: offload(offloads),
