@@ -76,20 +76,18 @@ describe('a virtual machine behind tapster guest', { skip }, () => {
       assert.match(await vm.run('wget -q -O - http://www.example.test/'), /hello from the internet/);
     });
 
-    for (const mtu of [1500, 65_520]) {
-      it(`receives and sends all bytes at an MTU of ${mtu}`, async () => {
-        await vm.run(`ip link set eth0 mtu ${mtu}`);
-        const { 4: server, 6: server6 } = PLACES.server;
-        for (const address of [server, server6]) {
-          const received = await vm.run(`echo ${BODY_BYTES} | nc ${address} 19 | sha256sum`);
-          assert.equal(received.split(' ')[0], patternHash(BODY_BYTES));
-        }
-        await vm.run(`dd if=/dev/urandom of=/body bs=1000 count=${BODY_BYTES / 1000} 2>/dev/null`);
-        const sum = (await vm.run('sha256sum /body')).split(' ')[0];
-        const told = await vm.run(`(echo '{}'; cat /body) | nc ${server} 9`);
-        assert.deepEqual(JSON.parse(told), { service: 'reader', bytes: BODY_BYTES, sha256: sum });
-      });
-    }
+    // At 1500: see clients.test.ts.
+    it('receives and sends all bytes at the largest MTU', async () => {
+      const { 4: server, 6: server6 } = PLACES.server;
+      for (const address of [server, server6]) {
+        const received = await vm.run(`echo ${BODY_BYTES} | nc ${address} 19 | sha256sum`);
+        assert.equal(received.split(' ')[0], patternHash(BODY_BYTES));
+      }
+      await vm.run(`dd if=/dev/urandom of=/body bs=1000 count=${BODY_BYTES / 1000} 2>/dev/null`);
+      const sum = (await vm.run('sha256sum /body')).split(' ')[0];
+      const told = await vm.run(`(echo '{}'; cat /body) | nc ${server} 9`);
+      assert.deepEqual(JSON.parse(told), { service: 'reader', bytes: BODY_BYTES, sha256: sum });
+    });
 
     it('is reached by a published port', async () => {
       await vm.run('mkdir -p /www; cp /body /www/; httpd -p 80 -h /www');
@@ -114,9 +112,8 @@ describe('a virtual machine behind tapster guest', { skip }, () => {
 
     it('is the only one', async () => {
       const second = machine(served.words);
-      const { status } = await Promise.race([second.program.ended, second.booted().then(() => ({ status: -1 }))]);
       await served.program.says(/pid \d+.* was sent away: there is a guest already/);
-      if (status === -1) second.program.kill('SIGKILL');
+      second.program.kill('SIGKILL');
       assert.match(await vm.run(`ping -c 1 ${PLACES.server[4]}`), /1 packets received/);
     });
 
