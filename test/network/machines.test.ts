@@ -1,4 +1,4 @@
-/** Machines that take nothing for a while: what Tapster's own TCP flows carry to them waits where it is, whichever way it leaves by, and nobody else is held up. */
+/** Machines by a stream socket. What Tapster's own TCP flows carry to one that takes nothing for a while waits where it is, whichever way it leaves by, and nobody else is held up. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { patternHash } from '../support/netns/pattern.ts';
 import type { Program } from '../support/netns/process.ts';
-import { inLab, ip, Namespace, onOwnMachine, serveHere } from './lab.ts';
+import { clientHere, inLab, ip, Lab, Namespace, onOwnMachine, serveHere } from './lab.ts';
 import { StreamMachine } from './stream-machine.ts';
 
 await onOwnMachine(import.meta.url);
@@ -23,6 +23,7 @@ const PAUSE_MS = 1500;
 
 const folder = mkdtempSync(join(tmpdir(), 'machines-'));
 const socket = join(folder, 'vm0.sock');
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 /** What Tapster's side of the machine is, and the VLAN that the machine is in. */
 const WAYS = {
@@ -47,7 +48,6 @@ describe('a machine that takes nothing for a while', () => {
   });
   after(() => {
     red.delete();
-    rmSync(folder, { recursive: true });
   });
 
   for (const [way, { vm0, isBridged, vlan }] of Object.entries(WAYS)) {
@@ -87,6 +87,32 @@ routes: [{ to: 0.0.0.0/0, via: uplink }]
         await lab.apply('interfaces: {}');
       }
     });
+  }
+});
+
+it('a machine that is given the only address is reached by published ports', async () => {
+  const lab = new Lab();
+  await lab.up();
+  await lab.apply(`
+interfaces:
+  vm0:
+    stream: { socket: ${socket} }
+    address: [10.1.0.1/24]
+    services: { dhcp: { pool: 10.1.0.2-10.1.0.2 } }
+    publish: ["127.0.0.1:7007:7"]
+uplink: { translate: host }
+`);
+  const space = new Namespace('vm');
+  const machine = new StreamMachine('vm', socket);
+  try {
+    space.shell('ip addr add 10.1.0.2/24 dev eth0; ip link set eth0 up; ip route add default via 10.1.0.1');
+    await space.serve();
+    const { answer } = await clientHere<{ answer: string }>('exchange', '127.0.0.1', '7007', 'hello');
+    assert.equal(answer, 'hello');
+  } finally {
+    machine.close();
+    await lab.down();
+    space.delete();
   }
 });
 

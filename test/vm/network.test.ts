@@ -4,9 +4,11 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { qemuArguments, qemuVhostUserArguments } from '#tapster/engine/qemu-arguments.js';
-import { inLab, Namespace, onOwnMachine } from '../network/lab.ts';
-import { Program } from '../support/netns/process.ts';
+import { inLab, ip, Namespace, onOwnMachine, serveHere } from '../network/lab.ts';
+import { patternHash } from '../support/netns/pattern.ts';
+import { eventually, Program } from '../support/netns/process.ts';
 import { CHECKOUT } from '../support/netns/user.ts';
 import { type Image, Machine, qemuWords, SHARED_MEMORY, vmImage, withoutVectors } from './machine.ts';
 
@@ -18,6 +20,8 @@ const SOCKET = '/tmp/tapster-vm0.sock';
 const VHOST_USER_SOCKET = '/tmp/tapster-vm1.sock';
 const BODY_BYTES = 8_000_000;
 const PINGS = 12;
+const SERVER = '198.51.100.1';
+const PAUSE_MS = 1000;
 
 const ROUTED = `
 interfaces:
@@ -86,6 +90,8 @@ describe('a virtual machine in a network', { skip: typeof image === 'string' ? i
     assert.match(await vm.run('/up'), /^lease 10\.1\.0\.1\d\d\/24 10\.1\.0\.1 /m);
     assert.match(await vm.run('ping -c 2 10.1.0.2'), /2 packets received/);
     const reader = await red.serve();
+    ip('addr', 'add', `${SERVER}/32`, 'dev', 'lo');
+    const server = await serveHere();
     assert.match(await vm.run('ip link show eth0'), /mtu 1500/);
     await vm.run(`dd if=/dev/urandom of=/body bs=1000 count=${BODY_BYTES / 1000} 2>/dev/null`);
     const [sum] = (await vm.run('sha256sum /body')).split(' ');
@@ -102,6 +108,17 @@ describe('a virtual machine in a network', { skip: typeof image === 'string' ? i
       assert.equal(lab.interface('vm1').linkUp, true, 'the machine stays');
       assert.match(await vm.run('ping -c 1 10.1.0.2'), /1 packets received/);
     }
+    // Longer than a time-out of TCP, in the middle of a download: nothing is lost.
+    const lost = (): number => lab.interface('vm1').counters.txErrors;
+    const before = lost();
+    const download = vm.run(`echo ${BODY_BYTES} | nc ${SERVER} 19 | sha256sum`);
+    await eventually('it has begun', () => lab.network.flows({ protocol: 'tcp' }).some(({ bytesIn }) => bytesIn > 0));
+    vm.program.kill('SIGSTOP');
+    await sleep(PAUSE_MS);
+    vm.program.kill('SIGCONT');
+    assert.equal((await download).split(' ')[0], patternHash(BODY_BYTES));
+    assert.equal(lost(), before);
+    server.kill('SIGKILL');
     vm.program.kill('SIGKILL');
     await lab.heard('link-down', ({ data }) => data?.['interface'] === 'vm1');
     assert.equal(lab.interface('vm1').linkUp, false);
