@@ -9,7 +9,7 @@
  * finds their frames late, and sends some again.
  *
  * Which link a flow's frames leave by is not always that of its interface: a sub-interface leaves by its parent, a bridge's own leg by the member behind which the guest's station
- * is. So flows are asked for by the station that they go to, and others on the same bridge are not held up.
+ * is. So flows are asked for by the station that they go to, and others on the same bridge are not held up. Why it is so: docs/decisions/0030.
  */
 import { grown } from '../base/column.ts';
 import type { FlowTable } from './flow-table.ts';
