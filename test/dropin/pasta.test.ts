@@ -304,6 +304,37 @@ inLab('pasta on a host with several addresses', (lab) => {
   });
 });
 
+inLab(
+  'pasta on a host without IPv6',
+  (lab) => {
+    it('the namespace has none either, and all else works', async () => {
+      const command = ['sh', '-c', `ip -br address show eth0; ${lab.clientText('connect', PLACES.server[4], '7')}`];
+      const { stdout, stderr } = await lab.start(['pasta', '-q', '--config-net', ...NO_PORTS, '--', ...command]).ended;
+      assert.match(stdout, /^eth0 +UNKNOWN +10\.99\.0\.2\/24 *\n.*"connected"/, stderr);
+    });
+  },
+  { ipv6: false },
+);
+
+inLab(
+  'pasta on a host without a way to anywhere',
+  (lab) => {
+    it('the host itself is at the other end of the link', async () => {
+      const server = lab.onHost(lab.nodeProgram('client', 'serve-tcp', '1', '8081'));
+      await server.says(/^listening/m);
+      const command = [
+        'sh',
+        '-c',
+        `ip -br -4 address show tap0; ${lab.clientText('exchange', '169.254.2.2', '8081', 'x')}`,
+      ];
+      const { stdout, stderr } = await lab.start(['pasta', '-q', '--config-net', ...NO_PORTS, '--', ...command]).ended;
+      assert.match(stdout, /^tap0 +UNKNOWN +169\.254\.2\.1\/16 *\n.*"answer":"x"/, stderr);
+      assert.deepEqual(report(await server.ended), { callers: ['127.0.0.1'] });
+    });
+  },
+  { defaultRoute: false },
+);
+
 inLab('pasta with a command', (lab) => {
   const run = (options: readonly string[], shell: string): Promise<Ended> =>
     lab.start(['pasta', ...NO_PORTS, ...options, '--', 'sh', '-c', shell]).ended;
