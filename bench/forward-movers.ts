@@ -94,7 +94,16 @@ function routed([first, second]: readonly [unknown, unknown]): object {
 
 /** A running network in the yard; it says "ready". */
 export function startEngine(config: unknown, { yard }: TwoNamespaces, limitMs: number): Program {
-  return start(inside(yard, [process.execPath, ENGINE, JSON.stringify(config)]), limitMs);
+  return start(inside(yard, engineWords(config)), limitMs);
+}
+
+/** The same where we are. */
+export function startConfigured(config: unknown, limitMs: number): Program {
+  return start(engineWords(config), limitMs);
+}
+
+function engineWords(config: unknown): readonly string[] {
+  return [process.execPath, ENGINE, JSON.stringify(config)];
 }
 
 /** Reads and writes, and nothing else; it says "ready". */

@@ -2,13 +2,13 @@
  * One virtual machine in three networks: ours over vhost-user, ours over QEMU's stream socket, and passt's. All are there at the same time, and asked in turns; those that are
  * not asked sleep.
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GuestMachine } from './guest-machine.ts';
 import { GATEWAY, HOST, TAPSTER, type Version, versionOf } from './network.ts';
-import { complaint, membersOf, type Program, start, sweep } from './process.ts';
+import { complaint, cpuSeconds, type Program, start, sweep } from './process.ts';
 import { serve, TRAFFIC_PORT } from './traffic.ts';
 
 const PASST: string = process.env['PASST'] ?? 'passt';
@@ -171,15 +171,4 @@ async function appears(socket: string, program: Program): Promise<string | undef
   }
   sweep(program.child);
   return complaint(await program.ended, SOCKET_MS);
-}
-
-/** What the scheduler has given to all threads of a program (/proc/PID/task/TID/schedstat, the first number). */
-function cpuSeconds({ sessions }: Program): number {
-  let nanoseconds = 0;
-  for (const pid of sessions.flatMap((session) => membersOf(session))) {
-    for (const task of readdirSync(`/proc/${pid}/task`)) {
-      nanoseconds += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ')[0]);
-    }
-  }
-  return nanoseconds / 1e9;
 }

@@ -7,6 +7,7 @@ import type { Benchmark, Candidate, Case, Measurement } from './harness.ts';
 import { measureNode, NODE, OF_IDLE_NODE, residentBytes } from './memory.ts';
 import { complaint, start } from './process.ts';
 import type { Settings } from './settings.ts';
+import { measureTestpmd, whyNoTestpmd } from './testpmd.ts';
 
 const LIMIT_MS = 60_000;
 const RINGS: string = fileURLToPath(new URL('./guest-rings-run.js', import.meta.url));
@@ -46,6 +47,7 @@ export function guestBenchmark(settings: Settings): Benchmark {
     cases: [
       ...(hasMachine ? COMPARISONS.flatMap((each) => streamCases(each, hasPasst, settings)) : []),
       ...ringCases(settings),
+      ...(whyNoTestpmd() === undefined ? testpmdCases(settings) : []),
       ...(hasMachine ? (['vhost-user', 'stream'] as const).map((each) => memoryCase(each, hasPasst, settings)) : []),
     ],
   };
@@ -59,9 +61,12 @@ export function guestPrograms(): readonly string[] {
 /** What can't be measured here. */
 export function missingGuest(): readonly string[] {
   const noStreams = whyNoStreams();
-  if (noStreams !== undefined) return [`guest, streams: ${noStreams}`];
-  const noPasst = whyNoPasst();
-  return noPasst === undefined ? [] : [`guest, passt: ${noPasst}`];
+  const reasons = {
+    streams: noStreams,
+    passt: noStreams === undefined ? whyNoPasst() : undefined,
+    testpmd: whyNoTestpmd(),
+  };
+  return Object.entries(reasons).flatMap(([what, why]) => (why === undefined ? [] : `guest, ${what}: ${why}`));
 }
 
 function whyNoStreams(): string | undefined {
@@ -94,6 +99,17 @@ function ringCases({ visits }: Settings): readonly Case[] {
     goals: [{ candidate: OURS, against: [], limit: 0, everyRound: true }],
   };
   return [...speeds, collections];
+}
+
+/** The same with another's driver, which runs at the same time. */
+function testpmdCases({ milliseconds, quick }: Settings): readonly Case[] {
+  return (['in', 'bridged'] as const).map((way) => ({
+    name: `vhost-user, testpmd, ${WAYS[way]}`,
+    unit: 'million per s of processor time',
+    better: 'more',
+    candidates: [{ name: OURS, measure: () => measureTestpmd(way, milliseconds, quick) }],
+    goals: [{ candidate: OURS, against: [], limit: MPPS }],
+  }));
 }
 
 async function measureRings(options: readonly string[], what: string, visits: number): Promise<Measurement> {

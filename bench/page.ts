@@ -42,7 +42,7 @@ const READING: readonly string[] = [
   '- “guest” has one virtual machine with a device in each network, asked in turns. Where it is emulated, as where there is no KVM,',
   '  its one processor is the limit, and what tells the networks apart is the processor time that each costs the host. passt has the',
   '  MTU that suits it best, 65,520, in all rows; `PASST=/path` measures another build. Of the small frames, the other side of the queues',
-  '  is as good as free and never late; engine and driver share no cache lines with another processor.',
+  '  is as good as free and never late; with testpmd it is another process, and only our own processor time counts.',
   '- UDP is sent as fast as the sender can, and what arrives is counted: a network that is slower than the sender loses the',
   '  rest. slirp4netns and pasta do that too.',
 ];

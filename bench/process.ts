@@ -103,6 +103,17 @@ export function complaint(outcome: Outcome, limitMs: number): string {
   return printed === '' ? `${what}, and printed nothing` : `${what}, and printed: ${printed.slice(-PRINTED_MAX)}`;
 }
 
+/** What the scheduler has given to all threads of a program (/proc/PID/task/TID/schedstat, the first number). */
+export function cpuSeconds({ sessions }: Program): number {
+  let nanoseconds = 0;
+  for (const pid of sessions.flatMap((session) => membersOf(session))) {
+    for (const task of readdirSync(`/proc/${pid}/task`)) {
+      nanoseconds += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ')[0]);
+    }
+  }
+  return nanoseconds / 1e9;
+}
+
 /** Processes of the program's session. */
 export function membersOf(session: number): number[] {
   const members: number[] = [];
