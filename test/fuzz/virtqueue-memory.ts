@@ -89,6 +89,14 @@ export class VirtqueueMemory {
     return undefined;
   }
 
+  /** The guest address of what a user address is, whether its region is there or not. */
+  guestAddressOf(userAddress: number): number | undefined {
+    const region = REGIONS.find(
+      (each) => userAddress >= each.userAddress && userAddress < each.userAddress + each.bytes,
+    );
+    return region && region.guestAddress + (userAddress - region.userAddress);
+  }
+
   /** The driver writes; what lies behind the end of the file is left out. */
   write(at: number, bytes: Uint8Array): void {
     const fitting = bytes.subarray(0, FILE_BYTES - at);

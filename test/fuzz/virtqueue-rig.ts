@@ -23,6 +23,7 @@ import {
   USED_NO_NOTIFY,
   usedRingBytes,
 } from '#tapster/virtio/split-ring.js';
+import { VirtqueueLog } from './virtqueue-log.ts';
 import { type Extent, VirtqueueMemory } from './virtqueue-memory.ts';
 import { bytesOf, type Chain, frameFor, frameIn, overlap, readChain } from './virtqueue-model.ts';
 import { type Placement, Ring } from './virtqueue-ring.ts';
@@ -37,6 +38,8 @@ export interface Negotiated {
   readonly size: number;
   /** Payload of large segments is not copied before it is needed. */
   readonly lends: boolean;
+  /** The guest is being migrated. */
+  readonly logs: boolean;
 }
 
 type Taken = { readonly head: number; readonly chain: Chain };
@@ -55,6 +58,7 @@ export class VirtqueueRig {
   readonly #rings: readonly [Ring, Ring] = [new Ring(TO_GUEST), new Ring(FROM_GUEST)];
   readonly #negotiated: Negotiated;
   readonly #link: VhostUserLink;
+  readonly #log: VirtqueueLog | undefined;
   readonly #poll: number = sys.pollCreate();
   /** Frames to the guest that have no buffers yet. */
   #waiting: Uint8Array[] = [];
@@ -83,6 +87,8 @@ export class VirtqueueRig {
       },
     });
     this.#link.setFeatures(negotiated.features);
+    if (negotiated.logs) this.#log = new VirtqueueLog(this.memory);
+    this.#link.setLog(this.#log?.log);
     sys.pollControl(this.#poll, POLL_OPERATION.ADD, this.#link.fd, POLL.IN, 0);
   }
 
@@ -103,6 +109,7 @@ export class VirtqueueRig {
 
   /** Announces a region, or takes one away, as a connection does. Returns whether it was accepted. */
   announce(which: number, isThere: boolean): boolean {
+    this.#log?.begin();
     const isAccepted = isThere ? this.memory.add(which) : this.memory.remove(which);
     for (const ring of this.#rings) {
       if (ring.queue === undefined) continue;
@@ -117,6 +124,7 @@ export class VirtqueueRig {
   /** Starts a ring; with no `base` it goes on where it was. */
   start(index: number, placement: Placement, base: number | undefined): void {
     this.stop(index);
+    this.#log?.begin();
     const ring = this.#rings[index]!;
     const { size, eventIndex, indirect } = this.#negotiated;
     ring.taken = base ?? ring.taken;
@@ -127,6 +135,8 @@ export class VirtqueueRig {
     this.#locate(ring);
     const options = { ring: { size, ...placement }, base: ring.taken, eventIndex, indirect };
     ring.queue = new DeviceQueue(this.memory.guest, options);
+    const usedAt = this.memory.guestAddressOf(placement.used);
+    if (usedAt !== undefined) ring.queue.setLog(this.#log?.log, usedAt);
     sys.pollControl(this.#link.fd, POLL_OPERATION.ADD, ring.kickFd, POLL.IN | POLL.EDGE, index);
     this.#plug(ring);
     this.#check();
@@ -201,6 +211,7 @@ export class VirtqueueRig {
 
   /** Returns how many frames came. */
   receive(framesMax: number): number {
+    this.#log?.begin();
     packets.reset();
     const toGuest = this.#rings[TO_GUEST];
     toGuest.hasNews = false;
@@ -225,6 +236,7 @@ export class VirtqueueRig {
   }
 
   transmit(frames: readonly Uint8Array[]): void {
+    this.#log?.begin();
     packets.reset();
     for (const [i, bytes] of frames.entries()) {
       const packet = packets.allocate(bytes.length);
@@ -375,6 +387,8 @@ export class VirtqueueRig {
     const at = this.memory.differs(!isCertain);
     assert.equal(at, -1, `byte ${at} of the memory was changed by nobody who may`);
     this.memory.accept();
+    if (isCertain)
+      this.#log?.check(this.#rings.flatMap(({ parts, isBroken }) => (isBroken && parts ? [parts.used] : [])));
     for (const ring of this.#rings) {
       const wasCalled = sys.read(ring.callFd, wordMemory, 0, word.length) === word.length;
       if (ring.queue !== undefined && ring.isCertain) this.#checkRing(ring, ring.queue, wasCalled);

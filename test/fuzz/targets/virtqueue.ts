@@ -40,7 +40,7 @@ const STEP = {
 const STEPS: number = Object.keys(STEP).length;
 const STEPS_MAX = 64;
 
-const FEATURE = { EVENT_INDEX: 1, INDIRECT: 2, MERGEABLE: 4, VERSION_1: 8, LENDS: 16 } as const;
+const FEATURE = { EVENT_INDEX: 1, INDIRECT: 2, MERGEABLE: 4, VERSION_1: 8, LENDS: 16, LOGS: 32 } as const;
 const FRAMES_MAX = 8;
 const FRAME_BYTES_MAX = 4000;
 const SIZE_BITS_MAX = 6;
@@ -253,6 +253,7 @@ function negotiated([features = 0, offloads = 0, bits = 0]: Uint8Array): Negotia
     eventIndex: has(FEATURE.EVENT_INDEX),
     indirect: has(FEATURE.INDIRECT),
     lends: has(FEATURE.LENDS),
+    logs: has(FEATURE.LOGS),
     size: 1 << Math.min(bits, SIZE_BITS_MAX),
     features: {
       offload: offload(offloads),
