@@ -239,6 +239,9 @@ export const SLIRP_REQUEST_BYTES_MAX: number = 4095;
 /** Connections to that socket at one time. Beyond it a new one is closed at once. */
 export const SLIRP_CLIENTS_MAX: number = 64;
 
+/** Connections to the socket of a drop-in's `--conf-path` at one time. Beyond it a new one is closed at once. */
+export const SESSION_CLIENTS_MAX: number = 32;
+
 /** Name servers, and as many search domains, that options of a drop-in hand out. Beyond it the option is refused. */
 export const DROPIN_NAMES_MAX: number = 64;
 

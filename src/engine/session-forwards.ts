@@ -88,7 +88,10 @@ export class SessionForwards {
       forwards.housekeep();
       auto?.scan();
     };
-    return this.#hooks.forwarding?.(forwards) ?? success(undefined);
+    const told = this.#hooks.forwarding?.(forwards) ?? success(undefined);
+    if (!told.ok) return told;
+    this.#closers.add(() => told.value?.close());
+    return success(undefined);
   }
 
   /** All that is named. Returns what follows others. */

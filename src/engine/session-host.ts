@@ -43,8 +43,8 @@ export interface SessionHooks {
   log(level: LogLevel, message: string): void;
   /** A rule's socket is open: `address` and `port` are the host's. */
   published(rule: PublishRule, address: IpAddress, port: number): void;
-  /** What is forwarded, if something is: it can be changed from here on. A failure ends the session. */
-  forwarding?(forwards: Forwards): Result<void>;
+  /** What is forwarded, if something is: it can be changed from here on. A failure ends the session; what is returned is closed with it. */
+  forwarding?(forwards: Forwards): Result<{ close(): void } | undefined>;
   /** Nothing more will need the rights that we started with: they can be given up. A failure ends the session. */
   prepared?(): Result<void>;
   /** Packets move from here on. */

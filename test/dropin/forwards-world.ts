@@ -63,7 +63,7 @@ export class World {
   /** What is asked for, or the code and the sentence of why not. */
   open(options: Partial<ForwardOptions>): Forwards | string {
     let forwards: Forwards | undefined;
-    const forwarding = (opened: Forwards): Result<void> => {
+    const forwarding = (opened: Forwards): Result<undefined> => {
       forwards = opened;
       return success(undefined);
     };

@@ -1,5 +1,6 @@
 /** Ports that `tapster pasta` forwards, in the sandbox and as whoever it becomes: by splice, over the tap, from inside, and those that follow others. */
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { it } from 'node:test';
 import { PLACES } from '../support/netns/internet.ts';
 import { inLab, type Lab, report } from '../support/netns/lab.ts';
@@ -100,6 +101,32 @@ inLab('ports of pasta', (lab) => {
     });
     const words = ['pasta', '-q', '--splice-only', '-t', 'none', '-u', 'none', '--', 'ip', '-o', 'link'];
     assert.match((await lab.start(words).ended).stdout, /^1: lo: <LOOPBACK,UP,.*\n$/);
+  });
+
+  it('come and go by the socket of --conf-path, which goes with the session', async () => {
+    const path = lab.newPath('control');
+    const ctl = async (...words: string[]): Promise<string> => {
+      const { status, stdout, stderr } = await lab.start(['ctl', '--socket', path, 'forward', ...words]).ended;
+      return status === 0 ? stdout : stderr;
+    };
+    const none = ['-t', 'none', '-u', 'none', '-T', 'none', '-U', 'none'];
+    await withPasta(lab, [...none, '-c', path, '--host-lo-to-ns-lo'], async (container) => {
+      assert.equal(await ctl('show'), 'no forwarded ports\n');
+      await ctl('add', 'guest', '8080:80');
+      assert.match(await ctl('show'), /^guest +8080:80\/tcp$/m);
+      const server = container.spawn(lab.nodeProgram('client', 'serve-tcp', '1', '80'));
+      await server.says(/^listening/m);
+      assert.equal(report(await lab.onHost(exchange(lab, '127.0.0.1', '8080')).ended)['answer'], 'hello');
+      assert.deepEqual(await callersOf(server), ['127.0.0.1']);
+      const taken = lab.onHost(lab.nodeProgram('client', 'serve-tcp', '1', '7004'));
+      await taken.says(/^listening/m);
+      assert.match(await ctl('add', 'guest', '7004'), /port 7004|:7004\/tcp of the host: another program has it/);
+      taken.kill('SIGKILL');
+      await ctl('del', 'guest', '8080:80');
+      const connecting = lab.nodeProgram('client', 'connect', '127.0.0.1', '8080');
+      assert.equal(report(await lab.onHost(connecting).ended)['outcome'], 'ECONNREFUSED');
+    });
+    await eventually('the socket is gone', () => !existsSync(path));
   });
 
   it('that are taken are named, with exit status 1', async () => {

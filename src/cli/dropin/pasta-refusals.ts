@@ -3,8 +3,7 @@ import type { PastaOptions } from './pasta-options.ts';
 
 /** The first thing that can't be done, as a sentence; undefined: all can. */
 export function whyNotPasta(options: PastaOptions): string | undefined {
-  const { controlPath, guest } = options;
-  if (controlPath !== undefined) return `--conf-path ${controlPath}: there is no such socket; leave it out`;
+  const { guest } = options;
   if (guest.kind === 'virtual-machine') {
     const { repairPath } = guest;
     if (repairPath !== undefined && repairPath !== 'none') {

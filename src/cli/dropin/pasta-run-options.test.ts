@@ -116,6 +116,7 @@ describe('ports', () => {
     });
     assert.equal(join('-t none -u none -T none -U none 42').forwards, undefined);
     assert.equal(join('-T 80 42').forwards?.splice, true);
+    assert.ok(join('-t none -u none -T none -U none -c /a 42').forwards, 'they may come later');
   });
 });
 
@@ -138,7 +139,6 @@ describe('a virtual machine', () => {
 describe('what is not done', () => {
   it('is refused by name', () => {
     const cases: readonly (readonly ['pasta' | 'passt', string])[] = [
-      ['pasta', '--conf-path /a'],
       ['passt', '--repair-path /a'],
       ['passt', '--migrate-exit'],
     ];

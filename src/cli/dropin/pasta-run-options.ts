@@ -130,7 +130,7 @@ function classLength({ w3 }: IpAddress): number {
   return first < 128 ? 8 : first < 192 ? 16 : 24;
 }
 
-/** Undefined: nothing is forwarded. */
+/** Undefined: nothing is forwarded, and nothing will be. */
 function forwardsOf(options: PastaOptions, namespace: Namespace | undefined): ForwardOptions | undefined {
   const { tcp, udp, tcpIn, tcpOut, udpOut, udpInFollowsTcp, freebind } = options;
   const udpIn = udpInFollowsTcp ? unmapped(tcpIn) : options.udpIn;
@@ -140,7 +140,8 @@ function forwardsOf(options: PastaOptions, namespace: Namespace | undefined): Fo
     tcpOut: tcp ? tcpOut : NO_FORWARDS,
     udpOut: udp ? udpOut : NO_FORWARDS,
   };
-  if (Object.values(forwards).every(({ rules, auto }) => rules.length + auto.length === 0)) return undefined;
+  const isNothing = Object.values(forwards).every(({ rules, auto }) => rules.length + auto.length === 0);
+  if (isNothing && options.controlPath === undefined) return undefined;
   return {
     ...forwards,
     udpFollows: udpInFollowsTcp,

@@ -15,6 +15,7 @@ import type { PastaOptions } from './pasta-options.ts';
 import { toGuestOptions, toJoinOptions, toRunOptions } from './pasta-run-options.ts';
 import { openProgramLog, type ProgramLog, type WriteLog } from './program-log.ts';
 import { become, resolveRunAs } from './run-as.ts';
+import { startSessionApi } from './session-api.ts';
 import { tellStatistics } from './statistics.ts';
 
 const STANDARD_ERROR = 2;
@@ -47,7 +48,7 @@ export async function runPasta(
 }
 
 function makeHooks(options: PastaOptions, log: ProgramLog, background: boolean): Result<GuestHooks> {
-  const { pidPath, runAs, statsSeconds, verbosity } = options;
+  const { program, pidPath, controlPath, runAs, statsSeconds, verbosity } = options;
   const identity = resolveRunAs(runAs);
   if (!identity.ok) return identity;
   const pidFile = pidPath === undefined ? success(undefined) : openPidFile(pidPath);
@@ -63,6 +64,8 @@ function makeHooks(options: PastaOptions, log: ProgramLog, background: boolean):
       if (identity.value !== undefined) chownSync(path, identity.value.uid, identity.value.gid);
       log.write('info', `listening at ${path}`);
     },
+    forwarding: (forwards) =>
+      controlPath === undefined ? success(undefined) : startSessionApi(controlPath, program, forwards),
     prepared: () => {
       if (background) process.chdir('/');
       return identity.value === undefined ? success(undefined) : become(identity.value);

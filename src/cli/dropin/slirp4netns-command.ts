@@ -5,7 +5,6 @@
  */
 import { closeSync, fstatSync, writeFileSync, writeSync } from 'node:fs';
 import { failure, type Result, success } from '../../base/result.ts';
-import type { Forwards } from '../../engine/forwards.ts';
 import { joinSession } from '../../engine/join-session.ts';
 import { packageVersion } from '../../engine/package-version.ts';
 import type { SessionHooks } from '../../engine/session-host.ts';
@@ -13,7 +12,7 @@ import { DROPIN_EXIT } from './command-line.ts';
 import { openProgramLog, type ProgramLog } from './program-log.ts';
 import { readSlirp4netnsCommandLine, type Slirp4netnsOptions } from './slirp4netns-options.ts';
 import { toSlirpJoinOptions } from './slirp4netns-run-options.ts';
-import { type SlirpServer, startSlirpServer } from './slirp4netns-server.ts';
+import { startSlirpServer } from './slirp4netns-server.ts';
 
 const PROGRAM = 'slirp4netns';
 const STANDARD_OUTPUT = 1;
@@ -50,7 +49,6 @@ export async function slirp4netnsCommand(args: readonly string[]): Promise<numbe
 }
 
 async function run(options: Slirp4netnsOptions, log: ProgramLog): Promise<number> {
-  let server: SlirpServer | undefined;
   const descriptors = checkDescriptors(options);
   if (!descriptors.ok) {
     log.write('error', descriptors.failure.message);
@@ -60,26 +58,20 @@ async function run(options: Slirp4netnsOptions, log: ProgramLog): Promise<number
     flowSinks: [],
     log: log.write,
     published: () => {},
-    forwarding: (forwards: Forwards) => {
-      if (options.apiSocketPath === undefined) return success(undefined);
-      const started = startSlirpServer(options.apiSocketPath, forwards, options.plan);
-      if (started.ok) server = started.value;
-      return started.ok ? success(undefined) : started;
-    },
+    forwarding: (forwards) =>
+      options.apiSocketPath === undefined
+        ? success(undefined)
+        : startSlirpServer(options.apiSocketPath, forwards, options.plan),
     ready: () => {
       if (options.readyDescriptor !== undefined) tellReady(options.readyDescriptor, log);
     },
   };
-  try {
-    const ended = await joinSession(toSlirpJoinOptions(options), hooks);
-    if (ended.ok) return ended.value;
-    for (let at: typeof ended.failure | undefined = ended.failure; at !== undefined; at = at.cause) {
-      log.write('error', at === ended.failure ? at.message : `because: ${at.message}`);
-    }
-    return DROPIN_EXIT.refused;
-  } finally {
-    server?.close();
+  const ended = await joinSession(toSlirpJoinOptions(options), hooks);
+  if (ended.ok) return ended.value;
+  for (let at: typeof ended.failure | undefined = ended.failure; at !== undefined; at = at.cause) {
+    log.write('error', at === ended.failure ? at.message : `because: ${at.message}`);
   }
+  return DROPIN_EXIT.refused;
 }
 
 /** What Tapster does not do, as a sentence; undefined: all can be done. */

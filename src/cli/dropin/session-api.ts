@@ -1,0 +1,215 @@
+/**
+ * The socket of `--conf-path`: what `tapster ctl --socket PATH` needs to tell and change the forwards of a session that runs. It is a small part of the API of a running
+ * network (docs/api.md), with one interface, `guest`, whose only property is `publish`.
+ *
+ * | request                            | answer                                                                  |
+ * | ---------------------------------- | ----------------------------------------------------------------------- |
+ * | `GET /v1/engine`                   | version and process                                                     |
+ * | `GET /v1/config`                   | the ports of the host that lead inside, as rules                        |
+ * | `PATCH /v1/interfaces/guest`       | makes these rules so: all of them, or none                              |
+ * | `GET /v1/forwards`                 | all forwards, those from inside and those that follow others too        |
+ *
+ * Rules of `all`, of `auto`, of one interface and from inside are only told by the last: they stay as they are.
+ */
+import { closeSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { API_BODY_BYTES_MAX, SESSION_CLIENTS_MAX } from '../../base/limits.ts';
+import { failure, type Result, success } from '../../base/result.ts';
+import { formatPublish, parsePublish } from '../../config/publish.ts';
+import { PROBLEM_TYPE, problemDocument } from '../../control/api-error.ts';
+import { etagOf, revisionOf } from '../../control/revision-tag.ts';
+import type { Forwards, OpenForward } from '../../engine/forwards.ts';
+import { packageVersion } from '../../engine/package-version.ts';
+import { startPathRemover } from '../../sys/path-remover.ts';
+import { listenUnix } from '../../sys/unix-socket.ts';
+
+export const SESSION_INTERFACE = 'guest';
+const TARGET = `/v1/interfaces/${SESSION_INTERFACE}`;
+const IDLE_MS = 30_000;
+
+export interface SessionApi {
+  /** The path is gone when this returns. */
+  close(): void;
+}
+
+/** Listens at the path, for our own user alone. To be called before the sandbox. */
+export function startSessionApi(path: string, program: string, forwards: Forwards): Result<SessionApi> {
+  const mask = process.umask(0o177);
+  const listener = listenUnix(path);
+  process.umask(mask);
+  if (!listener.ok) return listener;
+  const remover = startPathRemover(path);
+  if (!remover.ok) {
+    closeSync(listener.value.fd);
+    return remover;
+  }
+  const rules = new SessionRules(forwards);
+  // In the sandbox the package can't be asked any more.
+  const engine = { name: program, version: packageVersion(), pid: process.pid, unmet: [] };
+  const server: Server = createServer((request, response) => {
+    answer(rules, engine, request, response).catch(() => response.destroy());
+  });
+  server.maxConnections = SESSION_CLIENTS_MAX;
+  server.requestTimeout = IDLE_MS;
+  server.listen({ fd: listener.value.fd });
+  return success({
+    close: () => {
+      server.close();
+      server.closeAllConnections();
+      remover.value.remove();
+    },
+  });
+}
+
+interface Reply {
+  readonly status: number;
+  readonly body: object;
+}
+
+async function answer(
+  rules: SessionRules,
+  engine: object,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { status, body } = await replyTo(rules, engine, request);
+  const type = status < 300 ? 'application/json' : PROBLEM_TYPE;
+  response.writeHead(status, { 'content-type': type, etag: etagOf(rules.revision), connection: 'close' });
+  response.end(JSON.stringify(body));
+}
+
+async function replyTo(rules: SessionRules, engine: object, request: IncomingMessage): Promise<Reply> {
+  const { method } = request;
+  const [path] = (request.url ?? '').split('?');
+  if (method === 'GET' && path === '/v1/engine') {
+    const uptimeSeconds = Math.floor(process.uptime());
+    return { status: 200, body: { ...engine, uptimeSeconds, revision: rules.revision } };
+  }
+  if (method === 'GET' && path === '/v1/config') {
+    return { status: 200, body: { interfaces: { [SESSION_INTERFACE]: { publish: rules.texts } } } };
+  }
+  if (method === 'GET' && path === '/v1/forwards') return { status: 200, body: rules.all };
+  if (method === 'PATCH' && path === TARGET) return change(rules, request);
+  return refusal(404, 'not-found', `${method} ${path} is not for sessions: see "tapster ctl forward"`);
+}
+
+async function change(rules: SessionRules, request: IncomingMessage): Promise<Reply> {
+  const wanted = request.headers['if-match'];
+  if (wanted !== undefined && revisionOf(wanted) !== rules.revision) {
+    return refusal(412, 'revision-conflict', `the forwards are at revision ${rules.revision}, not at ${wanted}`);
+  }
+  const body = await bodyOf(request);
+  const publish = typeof body === 'object' && body !== null && 'publish' in body ? body.publish : undefined;
+  const isList = Array.isArray(publish) && publish.every((each) => typeof each === 'string');
+  if (!isList || Object.keys(body as object).length > 1) {
+    return refusal(400, 'body-invalid', 'a session has only "publish", a list of rules such as "8080:80/tcp"');
+  }
+  const applied = rules.apply(publish);
+  if (!applied.ok) return refusal(409, applied.failure.code, applied.failure.message);
+  return { status: 200, body: { revision: rules.revision, dryRun: false, actions: applied.value } };
+}
+
+function refusal(status: number, code: string, detail: string): Reply {
+  return { status, body: problemDocument(status, 'refused', code, detail) };
+}
+
+/** Undefined: it is too long, or no JSON. */
+async function bodyOf(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request) {
+    bytes += (chunk as Buffer).length;
+    if (bytes > API_BODY_BYTES_MAX) return undefined;
+    chunks.push(chunk as Buffer);
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+type RuleChange = { readonly action: 'add' | 'remove'; readonly part: string; readonly text: string };
+
+/** Forwards to the inside as a list of rules, each one text. */
+export class SessionRules {
+  /** Grows with each change. */
+  revision: number = 1;
+  readonly #forwards: Pick<Forwards, 'add' | 'remove' | 'list'>;
+
+  constructor(forwards: Pick<Forwards, 'add' | 'remove' | 'list'>) {
+    this.#forwards = forwards;
+  }
+
+  get texts(): string[] {
+    return [...this.#open().keys()];
+  }
+
+  get all(): object[] {
+    return this.#forwards.list().map((forward) => {
+      const { id, direction, auto, ports, rule } = forward;
+      const { interfaceName } = rule;
+      return {
+        id,
+        direction,
+        rule: textOf(forward),
+        ...(interfaceName === undefined ? {} : { interfaceName }),
+        auto,
+        ports,
+      };
+    });
+  }
+
+  /** Makes the list so: what is new first, so that a failure leaves all as it was. */
+  apply(wanted: readonly string[]): Result<RuleChange[]> {
+    const rules = new Map<string, Parameters<Forwards['add']>[0]>();
+    for (const text of wanted) {
+      const rule = parsePublish(text);
+      if (typeof rule === 'string') return failure('rule-invalid', `"${text}": ${rule}`);
+      const { protocol, ...ports } = rule;
+      rules.set(formatPublish(rule), {
+        direction: 'in',
+        protocol,
+        rule: { ...ports, interfaceName: undefined, weak: false },
+      });
+    }
+    const open = this.#open();
+    const added: OpenForward[] = [];
+    for (const [text, forward] of rules) {
+      if (open.has(text)) continue;
+      const opened = this.#forwards.add(forward);
+      if (opened.ok) {
+        added.push(opened.value);
+        continue;
+      }
+      for (const { id } of added) this.#forwards.remove(id);
+      return opened;
+    }
+    const removed = [...open].filter(([text]) => !rules.has(text));
+    for (const [, { id }] of removed) this.#forwards.remove(id);
+    if (added.length + removed.length > 0) this.revision++;
+    return success([
+      ...removed.map(([text]) => changeOf('remove', text)),
+      ...added.map((forward) => changeOf('add', textOf(forward))),
+    ]);
+  }
+
+  /** Those that a rule's text says all of. */
+  #open(): Map<string, OpenForward> {
+    const open = new Map<string, OpenForward>();
+    for (const forward of this.#forwards.list()) {
+      const { direction, auto, rule } = forward;
+      const isPlain = direction === 'in' && !auto && !rule.weak && rule.interfaceName === undefined;
+      if (isPlain) open.set(textOf(forward), forward);
+    }
+    return open;
+  }
+}
+
+function textOf({ protocol, rule }: OpenForward): string {
+  return formatPublish({ protocol, ...rule });
+}
+
+function changeOf(action: RuleChange['action'], text: string): RuleChange {
+  return { action, part: `publish ${SESSION_INTERFACE} ${text}`, text: `publish ${SESSION_INTERFACE} ${text}` };
+}
