@@ -13,6 +13,7 @@ import {
   frameOf,
   GUEST_ADDRESS,
   MEMORY_BYTES,
+  QUEUE_SIZE,
 } from './vhost-user-front-end-fixture.test.ts';
 import { StreamGuest, type StreamGuestOptions } from './vhost-user-stream-fixture.test.ts';
 
@@ -61,6 +62,22 @@ describe('room in buffers of a guest', () => {
       );
     });
   }
+});
+
+describe('a queue that breaks where room is looked for', () => {
+  it('is told of, and sends nothing more', () => {
+    const front = new FrontEnd(1, { lends: true });
+    front.negotiate();
+    front.start();
+    offer(front, [[1500]]);
+    front.guestOffers(BUFFERS_AT + 0x1000, 1500);
+    // The second entry of the available ring.
+    front.view.setUint16(front.ringAt(0) + QUEUE_SIZE * 16 + 4 + 2, 999, true);
+    assert.equal(front.borrow(frameOf(4000), HEAD_BYTES), -1);
+    assert.match(front.logged.join(), /broken.*descriptor 999 of a queue of 64/);
+    assert.equal(front.transmit(frameOf(60)), 0);
+    front.close();
+  });
 });
 
 /** What is offered, by its descriptor: the buffers of a chain. */

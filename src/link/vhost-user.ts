@@ -21,13 +21,12 @@ import type { MacAddress } from '../base/address.ts';
 import { FRAME_BYTES_MAX, VHOST_USER_QUEUED_BYTES } from '../base/limits.ts';
 import { FRAME_PACKETS_MAX } from '../graph/node.ts';
 import { type LinkOffload, NO_OFFLOAD } from '../packet/offload.ts';
-import { NO_PACKET, NOT_LENT, type Packet, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
+import { NOT_LENT, type Packet, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { POLL_EVENT_WORDS, type Sys } from '../sys/sys.ts';
 import { type DeviceQueue, PIECE_WORDS } from '../virtio/device-queue.ts';
 import type { DirtyLog } from '../virtio/dirty-log.ts';
-import * as arp from '../wire/arp.ts';
-import * as ethernet from '../wire/ethernet.ts';
 import * as vnet from '../wire/vnet-header.ts';
+import { announce } from './announcement.ts';
 import { BorrowedRoom } from './borrowed-room.ts';
 import { COPIES_MAX, CopyBatch, type CopyPieces } from './copy-batch.ts';
 import { isSegment, LentPayload } from './lent-payload.ts';
@@ -76,8 +75,6 @@ const COPIES_PER_FRAME_MAX = COPIES_MAX / 2;
 const CHAINS_PER_FRAME_MAX = 1024;
 const HEADER_WORDS = VNET_HEADER_BYTES / 4;
 const FRAME_BYTES_MIN = 14;
-/** The shortest frame on an Ethernet, without its checksum. */
-const ANNOUNCEMENT_BYTES = 60;
 const EVENTS_MAX = 4;
 const NO_DESCRIPTOR = -1;
 /** In front of each frame in the store. */
@@ -200,7 +197,7 @@ export class VhostUserLink implements PairLink {
     if (ring === undefined || ring.queue.broken !== '') return 0;
     const { queue } = ring;
     const first = packets.count;
-    if (this.#newcomer !== undefined) this.#receiveAnnouncement(packets, this.#newcomer);
+    if (this.#newcomer !== undefined && announce(packets, this.#newcomer)) this.#newcomer = undefined;
     const most = Math.min(framesMax - (packets.count - first), packets.start.length - packets.count);
     queue.disableKicks();
     const isEmpty = this.#takeFrames(queue, packets, most);
@@ -246,7 +243,9 @@ export class VhostUserLink implements PairLink {
     const queue = this.#toGuest?.queue;
     if (this.#room === undefined || queue === undefined || queue.broken !== '' || this.blocked) return false;
     const { headerBytes, mergeable } = this.#features;
-    return this.#room.borrow(queue, packets, packet, headBytes, headerBytes, mergeable);
+    const isBorrowed = this.#room.borrow(queue, packets, packet, headBytes, headerBytes, mergeable);
+    if (queue.broken !== '') this.#options.onBroken(queue.broken);
+    return isBorrowed;
   }
 
   keepBorrowed(packets: Packets, packet: Packet): void {
@@ -290,18 +289,6 @@ export class VhostUserLink implements PairLink {
     this.#copies.close();
     this.#lent?.close();
     this.#room?.close();
-  }
-
-  #receiveAnnouncement(packets: Packets, { high, low }: MacAddress): void {
-    const packet = packets.allocate(ANNOUNCEMENT_BYTES);
-    if (packet === NO_PACKET) return;
-    this.#newcomer = undefined;
-    const { view } = packets;
-    const at = packets.start[packet];
-    packets.bytes.fill(0, at, at + ANNOUNCEMENT_BYTES);
-    const { BROADCAST_HIGH, BROADCAST_LOW, TYPE_RARP } = ethernet;
-    const body = at + ethernet.writeHeader(view, at, BROADCAST_HIGH, BROADCAST_LOW, high, low, TYPE_RARP);
-    arp.writePacket(view, body, arp.OPERATION_REVERSE_REQUEST, high, low, 0, high, low, 0);
   }
 
   /** Makes packets of the guest's chains, to be copied yet. Returns whether there is no chain any more. */

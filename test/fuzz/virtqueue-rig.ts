@@ -23,6 +23,7 @@ import {
   USED_NO_NOTIFY,
   usedRingBytes,
 } from '#tapster/virtio/split-ring.js';
+import { BorrowedPayload } from './borrowed-payload.ts';
 import { VirtqueueLog } from './virtqueue-log.ts';
 import { type Extent, VirtqueueMemory } from './virtqueue-memory.ts';
 import { bytesOf, type Chain, frameFor, frameIn, overlap, readChain } from './virtqueue-model.ts';
@@ -36,7 +37,7 @@ export interface Negotiated {
   readonly eventIndex: boolean;
   readonly indirect: boolean;
   readonly size: number;
-  /** Payload of large segments is not copied before it is needed. */
+  /** Payload of large segments is not copied before it is needed, and is put where the guest reads it. */
   readonly lends: boolean;
   /** The guest is being migrated. */
   readonly logs: boolean;
@@ -50,6 +51,7 @@ const packets = new Packets();
 const arenaMemory = sys.register(packets.bytes);
 const word = new Uint8Array(8);
 const wordMemory = sys.register(word);
+const payload = new BorrowedPayload(sys);
 const frame = new Int32Array(FRAME_PACKETS_MAX);
 const events = new Int32Array(POLL_EVENT_WORDS);
 
@@ -238,11 +240,16 @@ export class VirtqueueRig {
   transmit(frames: readonly Uint8Array[]): void {
     this.#log?.begin();
     packets.reset();
+    let borrows = this.#negotiated.lends;
     for (const [i, bytes] of frames.entries()) {
       const packet = packets.allocate(bytes.length);
       packets.bytes.set(bytes, packets.start[packet]);
       frame[i] = packet;
+      // One that finds no room must not be left behind by those that do.
+      if (borrows) borrows = payload.borrow(this.#link, packets, packet);
     }
+    // Nothing more is sent by a queue that broke, were it in a chain that no frame would have needed.
+    if (this.#negotiated.lends && (this.#rings[TO_GUEST].queue?.broken ?? '') !== '') this.#lose();
     const ring = this.#rings[TO_GUEST];
     ring.hasNews &&= this.#waiting.length > 0;
     const takes = this.#canTake(ring);
