@@ -25,8 +25,6 @@ import { ERRNO, errnoName } from '../sys/errno.ts';
 import { LinuxSys } from '../sys/linux.ts';
 import { SO, SOL } from '../sys/options.ts';
 import { startPathRemover } from '../sys/path-remover.ts';
-import { resolvConfFiles } from '../sys/resolv-conf.ts';
-import { applySandbox } from '../sys/sandbox.ts';
 import { SOCKET_ADDRESS_WORDS, SOCKET_TYPE, type Sys } from '../sys/sys.ts';
 import {
   connectUnix,
@@ -39,12 +37,11 @@ import {
 import { Closers } from './closers.ts';
 import { DatagramGuest } from './datagram-guest.ts';
 import type { Engine } from './engine.ts';
-import { EventLoop } from './event-loop.ts';
 import { GuestListener } from './guest-listener.ts';
 import type { GuestOptions } from './guest-options.ts';
 import { qemuArguments, qemuDatagramArguments, qemuVhostUserArguments } from './qemu-arguments.ts';
 import { sharedMemoryArguments } from './qemu-memory.ts';
-import { enginePlan, whyNoSandbox } from './sandbox-policy.ts';
+import { checkSandbox, confine, SessionEnd } from './session-end.ts';
 import { SessionForwards } from './session-forwards.ts';
 import { GUEST_INTERFACE, type SessionHooks, SessionHost } from './session-host.ts';
 import { VhostUserGuest } from './vhost-user-guest.ts';
@@ -71,8 +68,7 @@ class GuestSession {
   readonly #sys: LinuxSys = new LinuxSys();
   readonly #port: GuestPort = new GuestPort('guest');
   /** Resolves with the exit status. */
-  readonly #ended: Promise<number>;
-  #end: (status: number) => void = () => {};
+  readonly #end: SessionEnd = new SessionEnd();
   /** Where guests come; undefined: there is one guest, and no other. */
   #path: string | undefined;
   #listener: GuestListener | undefined;
@@ -87,15 +83,12 @@ class GuestSession {
     this.#options = options;
     this.#hooks = hooks;
     this.#closers = closers;
-    this.#ended = new Promise((resolve) => {
-      this.#end = resolve;
-    });
   }
 
   async run(): Promise<Result<number>> {
     const { sandbox, command } = this.#options;
-    const unsafe = sandbox ? whyNoSandbox(process.env) : undefined;
-    if (unsafe !== undefined) return failure('sandbox-impossible', unsafe);
+    const possible = checkSandbox(sandbox);
+    if (!possible.ok) return possible;
     const memory = this.#options.vhostUserPairs > 0 ? sharedMemoryArguments(command) : success([]);
     if (!memory.ok) return memory;
     const planned = SessionHost.plan(this.#sys, this.#options, this.#hooks, this.#closers);
@@ -114,15 +107,15 @@ class GuestSession {
     const attached = this.#attach(engine.value);
     if (!attached.ok) return attached;
     host.followResolvConf(() => {});
-    this.#followSignals();
+    this.#end.followSignals(this.#closers);
     const [program, ...words] = command;
     if (program !== undefined) this.#start(program, [...words, ...memory.value, ...this.#qemuArguments()]);
     const prepared = this.#hooks.prepared?.() ?? success(undefined);
     if (!prepared.ok) return prepared;
-    const confined = sandbox ? this.#confine() : success(undefined);
+    const confined = confine(sandbox, this.#childPid, this.#hooks);
     if (!confined.ok) return confined;
     this.#hooks.ready?.(engine.value);
-    return success(await this.#serve(engine.value));
+    return success(await this.#end.serve(this.#sys, engine.value, this.#closers));
   }
 
   #makeEngine(host: SessionHost): Result<Engine> {
@@ -274,7 +267,7 @@ class GuestSession {
 
   #sayGone(why: string): void {
     this.#hooks.log('info', `the guest has gone${why === '' ? '' : ` (${why})`}`);
-    if (this.#path === undefined || this.#options.oneOff) this.#end(0);
+    if (this.#path === undefined || this.#options.oneOff) this.#end.end(0);
     else this.#listener?.release();
   }
 
@@ -286,22 +279,14 @@ class GuestSession {
     return datagrams ? qemuDatagramArguments(path, qemuPathOf(path), mac) : qemuArguments(path, mac);
   }
 
-  #followSignals(): void {
-    const onSignal = (signal: NodeJS.Signals): void => this.#end(128 + constants.signals[signal]);
-    for (const signal of ENDING) process.once(signal, onSignal);
-    this.#closers.add(() => {
-      for (const signal of ENDING) process.removeListener(signal, onSignal);
-    });
-  }
-
   #start(program: string, words: readonly string[]): void {
     const child = spawn(program, words, { stdio: 'inherit' });
     this.#childPid = child.pid ?? process.pid;
     child.once('error', (error) => {
       this.#hooks.log('error', `"${program}" can't be executed: ${(error as NodeJS.ErrnoException).code}`);
-      this.#end(127);
+      this.#end.end(127);
     });
-    child.once('exit', (code, signal) => this.#end(code ?? 128 + constants.signals[signal!]));
+    child.once('exit', (code, signal) => this.#end.end(code ?? 128 + constants.signals[signal!]));
     this.#closers.add(async () => {
       if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
       const exited = once(child, 'exit', { signal: AbortSignal.timeout(COMMAND_END_MS) });
@@ -310,29 +295,10 @@ class GuestSession {
       await exited.catch(() => {});
     });
   }
-
-  #confine(): Result<void> {
-    const applied = applySandbox(enginePlan(this.#childPid, resolvConfFiles()));
-    if (!applied.ok) return applied;
-    for (const note of applied.value) this.#hooks.log('info', `sandbox: ${note}`);
-    return success(undefined);
-  }
-
-  async #serve(engine: Engine): Promise<number> {
-    let fail: (error: unknown) => void = () => {};
-    const broken = new Promise<never>((_resolve, reject) => {
-      fail = reject;
-    });
-    const loop = new EventLoop(this.#sys, engine, fail);
-    this.#closers.add(() => loop.stop());
-    return await Promise.race([this.#ended, broken]);
-  }
 }
 
 /** How long a command may take to end with us: what it leaves behind when it has ended, its socket's path, is removed then. */
 const COMMAND_END_MS = 1000;
-
-const ENDING: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM'];
 
 /** Where QEMU binds its side of datagrams, beside ours: both sides must know the path of the other. */
 function qemuPathOf(path: string): string {

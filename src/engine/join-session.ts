@@ -5,8 +5,7 @@
  * Everything that takes rights over the namespace is done before `prepared` is told.
  */
 import { closeSync } from 'node:fs';
-import { constants } from 'node:os';
-import { failure, type Result, success } from '../base/result.ts';
+import { type Result, success } from '../base/result.ts';
 import { errnoName } from '../sys/errno.ts';
 import { configureGuest, joinedSysctls, raiseLoopback } from '../sys/guest-network.ts';
 import { closeHostTap, type HostTap, openHostTap, type TapOptions } from '../sys/host-tap.ts';
@@ -20,13 +19,10 @@ import {
   writeSysctlsInside,
 } from '../sys/namespace-path.ts';
 import { findLink } from '../sys/netlink/link.ts';
-import { resolvConfFiles } from '../sys/resolv-conf.ts';
-import { applySandbox } from '../sys/sandbox.ts';
 import { Closers } from './closers.ts';
 import type { Engine } from './engine.ts';
-import { EventLoop } from './event-loop.ts';
 import type { RunOptions } from './run-options.ts';
-import { enginePlan, whyNoSandbox } from './sandbox-policy.ts';
+import { checkSandbox, confine, SessionEnd } from './session-end.ts';
 import { SessionForwards } from './session-forwards.ts';
 import { type SessionHooks, SessionHost } from './session-host.ts';
 import { configurationExtent, type GuestTap, goWithoutTap, plugTap } from './session-tap.ts';
@@ -60,23 +56,18 @@ class JoinSession {
   readonly #sys: LinuxSys = new LinuxSys();
   /** Descriptors of namespaces, for as long as something is to be made in there. */
   readonly #namespaces: number[] = [];
-  /** Resolves with the exit status. */
-  readonly #ended: Promise<number>;
-  #end: (status: number) => void = () => {};
+  readonly #end: SessionEnd = new SessionEnd();
 
   constructor(options: JoinOptions, hooks: SessionHooks, closers: Closers) {
     this.#options = options;
     this.#hooks = hooks;
     this.#closers = closers;
-    this.#ended = new Promise((resolve) => {
-      this.#end = resolve;
-    });
   }
 
   async run(): Promise<Result<number>> {
     const { sandbox } = this.#options;
-    const unsafe = sandbox ? whyNoSandbox(process.env) : undefined;
-    if (unsafe !== undefined) return failure('sandbox-impossible', unsafe);
+    const possible = checkSandbox(sandbox);
+    if (!possible.ok) return possible;
     const joined = openNetworkNamespace(this.#options.networkNamespace);
     if (!joined.ok) return joined;
     const namespace = joined.value;
@@ -104,13 +95,15 @@ class JoinSession {
     const watched = this.#watch(namespace, engine);
     if (!watched.ok) return watched;
     host.followResolvConf(() => {});
-    this.#followSignals();
+    this.#end.followSignals(this.#closers);
     this.#releaseNamespaces();
     const prepared = this.#hooks.prepared?.() ?? success(undefined);
     if (!prepared.ok) return prepared;
-    const confined = sandbox ? this.#confine() : success(undefined);
+    const confined = confine(sandbox, process.pid, this.#hooks);
     if (!confined.ok) return confined;
-    return success(await this.#serve(engine));
+    this.#followDescriptor();
+    this.#hooks.ready?.(engine);
+    return success(await this.#end.serve(this.#sys, engine, this.#closers));
   }
 
   /**
@@ -159,51 +152,24 @@ class JoinSession {
   #watch(namespace: NetworkNamespace, engine: Engine): Result<void> {
     engine.onLinkLost = (_interface, errno) => {
       this.#hooks.log('info', `the interface inside has gone: ${errnoName(errno)}`);
-      this.#end(0);
+      this.#end.end(0);
     };
     if (!this.#options.endsWithNamespace) return success(undefined);
     const watch = watchNamespaceEnd(this.#sys, namespace, () => {
       this.#hooks.log('info', `${namespace.path} has gone`);
-      this.#end(0);
+      this.#end.end(0);
     });
     if (!watch.ok) return watch;
     this.#closers.add(() => watch.value.close());
     return success(undefined);
   }
 
-  #followSignals(): void {
-    const onSignal = (signal: NodeJS.Signals): void => this.#end(128 + constants.signals[signal]);
-    for (const signal of ENDING) process.once(signal, onSignal);
-    this.#closers.add(() => {
-      for (const signal of ENDING) process.removeListener(signal, onSignal);
-    });
-  }
-
   #followDescriptor(): void {
     const { endDescriptor } = this.#options;
     if (endDescriptor === undefined) return;
-    const watch = this.#sys.watchReadable(endDescriptor, () => this.#end(0));
+    const watch = this.#sys.watchReadable(endDescriptor, () => this.#end.end(0));
     if (watch > 0) this.#closers.add(() => this.#sys.unwatch(watch));
     else this.#hooks.log('warning', `descriptor ${endDescriptor} tells of nothing: ${errnoName(watch)}`);
-  }
-
-  #confine(): Result<void> {
-    const applied = applySandbox(enginePlan(process.pid, resolvConfFiles()));
-    if (!applied.ok) return applied;
-    for (const note of applied.value) this.#hooks.log('info', `sandbox: ${note}`);
-    return success(undefined);
-  }
-
-  async #serve(engine: Engine): Promise<number> {
-    let fail: (error: unknown) => void = () => {};
-    const broken = new Promise<never>((_resolve, reject) => {
-      fail = reject;
-    });
-    const loop = new EventLoop(this.#sys, engine, fail);
-    this.#closers.add(() => loop.stop());
-    this.#followDescriptor();
-    this.#hooks.ready?.(engine);
-    return await Promise.race([this.#ended, broken]);
   }
 }
 
@@ -220,5 +186,3 @@ function raiseLoopbackInside(namespaceFd: number, userNamespaceFd: number | unde
   closeSync(inside.value.netlinkFd);
   return raised.ok ? success(undefined) : raised;
 }
-
-const ENDING: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM'];

@@ -11,14 +11,13 @@ import { configureGuest, type GuestNetwork, guestSysctls } from '../sys/guest-ne
 import { LinuxSys } from '../sys/linux.ts';
 import { type CommandStatus, exitCode, identityInside, type NamespaceChild, startNamespace } from '../sys/namespace.ts';
 import { openNetworkNamespace } from '../sys/namespace-path.ts';
-import { RESOLV_CONF_PATH, type ResolvConf, resolvConfFiles } from '../sys/resolv-conf.ts';
-import { applySandbox } from '../sys/sandbox.ts';
+import { RESOLV_CONF_PATH, type ResolvConf } from '../sys/resolv-conf.ts';
 import { Closers } from './closers.ts';
 import type { Engine } from './engine.ts';
 import { EventLoop } from './event-loop.ts';
 import type { RunOptions } from './run-options.ts';
-import { enginePlan, whyNoSandbox } from './sandbox-policy.ts';
 import { waitUntilDelivered } from './session-delivery.ts';
+import { checkSandbox, confine } from './session-end.ts';
 import { SessionForwards } from './session-forwards.ts';
 import { type SessionHooks, SessionHost } from './session-host.ts';
 import { dnsAddresses, guestResolvConf } from './session-network.ts';
@@ -48,8 +47,8 @@ class Session {
   }
 
   async run(): Promise<Result<number>> {
-    const unsafe = this.#options.sandbox ? whyNoSandbox(process.env) : undefined;
-    if (unsafe !== undefined) return failure('sandbox-impossible', unsafe);
+    const possible = checkSandbox(this.#options.sandbox);
+    if (!possible.ok) return possible;
     const planned = SessionHost.plan(this.#sys, this.#options, this.#hooks, this.#closers);
     if (!planned.ok) return planned;
     const host = planned.value;
@@ -129,7 +128,7 @@ class Session {
     const ran = child.run(command, process.env, process.cwd());
     if (!ran.ok) return ran;
     // While the command is loaded; and not one packet has been looked at before.
-    const confined = this.#options.sandbox ? this.#confine(child) : success(undefined);
+    const confined = confine(this.#options.sandbox, child.pid, this.#hooks);
     if (!confined.ok) return confined;
     this.#hooks.ready?.(engine);
     const loop = new EventLoop(this.#sys, engine, fail);
@@ -141,13 +140,6 @@ class Session {
     for (let turns = 0; turns < LAST_TURNS_MAX && (engine.turn() || !engine.idle); turns++);
     await Promise.race([waitUntilDelivered(engine.tcp, signals.interrupted(), this.#hooks), broken]);
     return success(exitCode(status));
-  }
-
-  #confine(child: NamespaceChild): Result<void> {
-    const applied = applySandbox(enginePlan(child.pid, resolvConfFiles()));
-    if (!applied.ok) return applied;
-    for (const note of applied.value) this.#hooks.log('info', `sandbox: ${note}`);
-    return success(undefined);
   }
 }
 
