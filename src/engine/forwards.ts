@@ -117,9 +117,11 @@ export class Forwards {
     const entry: Entry = { id, direction, protocol, rule, auto, ports: 0, columns: [] };
     const places = placesOf(forward, this.#ways);
     if (places.length === 0 || (direction === 'out' && !this.#ways.splice)) return noWay(forward);
-    const room = this.#sockets.checkRoom(forward, rule.lastPort - rule.firstPort + 1, places.length);
+    const ranges = auto ? [{ first: rule.firstPort, last: rule.lastPort }] : this.#rangesOf(rule);
+    const ports = ranges.reduce((sum, { first, last }) => sum + last - first + 1, 0);
+    const room = this.#sockets.checkRoom(forward, ports, places.length);
     if (!room.ok) return room;
-    for (const range of auto ? [{ first: rule.firstPort, last: rule.lastPort }] : this.#rangesOf(rule)) {
+    for (const range of ranges) {
       const opened = this.#openRange(entry, places, range);
       if (opened.ok) continue;
       this.#close(entry);
