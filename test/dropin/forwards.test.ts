@@ -37,7 +37,7 @@ function opened(forwards: Forwards | string): Forwards {
   return forwards as Forwards;
 }
 
-// covers P15
+// covers P17, P18
 describe('ports of the host that lead to a namespace', () => {
   it('splice callers of the loopback, of both families, to the port that is meant', async (t) => {
     const world = start(t);
