@@ -8,6 +8,7 @@
 import { isIpv4Words, isLoopbackWords } from '../base/address.ts';
 import type { PollHandler, TokenRanges } from '../flow/poll-handler.ts';
 import { ERRNO } from '../sys/errno.ts';
+import { SO, SOL } from '../sys/options.ts';
 import { POLL, POLL_OPERATION, SOCKET_ADDRESS_WORDS } from '../sys/sys.ts';
 import type { SpliceDeps, SpliceTarget } from './splice-deps.ts';
 import type { SpliceTcp } from './splice-tcp.ts';
@@ -149,7 +150,13 @@ export class ForwardListeners {
     const spliced = target !== undefined && (isLocal || route.guest === undefined);
     if (spliced && this.#tcp !== undefined) this.#tcp.open(fd, target, port);
     else if (guest !== undefined) this.#guests.introduce(guest, port, fd, caller);
-    else this.#deps.sys.close(fd);
+    else this.#refuse(fd);
+  }
+
+  /** There is no way for him: he is reset. */
+  #refuse(fd: number): void {
+    this.#deps.sys.setOption(fd, SOL.SOCKET, SO.LINGER, 0);
+    this.#deps.sys.close(fd);
   }
 
   #askAgain(range: Range, index: number): void {
