@@ -88,11 +88,6 @@ export class GuestRings {
     this.#offer(RECEIVE);
   }
 
-  /** What came last, without its virtio-net header. */
-  received(bytes: number): Uint8Array {
-    return new Uint8Array(this.#view.buffer, bufferAt(RECEIVE, QUEUE_SIZE - 1) + VNET_HEADER_BYTES, bytes);
-  }
-
   #offer(ring: number): void {
     if (this.#view.getUint16(usedAt(ring) + USED.INDEX, true) !== this.#offered[ring]) {
       throw new Error('the link has not used all that it was offered');

@@ -107,8 +107,12 @@ export function complaint(outcome: Outcome, limitMs: number): string {
 export function cpuSeconds({ sessions }: Program): number {
   let nanoseconds = 0;
   for (const pid of sessions.flatMap((session) => membersOf(session))) {
-    for (const task of readdirSync(`/proc/${pid}/task`)) {
-      nanoseconds += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ')[0]);
+    try {
+      for (const task of readdirSync(`/proc/${pid}/task`)) {
+        nanoseconds += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ')[0]);
+      }
+    } catch {
+      // It has ended meanwhile.
     }
   }
   return nanoseconds / 1e9;
