@@ -365,6 +365,17 @@ inLab('pasta with a command', (lab) => {
     assert.match(missing.stderr, /^pasta: --conf-path \/tmp\/socket: there is no such socket; leave it out\n$/);
   });
 
+  it('is found in PATH, in a folder that was filled for that', async () => {
+    const folder = lab.newPath('shims');
+    const [node = '', script = ''] = lab.tapster().slice(-2);
+    const line = '"$1" "$2" shims "$3" && PATH="$3:$PATH" && pasta -q -- sh -c "exit 7"';
+    const ran = await execute([...lab.asUserOnHost(), 'sh', '-c', line, 'sh', node, script, folder], {
+      env: environmentOf(lab.user),
+    });
+    assert.deepEqual([ran.status, ran.stderr], [7, '']);
+    assert.equal(ran.stdout, ['pasta', 'passt', 'slirp4netns'].map((name) => `${folder}/${name}\n`).join(''));
+  });
+
   it('the version is the first line, and help is for the standard output', async () => {
     assert.match((await lab.start(['pasta', '--version']).ended).stdout, /^pasta \d+\.\d+\.\d+ \(Tapster\)\n/);
     const help = await lab.start(['passt', '--help']).ended;
