@@ -212,6 +212,15 @@ describe('a stream towards a guest', () => {
     takeAll(hostSends(end, 1));
   });
 
+  it('is put there by whichever pair of queues it leaves by', () => {
+    start({ pairs: 2 });
+    for (let i = 0, end = 0; i < 10; i++) {
+      end = hostSends(end, 150_000);
+      takeAll(end);
+    }
+    assert.ok(vectors > 10);
+  });
+
   it('is every byte of it, however few buffers the guest has', () => {
     const step = fc.record({ bytes: fc.integer({ min: 1, max: 200_000 }), takes: fc.boolean(), turns: fc.nat(3) });
     fc.assert(

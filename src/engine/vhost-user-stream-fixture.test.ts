@@ -46,6 +46,8 @@ export interface StreamGuestOptions {
   readonly around?: (link: Link) => Link;
   readonly features?: bigint;
   readonly memoryBytes?: number;
+  /** Of queues; one is in use. */
+  readonly pairs?: number;
 }
 
 export class StreamGuest {
@@ -101,7 +103,7 @@ export class StreamGuest {
       random: () => 7,
     });
     const { packets, arenaMemory } = this.engine;
-    this.front = new FrontEnd(1, {
+    this.front = new FrontEnd(options.pairs ?? 1, {
       sys: this.sys,
       packets,
       arenaMemory,

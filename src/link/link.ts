@@ -20,7 +20,7 @@ export interface Link {
   /** Sends `count` packets of `frame` in order. Returns how many were taken; the others are lost and the caller counts them. */
   transmit(packets: Packets, frame: Int32Array, count: number): number;
   /**
-   * Finds room in the other side's own memory for a frame that is being made, the newest packet: its payload, behind its first `headBytes`, is lent from then on (`packet/packets.ts`), to be written to
+   * Finds room in the other side's own memory for a frame that is being made, the newest packet, whose addresses and ports are there: its payload, behind its first `headBytes`, is lent from then on (`packet/packets.ts`), to be written to
    * the pieces. False: it is made in the arena as ever. `keepBorrowed` follows before anything else is asked.
    */
   borrow?(packets: Packets, packet: Packet, headBytes: number): boolean;

@@ -58,6 +58,9 @@ class Pair implements PairLink {
   /** Received next. */
   from: Packet[] = [];
   closed: boolean = false;
+  /** Frames that room was borrowed for, and those that were kept. */
+  asked: Packet[] = [];
+  lends: boolean = true;
 
   constructor(fd: number) {
     this.fd = fd;
@@ -70,6 +73,13 @@ class Pair implements PairLink {
     const taken = Math.min(count, this.room);
     this.sent.push(...frame.subarray(0, taken));
     return taken;
+  }
+  borrow(_packets: Packets, packet: Packet): boolean {
+    this.asked.push(packet);
+    return this.lends;
+  }
+  keepBorrowed(_packets: Packets, packet: Packet): void {
+    this.asked.push(packet);
   }
   drain(): boolean {
     this.drained++;
@@ -122,6 +132,28 @@ describe('frames to a guest with several pairs of queues', () => {
       }
     });
   }
+
+  it('have room borrowed from the pair that they will leave by', () => {
+    const { packets, pairs, links, send, receive, byPair } = scene();
+    receive(2, put(packets, TCP, true));
+    const frames = Array.from({ length: 20 }, (_, i) => put(packets, { ...TCP, port: TCP.port + i }));
+    for (const frame of frames) {
+      assert.equal(links[1]!.borrow(packets, frame, 54), true);
+      links[1]!.keepBorrowed(packets, frame);
+    }
+    assert.deepEqual(pairs[2]!.asked.slice(0, 2), [frames[0], frames[0]]);
+    send(...frames);
+    for (const [pair, sent] of byPair().entries()) {
+      assert.deepEqual(
+        pairs[pair]!.asked,
+        sent.flatMap((frame) => [frame, frame]),
+      );
+    }
+    for (const pair of pairs) pair.lends = false;
+    assert.equal(links[0]!.borrow(packets, frames[0]!, 54), false);
+    for (const pair of pairs) pair.isOpen = false;
+    assert.equal(links[0]!.borrow(packets, frames[0]!, 54), false);
+  });
 
   it('are spread where nothing has come, each flow by one', () => {
     const { packets, send, byPair } = scene();

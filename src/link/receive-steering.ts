@@ -39,6 +39,8 @@ export class ReceiveSteering {
   /** By pair: frames of the vector that is being sent. */
   readonly #frames: readonly Int32Array[];
   readonly #counts: Int32Array;
+  /** The pair that room was borrowed from last. */
+  #borrowedFrom: number = 0;
 
   constructor(pairs: readonly PairLink[]) {
     this.#pairs = pairs;
@@ -55,14 +57,11 @@ export class ReceiveSteering {
   /** Sends each flow's frames in order. Returns how many were taken, of all. */
   transmit(packets: Packets, frame: Int32Array, count: number): number {
     const pairs = this.#pairs;
-    let open = 0;
-    for (let pair = 0; pair < pairs.length; pair++) if (pairs[pair].isOpen) this.#open[open++] = pair;
+    const open = this.#listOpen();
     if (open === 0) return 0;
     this.#counts.fill(0);
     for (let i = 0; i < count; i++) {
-      const bucket = bucketOf(packets, frame[i]);
-      const known = this.#cameBy[bucket];
-      const pair = known !== NONE && pairs[known].isOpen ? known : this.#open[bucket % open];
+      const pair = this.#pairOf(packets, frame[i], open);
       this.#frames[pair][this.#counts[pair]++] = frame[i];
     }
     let taken = 0;
@@ -71,6 +70,18 @@ export class ReceiveSteering {
       if (frames > 0) taken += pairs[pair].transmit(packets, this.#frames[pair], frames);
     }
     return taken;
+  }
+
+  /** Finds room for a frame, whose addresses and ports are there, by the pair that it will leave by. */
+  borrow(packets: Packets, packet: Packet, headBytes: number): boolean {
+    const open = this.#listOpen();
+    if (open === 0) return false;
+    this.#borrowedFrom = this.#pairOf(packets, packet, open);
+    return this.#pairs[this.#borrowedFrom].borrow?.(packets, packet, headBytes) === true;
+  }
+
+  keepBorrowed(packets: Packets, packet: Packet): void {
+    this.#pairs[this.#borrowedFrom].keepBorrowed?.(packets, packet);
   }
 
   get blocked(): boolean {
@@ -83,6 +94,19 @@ export class ReceiveSteering {
     let isDone = true;
     for (let pair = 0; pair < this.#pairs.length; pair++) if (!this.#pairs[pair].drain()) isDone = false;
     return isDone;
+  }
+
+  /** Returns how many are in use: their numbers are in `#open`. */
+  #listOpen(): number {
+    let open = 0;
+    for (let pair = 0; pair < this.#pairs.length; pair++) if (this.#pairs[pair].isOpen) this.#open[open++] = pair;
+    return open;
+  }
+
+  #pairOf(packets: Packets, packet: Packet, open: number): number {
+    const bucket = bucketOf(packets, packet);
+    const known = this.#cameBy[bucket];
+    return known !== NONE && this.#pairs[known].isOpen ? known : this.#open[bucket % open];
   }
 }
 
@@ -107,6 +131,14 @@ export class SteeredLink extends WrappedLink {
 
   override transmit(packets: Packets, frame: Int32Array, count: number): number {
     return this.#steering.transmit(packets, frame, count);
+  }
+
+  borrow(packets: Packets, packet: Packet, headBytes: number): boolean {
+    return this.#steering.borrow(packets, packet, headBytes);
+  }
+
+  keepBorrowed(packets: Packets, packet: Packet): void {
+    this.#steering.keepBorrowed(packets, packet);
   }
 
   override get blocked(): boolean {

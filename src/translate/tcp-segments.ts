@@ -87,7 +87,13 @@ export class TcpSegments {
   /** Has the payload of the packet that `begin` made last lie in the guest's own memory, where that can be. */
   borrow(packet: number, flow: number): void {
     const link = this.link(flow);
-    if (link.offload.checksum) this.#output.borrow?.(link.index, packet, this.headerBytes(flow));
+    if (!link.offload.checksum || this.#output.borrow === undefined) return;
+    const { view, start, length } = this.#packets;
+    // A link may have several places for frames, and choose by flow.
+    const transportAt = this.#writeNetwork(start[packet], flow, link, length[packet]);
+    tcp.setSourcePort(view, transportAt, this.#flows.remotePort(flow));
+    tcp.setDestinationPort(view, transportAt, this.#flows.guestPort(flow));
+    this.#output.borrow(link.index, packet, this.headerBytes(flow));
   }
 
   /** Gives the packet that `begin` made last back unused. */
