@@ -4,16 +4,17 @@
  * In this order, for callers who wait: the log and the PID file are opened; the session makes all that it needs; root becomes somebody else; the PID file is
  * written; whoever waits learns that all is ready.
  */
-import { chownSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { chownSync, openSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
-import { type Failure, failure, type Result, success } from '../../base/result.ts';
+import { failure, type Result, success } from '../../base/result.ts';
 import { FlowLines } from '../../engine/flow-lines.ts';
 import type { GuestHooks } from '../../engine/guest-session.ts';
 import { READY, tellStarter } from './background.ts';
 import { DROPIN_EXIT } from './command-line.ts';
 import type { PastaOptions } from './pasta-options.ts';
 import { toGuestOptions, toJoinOptions, toRunOptions } from './pasta-run-options.ts';
-import { openProgramLog, type ProgramLog, type WriteLog } from './program-log.ts';
+import { nameProcess } from './process-name.ts';
+import { openProgramLog, type ProgramLog, tellFailure } from './program-log.ts';
 import { become, resolveRunAs } from './run-as.ts';
 import { startSessionApi } from './session-api.ts';
 import { tellStatistics } from './statistics.ts';
@@ -110,18 +111,5 @@ function openPidFile(path: string): Result<number> {
       'pid-file-failed',
       `the PID file ${path} can't be written: ${(error as NodeJS.ErrnoException).code}`,
     );
-  }
-}
-
-/** For who looks for us by this name, as killall(1) does. */
-function nameProcess(program: string): void {
-  try {
-    writeFileSync('/proc/self/comm', program);
-  } catch {}
-}
-
-function tellFailure(reason: Failure, write: WriteLog): void {
-  for (let at: Failure | undefined = reason; at !== undefined; at = at.cause) {
-    write('error', at === reason ? at.message : `because: ${at.message}`);
   }
 }

@@ -8,7 +8,7 @@
  * | in the background                       | the system's log, unless more was asked for (`--debug`)  |
  * | with a log file                         | that, and what is wrong before all is ready as above too |
  */
-import { type Result, success } from '../../base/result.ts';
+import { type Failure, type Result, success } from '../../base/result.ts';
 import type { LogLevel } from '../../engine/session-host.ts';
 import { harmless } from '../../engine/text.ts';
 import { StandardError } from '../standard-error.ts';
@@ -75,4 +75,11 @@ export function openProgramLog(options: ProgramLogOptions): Result<ProgramLog> {
     },
     close: async () => standardError?.close(),
   });
+}
+
+/** A failure with its causes. */
+export function tellFailure(reason: Failure, write: WriteLog): void {
+  for (let at: Failure | undefined = reason; at !== undefined; at = at.cause) {
+    write('error', at === reason ? at.message : `because: ${at.message}`);
+  }
 }

@@ -3,13 +3,14 @@
  *
  * Every session is confined, with --enable-sandbox and --enable-seccomp or without.
  */
-import { closeSync, fstatSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, writeSync } from 'node:fs';
 import { failure, type Result, success } from '../../base/result.ts';
 import { joinSession } from '../../engine/join-session.ts';
 import { packageVersion } from '../../engine/package-version.ts';
 import type { SessionHooks } from '../../engine/session-host.ts';
 import { DROPIN_EXIT } from './command-line.ts';
-import { openProgramLog, type ProgramLog } from './program-log.ts';
+import { nameProcess } from './process-name.ts';
+import { openProgramLog, type ProgramLog, tellFailure } from './program-log.ts';
 import { readSlirp4netnsCommandLine, type Slirp4netnsOptions } from './slirp4netns-options.ts';
 import { toSlirpJoinOptions } from './slirp4netns-run-options.ts';
 import { startSlirpServer } from './slirp4netns-server.ts';
@@ -30,7 +31,7 @@ export async function slirp4netnsCommand(args: readonly string[]): Promise<numbe
     writeSync(STANDARD_ERROR, line.kind === 'refused' ? line.text : `${PROGRAM}: ${missing}\n`);
     return DROPIN_EXIT.refused;
   }
-  nameProcess();
+  nameProcess(PROGRAM);
   const opened = openProgramLog({
     program: PROGRAM,
     verbosity: 'normal',
@@ -68,9 +69,7 @@ async function run(options: Slirp4netnsOptions, log: ProgramLog): Promise<number
   };
   const ended = await joinSession(toSlirpJoinOptions(options), hooks);
   if (ended.ok) return ended.value;
-  for (let at: typeof ended.failure | undefined = ended.failure; at !== undefined; at = at.cause) {
-    log.write('error', at === ended.failure ? at.message : `because: ${at.message}`);
-  }
+  tellFailure(ended.failure, log.write);
   return DROPIN_EXIT.refused;
 }
 
@@ -104,11 +103,4 @@ function tellReady(fd: number, log: ProgramLog): void {
   } catch (error) {
     log.write('warning', `--ready-fd ${fd}: ${(error as NodeJS.ErrnoException).code}: nobody was told`);
   }
-}
-
-/** For who looks for us by this name, as killall(1) does. */
-function nameProcess(): void {
-  try {
-    writeFileSync('/proc/self/comm', PROGRAM);
-  } catch {}
 }
