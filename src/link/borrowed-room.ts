@@ -6,33 +6,21 @@
  * one that never is has its chains used with nothing in them, when the arena is emptied.
  */
 import { LENT_PIECES_MAX } from '../base/limits.ts';
-import {
-  LENT_PIECE_WORDS,
-  type Lender,
-  NOT_LENT,
-  type Packet,
-  type Packets,
-  VNET_HEADER_BYTES,
-} from '../packet/packets.ts';
+import { LENT_PIECE_WORDS, NOT_LENT, type Packet, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import type { Sys } from '../sys/sys.ts';
 import { type DeviceQueue, PIECE_WORDS } from '../virtio/device-queue.ts';
 import type { DirtyLog } from '../virtio/dirty-log.ts';
 import * as vnet from '../wire/vnet-header.ts';
 import type { CopyBatch, CopyPieces } from './copy-batch.ts';
+import { PieceLender } from './piece-lender.ts';
 
 const FRAMES_MAX = 64;
 /** Chains, and pieces that headers lie in, of all frames. */
 const CHAINS_MAX = LENT_PIECES_MAX;
 const HEAD_PIECES_MAX = FRAMES_MAX * 4;
 
-export class BorrowedRoom implements Lender {
-  readonly pieces: Int32Array = new Int32Array(LENT_PIECES_MAX * LENT_PIECE_WORDS);
-  readonly #sys: Sys;
-  readonly #arenaMemory: number;
-  readonly #copyPieces: CopyPieces;
+export class BorrowedRoom extends PieceLender {
   readonly #onReturned: () => void;
-  readonly #memory: number;
-  #pieceCount: number = 0;
   /** Of each chain its head, and the bytes in it. */
   readonly #heads: Int32Array = new Int32Array(CHAINS_MAX);
   readonly #bytes: Int32Array = new Int32Array(CHAINS_MAX);
@@ -51,11 +39,8 @@ export class BorrowedRoom implements Lender {
 
   /** `onReturned`: chains were used, and are to be shown to the guest. */
   constructor(sys: Sys, arenaMemory: number, copyPieces: CopyPieces, onReturned: () => void) {
-    this.#sys = sys;
-    this.#arenaMemory = arenaMemory;
-    this.#copyPieces = copyPieces;
+    super(sys, arenaMemory, copyPieces);
     this.#onReturned = onReturned;
-    this.#memory = sys.register(this.pieces);
   }
 
   /** Finds room for a frame, its virtio-net header in front, all that is behind its first `headBytes` lent. Nothing is taken unless there is room for all of it. */
@@ -70,7 +55,7 @@ export class BorrowedRoom implements Lender {
     if (packets.lender !== undefined && packets.lender !== this) return false;
     if (this.#frameCount === FRAMES_MAX) return false;
     const need = headerBytes + packets.length[packet];
-    const pieces = this.#pieceCount;
+    const pieces = this.pieceCount;
     const headPieces = this.#headPieceCount;
     let chains = 0;
     let done = 0;
@@ -81,7 +66,7 @@ export class BorrowedRoom implements Lender {
       if (taken) done = this.#addChain(queue, packets.start[packet] - headerBytes, headerBytes + headBytes, done, need);
       if (!taken || done <= from || (!mergeable && done < need)) {
         queue.untake(chains);
-        this.#pieceCount = pieces;
+        this.pieceCount = pieces;
         this.#headPieceCount = headPieces;
         this.#chainCount -= taken ? chains - 1 : chains;
         return false;
@@ -89,9 +74,7 @@ export class BorrowedRoom implements Lender {
       this.#heads[this.#chainCount] = queue.head;
       this.#bytes[this.#chainCount++] = done - from;
     }
-    packets.lender = this;
-    packets.lent[packet] = pieces;
-    packets.lentCount[packet] = this.#pieceCount - pieces;
+    this.lendTo(packets, packet, pieces);
     const frame = this.#frameCount++;
     this.#packets[frame] = packet;
     this.#chainEnds[frame] = this.#chainCount;
@@ -114,14 +97,14 @@ export class BorrowedRoom implements Lender {
     }
     queue.untake(taken - this.#chainCount);
     const end = packets.start[packet] + length;
-    while (this.#pieceCount > packets.lent[packet]) {
-      const word = (this.#pieceCount - 1) * LENT_PIECE_WORDS;
+    while (this.pieceCount > packets.lent[packet]) {
+      const word = (this.pieceCount - 1) * LENT_PIECE_WORDS;
       const behind = this.pieces[word + 3] + this.pieces[word + 4] - end;
       if (behind < this.pieces[word + 4]) {
         if (behind > 0) this.pieces[word + 4] -= behind;
         break;
       }
-      this.#pieceCount--;
+      this.pieceCount--;
     }
     if (need === 0) {
       this.#frameCount--;
@@ -131,7 +114,7 @@ export class BorrowedRoom implements Lender {
     }
     this.#bytes[this.#chainCount - 1] -= bytes - need;
     this.#chainEnds[frame] = this.#chainCount;
-    packets.lentCount[packet] = this.#pieceCount - packets.lent[packet];
+    packets.lentCount[packet] = this.pieceCount - packets.lent[packet];
   }
 
   /** Has the headers of a frame copied to where they belong, and uses its chains. Its payload is there. */
@@ -150,10 +133,10 @@ export class BorrowedRoom implements Lender {
       const place = this.#headPieces[word + 1];
       const bytes = this.#headPieces[word + 2];
       const ofHeader = Math.min(bytes, Math.max(0, headerBytes - at));
-      if (ofHeader > 0) copies.add(this.#arenaMemory, header + at, memory, place, ofHeader);
+      if (ofHeader > 0) copies.add(this.arenaMemory, header + at, memory, place, ofHeader);
       if (ofHeader < bytes) {
         copies.add(
-          this.#arenaMemory,
+          this.arenaMemory,
           packets.start[packet] + at + ofHeader - headerBytes,
           memory,
           place + ofHeader,
@@ -166,12 +149,7 @@ export class BorrowedRoom implements Lender {
     if (copies.log !== undefined) this.#mark(copies.log, packets, packet);
   }
 
-  gather(packets: Packets, packet: Packet): void {
-    this.#copyPieces(this.#memory, packets.lent[packet] * LENT_PIECE_WORDS, packets.lentCount[packet]);
-    packets.lent[packet] = NOT_LENT;
-  }
-
-  giveBack(): void {
+  override giveBack(): void {
     const queue = this.#queue;
     while (queue !== undefined && this.#placed < this.#frameCount) this.#useEmpty(queue);
     this.forget();
@@ -180,16 +158,12 @@ export class BorrowedRoom implements Lender {
 
   /** The queue is gone, and all that was borrowed with it. */
   forget(): void {
-    this.#pieceCount = 0;
+    this.pieceCount = 0;
     this.#headPieceCount = 0;
     this.#chainCount = 0;
     this.#frameCount = 0;
     this.#placed = 0;
     this.#queue = undefined;
-  }
-
-  close(): void {
-    this.#sys.unregister(this.#memory);
   }
 
   /** Adds a chain's pieces to what `done` bytes of the frame lie in; `base`: where it would begin in the arena. Returns how many do then; -1: there are too many pieces. */
@@ -203,7 +177,7 @@ export class BorrowedRoom implements Lender {
       const ofHead = Math.min(room, Math.max(0, headEnd - at));
       if (ofHead > 0 && !this.#addHeadPiece(memory, place, ofHead)) return -1;
       const bytes = Math.min(room - ofHead, need - at - ofHead);
-      if (bytes > 0 && !this.#addPiece(memory, place + ofHead, base + at + ofHead, bytes)) return -1;
+      if (bytes > 0 && !this.addPiece(memory, place + ofHead, base + at + ofHead, bytes)) return -1;
       at += ofHead + Math.max(0, bytes);
     }
     return at;
@@ -215,18 +189,6 @@ export class BorrowedRoom implements Lender {
     this.#headPieces[word] = memory;
     this.#headPieces[word + 1] = at;
     this.#headPieces[word + 2] = bytes;
-    return true;
-  }
-
-  #addPiece(memory: number, from: number, to: number, bytes: number): boolean {
-    if (this.#pieceCount === LENT_PIECES_MAX) return false;
-    const word = this.#pieceCount++ * LENT_PIECE_WORDS;
-    const { pieces } = this;
-    pieces[word] = memory;
-    pieces[word + 1] = from;
-    pieces[word + 2] = this.#arenaMemory;
-    pieces[word + 3] = to;
-    pieces[word + 4] = bytes;
     return true;
   }
 

@@ -7,7 +7,7 @@
  * Messages by which the memory may be taken away are read at the start of a turn, when nothing is lent. A file that is cut short under it is zeros for who copies, and -EFAULT for who sends.
  */
 import { LENT_PIECES_MAX } from '../base/limits.ts';
-import { LENT_PIECE_WORDS, type Lender, NOT_LENT, type Packet, type Packets } from '../packet/packets.ts';
+import type { Packet, Packets } from '../packet/packets.ts';
 import type { Sys } from '../sys/sys.ts';
 import { type DeviceQueue, PIECE_WORDS } from '../virtio/device-queue.ts';
 import * as ethernet from '../wire/ethernet.ts';
@@ -15,45 +15,37 @@ import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import * as tcp from '../wire/tcp.ts';
 import type { CopyBatch, CopyPieces } from './copy-batch.ts';
+import { PieceLender } from './piece-lender.ts';
 
 /** Of each frame so many bytes are copied at least: Ethernet, IPv4 and TCP with all options that there can be have 134. */
 export const LENT_HEAD_BYTES = 192;
 /** Copying less than that costs no more than leaving it where it is. */
 export const LENT_FRAME_BYTES_MIN = 8192;
 
-export class LentPayload implements Lender {
-  readonly pieces: Int32Array = new Int32Array(LENT_PIECES_MAX * LENT_PIECE_WORDS);
-  readonly #sys: Sys;
-  readonly #arenaMemory: number;
-  readonly #copyPieces: CopyPieces;
+export class LentPayload extends PieceLender {
   readonly #onReturned: () => void;
-  readonly #memory: number;
-  #count: number = 0;
 
   /** `onReturned`: what was lent is used no more. */
   constructor(sys: Sys, arenaMemory: number, copyPieces: CopyPieces, onReturned: () => void) {
-    this.#sys = sys;
-    this.#arenaMemory = arenaMemory;
-    this.#copyPieces = copyPieces;
+    super(sys, arenaMemory, copyPieces);
     this.#onReturned = onReturned;
-    this.#memory = sys.register(this.pieces);
   }
 
   /** Whether something was lent since the arena was empty. */
   get isLending(): boolean {
-    return this.#count > 0;
+    return this.pieceCount > 0;
   }
 
   /** Whether a frame may have its payload, in so many pieces, lent. */
   canLend(packets: Packets, frameBytes: number, pieces: number): boolean {
-    if (frameBytes < LENT_FRAME_BYTES_MIN || this.#count + pieces > LENT_PIECES_MAX) return false;
+    if (frameBytes < LENT_FRAME_BYTES_MIN || this.pieceCount + pieces > LENT_PIECES_MAX) return false;
     return packets.lender === undefined || packets.lender === this;
   }
 
   /** Has the first bytes of a frame that `queue` has taken copied to the arena, to where its virtio-net header begins, and what is behind them lent. */
   lend(queue: DeviceQueue, packets: Packets, packet: Packet, to: number, copies: CopyBatch): void {
     const headEnd = packets.start[packet] + LENT_HEAD_BYTES;
-    const first = this.#count;
+    const first = this.pieceCount;
     let at = to;
     for (let i = 0; i < queue.readableCount; i++) {
       if (copies.isFull) copies.run();
@@ -61,37 +53,16 @@ export class LentPayload implements Lender {
       const from = queue.pieces[i * PIECE_WORDS + 1];
       const bytes = queue.pieces[i * PIECE_WORDS + 2];
       const copied = Math.min(bytes, Math.max(0, headEnd - at));
-      if (copied > 0) copies.add(memory, from, this.#arenaMemory, at, copied);
-      if (copied < bytes) this.#add(memory, from + copied, at + copied, bytes - copied);
+      if (copied > 0) copies.add(memory, from, this.arenaMemory, at, copied);
+      if (copied < bytes) this.addPiece(memory, from + copied, at + copied, bytes - copied);
       at += bytes;
     }
-    packets.lender = this;
-    packets.lent[packet] = first;
-    packets.lentCount[packet] = this.#count - first;
+    this.lendTo(packets, packet, first);
   }
 
-  gather(packets: Packets, packet: Packet): void {
-    this.#copyPieces(this.#memory, packets.lent[packet] * LENT_PIECE_WORDS, packets.lentCount[packet]);
-    packets.lent[packet] = NOT_LENT;
-  }
-
-  giveBack(): void {
-    this.#count = 0;
+  override giveBack(): void {
+    this.pieceCount = 0;
     this.#onReturned();
-  }
-
-  close(): void {
-    this.#sys.unregister(this.#memory);
-  }
-
-  #add(memory: number, from: number, to: number, bytes: number): void {
-    const word = this.#count++ * LENT_PIECE_WORDS;
-    const { pieces } = this;
-    pieces[word] = memory;
-    pieces[word + 1] = from;
-    pieces[word + 2] = this.#arenaMemory;
-    pieces[word + 3] = to;
-    pieces[word + 4] = bytes;
   }
 }
 
