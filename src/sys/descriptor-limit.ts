@@ -1,5 +1,5 @@
 /** How many descriptors we may have (RLIMIT_NOFILE), and how many there are. */
-import { readdirSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { loadNative } from './native.ts';
 
 interface LimitCalls {
@@ -11,7 +11,10 @@ export function descriptorLimit(wanted: number = 0): number {
   return loadNative<LimitCalls>().descriptorLimit(wanted);
 }
 
-/** Those of this process that are open. Takes a millisecond for each ten thousand. */
+/** Those of this process that are open: the size of their folder since Linux 6.2; before that they are counted, 4 microseconds each. */
 export function openDescriptors(): number {
-  return readdirSync('/proc/self/fd').length;
+  const { size } = statSync(FOLDER);
+  return size > 0 ? size : readdirSync(FOLDER).length;
 }
+
+const FOLDER = '/proc/self/fd';
