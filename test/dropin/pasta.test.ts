@@ -360,9 +360,9 @@ inLab('pasta with a command', (lab) => {
     const unknown = await lab.start(['pasta', '--no-such-option']).ended;
     assert.equal(unknown.status, 1);
     assert.match(unknown.stderr, /^pasta: unrecognized option '--no-such-option'\n/);
-    const missing = await lab.start(['pasta', '-c', '/tmp/socket']).ended;
+    const missing = await lab.start(['passt', '--repair-path', '/tmp/socket']).ended;
     assert.equal(missing.status, 1);
-    assert.match(missing.stderr, /^pasta: --conf-path \/tmp\/socket: there is no such socket; leave it out\n$/);
+    assert.match(missing.stderr, /^passt: --repair-path \/tmp\/socket: .*; use --repair-path none\n$/);
   });
 
   it('is found in PATH, in a folder that was filled for that', async () => {
