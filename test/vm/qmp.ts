@@ -1,12 +1,14 @@
 /** QEMU's machine protocol: tells a machine that runs what to do, and hears of what becomes of it. */
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { eventually } from '../support/netns/process.ts';
 
 /** A migration has this to tell, at each end. */
 const MIGRATION_TIMEOUT_MS = 40_000;
+/** Until QEMU listens, and how often that is tried. */
+const LISTEN_TIMEOUT_MS = 10_000;
+const LISTEN_RETRY_MS = 10;
 /** Bytes in a second. */
 const UNBOUNDED = 10_000_000_000;
 
@@ -41,10 +43,7 @@ export class Qmp {
 
   /** Goes to who listens at a path, or will. */
   static async connect(path: string): Promise<Qmp> {
-    await eventually(`QEMU listens at ${path}`, () => existsSync(path));
-    const socket = connect(path);
-    await once(socket, 'connect');
-    const qmp = new Qmp(socket);
+    const qmp = new Qmp(await reach(path));
     await qmp.execute('qmp_capabilities');
     await qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
     return qmp;
@@ -82,5 +81,20 @@ export class Qmp {
     const closed = new Promise<void>((resolve) => this.#socket.once('close', () => resolve()));
     this.#socket.write('{"execute":"quit"}\n');
     await closed;
+  }
+}
+
+/** A path is there a moment before anybody listens at it. */
+async function reach(path: string): Promise<Socket> {
+  const deadline = performance.now() + LISTEN_TIMEOUT_MS;
+  for (;;) {
+    const socket = connect(path);
+    try {
+      await once(socket, 'connect');
+      return socket;
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, LISTEN_RETRY_MS));
   }
 }
