@@ -21,6 +21,7 @@ import { ownSockets, SocketStock } from '../translate/splice-sockets.ts';
 import { SpliceTcp } from '../translate/splice-tcp.ts';
 import { SpliceUdp } from '../translate/splice-udp.ts';
 import type { Engine } from './engine.ts';
+import type { FlowSink } from './flow-record.ts';
 import { noWay, portFailure } from './forward-failures.ts';
 import {
   type Forward,
@@ -34,6 +35,7 @@ import { type AddressPair, ForwardRoutes } from './forward-routes.ts';
 import type { ForwardRule } from './forward-rules.ts';
 import { ForwardSockets, type SocketSides } from './forward-sockets.ts';
 import { randomWord } from './random-word.ts';
+import { SpliceReporter } from './splice-reporter.ts';
 
 export interface ForwardsOptions {
   /** Where sockets come from; without a namespace nothing is spliced. They stay the caller's. */
@@ -46,6 +48,8 @@ export interface ForwardsOptions {
   readonly freebind: boolean;
   /** Ports that weak forwards leave out. */
   readonly ephemeral: PortRange | undefined;
+  /** Hear of spliced connections. */
+  readonly sinks: readonly FlowSink[];
   /** A forward leads to this address of the guest's. */
   reached(address: IpAddress): void;
 }
@@ -99,6 +103,16 @@ export class Forwards {
       this.#stock = new SocketStock(sys, sides.namespace);
     }
     const hostSockets = ownSockets(sys);
+    if (this.tcp !== undefined && options.sinks.length > 0) {
+      this.tcp.observer = new SpliceReporter({
+        splice: this.tcp,
+        sinks: options.sinks,
+        interfaceIndex,
+        leadsOut: ({ sockets }) => sockets === hostSockets,
+        takeId: () => engine.flows.takeId(),
+        now: Date.now,
+      });
+    }
     this.#routes = new ForwardRoutes({ interfaceIndex, guest, inside, namespaceSockets: this.#stock, hostSockets });
     this.#listeners = new ForwardListeners(deps, this.tcp, engine.tcpListeners);
     this.#ways = {

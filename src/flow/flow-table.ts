@@ -77,6 +77,7 @@ export class FlowTable {
   count: number = 0;
   /** Flows opened and refused for want of room, ever. */
   opened: number = 0;
+  #lastId: number = 0;
   full: number = 0;
 
   readonly #slots: Int32Array;
@@ -234,6 +235,11 @@ export class FlowTable {
     return flow;
   }
 
+  /** A number that no flow has, and none will: for what is a flow to people, and in no row here. */
+  takeId(): number {
+    return ++this.#lastId;
+  }
+
   /** Policy has set the target: the host side may be opened. */
   setTargeted(flow: number): void {
     assert(this.state[flow] === FLOW_STATE.NEW, 'only a new flow is targeted');
@@ -298,7 +304,7 @@ export class FlowTable {
     this.openedUs[flow] = nowUs;
     this.activeUs[flow] = nowUs;
     this.rttUs[flow] = NONE;
-    this.id[flow] = this.opened + 1;
+    this.id[flow] = this.takeId();
   }
 
   #unlink(flow: number): void {

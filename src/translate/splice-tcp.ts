@@ -35,6 +35,7 @@
 
 import { isIpv4Words } from '../base/address.ts';
 import { SPLICE_CONNECTIONS_MAX, SPLICE_PIPE_BYTES, SPLICE_PIPES_MAX, SPLICE_TURN_BYTES } from '../base/limits.ts';
+import { OUTCOME } from '../flow/flow-table.ts';
 import { ERRNO } from '../sys/errno.ts';
 import { SO, SOL, TCP } from '../sys/options.ts';
 import {
@@ -48,6 +49,7 @@ import {
 } from '../sys/sys.ts';
 import { NumberedHandler, type NumberedReceiver, type SpliceDeps, type SpliceTarget } from './splice-deps.ts';
 import { SplicePipes } from './splice-pipes.ts';
+import type { SpliceConnection, SpliceObserver, SpliceTcpCounters } from './splice-view.ts';
 
 /** Bytes that are looked at in one go where there is no pipe. */
 const COPY_BYTES = 128 * 1024;
@@ -70,36 +72,6 @@ export interface SpliceTcpOptions {
   readonly idleMsMax?: number;
 }
 
-/** Since the beginning. Every caller is counted once in `accepted`, and once in one of the four behind it when it is over. */
-export interface SpliceTcpCounters {
-  accepted: number;
-  /** Both ends were passed on. */
-  closed: number;
-  /** An error was, in the midst of it. */
-  reset: number;
-  /** The target did not answer, or could not be asked. */
-  refused: number;
-  idle: number;
-  /** From callers to targets, and back. */
-  bytesToTargets: number;
-  bytesToCallers: number;
-  /** Of these, those that went by no pipe. */
-  bytesCopied: number;
-}
-
-/** A connection, for people to look at. Addresses are those of sockets, six words. */
-export interface SpliceConnection {
-  readonly caller: Int32Array;
-  /** Where the caller called. */
-  readonly called: Int32Array;
-  readonly target: Int32Array;
-  readonly connected: boolean;
-  readonly bytesToTarget: number;
-  readonly bytesToCaller: number;
-  /** Since anything has moved last. */
-  readonly idleMs: number;
-}
-
 export class SpliceTcp implements NumberedReceiver {
   readonly counters: SpliceTcpCounters = {
     accepted: 0,
@@ -115,6 +87,7 @@ export class SpliceTcp implements NumberedReceiver {
   count: number = 0;
   /** A connection is over: there may be room for another, from the next turn on. */
   onRoom: () => void = () => {};
+  observer: SpliceObserver | undefined = undefined;
 
   readonly #deps: SpliceDeps;
   readonly #max: number;
@@ -203,6 +176,7 @@ export class SpliceTcp implements NumberedReceiver {
     this.#fd[2 * slot + 1] = far;
     // What waits for something has waited for it in the sender's kernel already.
     sys.setOption(fd, SOL.TCP, TCP.NODELAY, 1);
+    this.observer?.begun(slot, target, port);
     if (this.#watch(2 * slot + 1) === 0) return true;
     this.#fail(slot);
     return false;
@@ -222,7 +196,7 @@ export class SpliceTcp implements NumberedReceiver {
     for (let slot = 0; slot < this.#max; slot++) {
       if (this.#state[slot] === STATE.FREE || this.#activeUs[slot] >= oldestUs) continue;
       this.counters.idle++;
-      this.#end(slot, true);
+      this.#end(slot, OUTCOME.timeout);
     }
   }
 
@@ -230,9 +204,27 @@ export class SpliceTcp implements NumberedReceiver {
   connections(max: number): SpliceConnection[] {
     const listed: SpliceConnection[] = [];
     for (let slot = 0; slot < this.#max && listed.length < max; slot++) {
-      if (this.#state[slot] !== STATE.FREE) listed.push(this.#describe(slot));
+      if (this.#state[slot] !== STATE.FREE) listed.push(this.connection(slot));
     }
     return listed;
+  }
+
+  /** One that is there, by its number. */
+  connection(slot: number): SpliceConnection {
+    const { sys, clock } = this.#deps;
+    const [caller, called, target] = [0, 1, 2].map(() => new Int32Array(SOCKET_ADDRESS_WORDS));
+    sys.peerAddress(this.#fd[2 * slot], caller);
+    sys.localAddress(this.#fd[2 * slot], called);
+    sys.peerAddress(this.#fd[2 * slot + 1], target);
+    return {
+      caller,
+      called,
+      target,
+      connected: this.#state[slot] === STATE.OPEN,
+      bytesToTarget: this.#moved[2 * slot],
+      bytesToCaller: this.#moved[2 * slot + 1],
+      idleMs: Math.max(0, clock.nowUs - this.#activeUs[slot]) / 1000,
+    };
   }
 
   /** Resets all connections and closes all pipes. Nothing can be opened any more. */
@@ -243,7 +235,7 @@ export class SpliceTcp implements NumberedReceiver {
     for (let slot = 0; slot < this.#max; slot++) {
       if (this.#state[slot] === STATE.FREE) continue;
       this.counters.reset++;
-      this.#end(slot, true);
+      this.#end(slot, OUTCOME.killed);
     }
     for (const token of this.#token) if (token !== 0) this.#deps.tokens.release(token);
     this.#token.fill(0);
@@ -291,6 +283,7 @@ export class SpliceTcp implements NumberedReceiver {
       this.#fail(slot);
       return;
     }
+    this.observer?.connected(slot);
     // Who calls has something to say, mostly, and has said it by now.
     this.#flags[near] = FLAG.READABLE | FLAG.WRITABLE;
     this.#flags[near + 1] = FLAG.WRITABLE;
@@ -417,7 +410,7 @@ export class SpliceTcp implements NumberedReceiver {
     this.#deps.sys.shutdown(this.#fd[from ^ 1], SHUTDOWN.WRITE);
     if ((this.#flags[from ^ 1] & FLAG.ENDED) === 0) return 0;
     this.counters.closed++;
-    this.#end(from >> 1, false);
+    this.#end(from >> 1, OUTCOME.closed);
     return NONE;
   }
 
@@ -444,7 +437,7 @@ export class SpliceTcp implements NumberedReceiver {
 
   #fail(slot: number): void {
     this.counters.refused++;
-    this.#end(slot, true);
+    this.#end(slot, OUTCOME.failed);
   }
 
   /** `error`: -errno. A target that can't be reached says so before anything was moved. */
@@ -453,11 +446,14 @@ export class SpliceTcp implements NumberedReceiver {
     const wasReset = error === -ERRNO.ECONNRESET || error === -ERRNO.EPIPE;
     if (begun || wasReset) this.counters.reset++;
     else this.counters.refused++;
-    this.#end(slot, true);
+    this.#end(slot, begun || wasReset ? OUTCOME.reset : OUTCOME.refused);
   }
 
-  #end(slot: number, reset: boolean): void {
+  /** Only a connection that was closed by both its ends is not reset. */
+  #end(slot: number, outcome: number): void {
     const { sys } = this.#deps;
+    const reset = outcome !== OUTCOME.closed;
+    this.observer?.ended(slot, outcome);
     for (let half = 2 * slot; half <= 2 * slot + 1; half++) {
       this.#giveBack(half);
       if (reset) this.#reset(this.#fd[half]);
@@ -475,22 +471,5 @@ export class SpliceTcp implements NumberedReceiver {
   #reset(fd: number): void {
     this.#deps.sys.setOption(fd, SOL.SOCKET, SO.LINGER, 0);
     this.#deps.sys.close(fd);
-  }
-
-  #describe(slot: number): SpliceConnection {
-    const { sys, clock } = this.#deps;
-    const [caller, called, target] = [0, 1, 2].map(() => new Int32Array(SOCKET_ADDRESS_WORDS));
-    sys.peerAddress(this.#fd[2 * slot], caller);
-    sys.localAddress(this.#fd[2 * slot], called);
-    sys.peerAddress(this.#fd[2 * slot + 1], target);
-    return {
-      caller,
-      called,
-      target,
-      connected: this.#state[slot] === STATE.OPEN,
-      bytesToTarget: this.#moved[2 * slot],
-      bytesToCaller: this.#moved[2 * slot + 1],
-      idleMs: Math.max(0, clock.nowUs - this.#activeUs[slot]) / 1000,
-    };
   }
 }

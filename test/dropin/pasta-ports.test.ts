@@ -1,6 +1,6 @@
 /** Ports that `tapster pasta` forwards, in the sandbox and as whoever it becomes: by splice, over the tap, from inside, and those that follow others. */
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { it } from 'node:test';
 import { PLACES } from '../support/netns/internet.ts';
 import { inLab, type Lab, report } from '../support/netns/lab.ts';
@@ -32,6 +32,42 @@ async function callersOf(server: Program): Promise<unknown> {
 }
 
 inLab('ports of pasta', (lab) => {
+  it('are told of with --debug, past the tap too', async () => {
+    const container = await Container.start(lab);
+    const pidPath = lab.newPath('pid');
+    const words = [
+      '-f',
+      '-d',
+      '--config-net',
+      '-t',
+      '8080:80',
+      '-T',
+      '8081',
+      '-u',
+      'none',
+      '-U',
+      'none',
+      '-P',
+      pidPath,
+    ];
+    const pasta = lab.start(['pasta', ...words, String(container.pid)]);
+    await eventually('it is ready', () => existsSync(pidPath) && readFileSync(pidPath, 'utf8').endsWith('\n'));
+    const inside = container.spawn(lab.nodeProgram('client', 'serve-tcp', '1', '80'));
+    const outside = lab.onHost(lab.nodeProgram('client', 'serve-tcp', '1', '8081'));
+    for (const server of [inside, outside]) await server.says(/^listening/m);
+    assert.equal(report(await lab.onHost(exchange(lab, '127.0.0.1', '8080')).ended)['answer'], 'hello');
+    await pasta.says(
+      /#1 close {2}tcp 127\.0\.0\.1:\d+ > .*:80 \(published\) closed after .*, sent 5 B, received 5 B$/m,
+    );
+    assert.equal(report(await container.run(exchange(lab, '127.0.0.1', '8081')))['answer'], 'hello');
+    await pasta.says(/#2 close {2}tcp 127\.0\.0\.1:\d+ > 127\.0\.0\.1:8081 closed after .*, sent 5 B, received 5 B$/m);
+    await inside.ended;
+    await lab.onHost(lab.nodeProgram('client', 'connect', '127.0.0.1', '8080')).ended;
+    await pasta.says(/#3 close {2}tcp 127\.0\.0\.1:\d+ > .*:80 \(published\) refused after /m);
+    await container.end();
+    assert.equal((await pasta.ended).status, 0);
+  });
+
   it('lead callers of the loopback past the tap, and those from elsewhere over it', async () => {
     await withPasta(lab, ['-t', '8080:80', '-u', 'none', '--host-lo-to-ns-lo'], async (container) => {
       const server = container.spawn(lab.nodeProgram('client', 'serve-tcp', '3', '80'));
