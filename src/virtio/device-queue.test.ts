@@ -54,6 +54,7 @@ function piecesOf({ pieces, pieceCount }: DeviceQueue): number[][] {
 }
 
 describe("a device's queue", () => {
+  // covers V7
   it('takes chains, those to be read before those to be written', () => {
     const each = rig();
     show(each, [

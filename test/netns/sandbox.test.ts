@@ -64,6 +64,7 @@ const REFUSED: readonly (readonly [what: string, errno: number, ...call: readonl
 const headers = join(dirname(dirname(realpathSync(process.execPath))), 'include', 'node');
 const unbuilt = lacking('cc') || (existsSync(join(headers, 'node_api.h')) ? false : `no headers of Node in ${headers}`);
 
+// covers P20
 inLab('the sandbox', (lab) => {
   let addon: string;
   let secret: string;

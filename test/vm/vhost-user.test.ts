@@ -13,6 +13,7 @@ const skip = typeof image === 'string' ? image : false;
 const ENDLESS = { timeoutMs: 0 } as const;
 const BODY_BYTES = 8_000_000;
 
+// covers P4
 describe('a virtual machine behind vhost-user, with two pairs of queues', { skip }, () => {
   const lab = new Lab('user', {});
   let served: Program;
