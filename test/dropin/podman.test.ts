@@ -6,6 +6,7 @@ import { inLab, type Lab } from '../support/netns/lab.ts';
 import { lacking } from '../support/netns/programs.ts';
 import { ContainerEngine } from './container-engine.ts';
 
+const BODY_BYTES = 20_000_000;
 const skip = lacking('podman', 'crun', 'busybox');
 
 inLab('podman', (lab) => {
@@ -22,14 +23,22 @@ inLab('podman', (lab) => {
     assert.match(ended.stdout, /hello from the internet/);
   });
 
-  it('what a container sends and receives arrives whole', { skip }, async () => {
-    const bytes = 20_000_000;
-    const script = `wget -q -O - http://${PLACES.server[4]}/bytes/${bytes} | sha256sum`;
+  it('what a container receives arrives whole', { skip }, async () => {
+    const url = `http://${PLACES.server[4]}/bytes/${BODY_BYTES}`;
     const [inside, outside] = await Promise.all([
-      containers.run(['--network=slirp4netns'], ['sh', '-c', script]).ended,
-      lab.inNet(['sh', '-c', `curl -s http://${PLACES.server[4]}/bytes/${bytes} | sha256sum`]).ended,
+      containers.run(['--network=slirp4netns'], ['sh', '-c', `wget -q -O - ${url} | sha256sum`]).ended,
+      lab.inNet(['sh', '-c', `curl -s ${url} | sha256sum`]).ended,
     ]);
     assert.equal(inside.stdout, outside.stdout, inside.stderr);
+  });
+
+  it('what a container sends arrives whole', { skip }, async () => {
+    const make = `head -c ${BODY_BYTES} /dev/urandom > /tmp/body && sha256sum /tmp/body`;
+    const script = `${make} && { echo {}; cat /tmp/body; } | nc ${PLACES.server[4]} 9`;
+    const { stdout, stderr } = await containers.run(['--network=slirp4netns'], ['sh', '-c', script]).ended;
+    const [sent = '', received = ''] = stdout.split('\n');
+    const { bytes, sha256 } = JSON.parse(received) as { bytes: number; sha256: string };
+    assert.deepEqual([bytes, sha256], [BODY_BYTES, sent.split(' ')[0]], stderr);
   });
 
   for (const handler of ['rootlesskit', 'slirp4netns']) {
