@@ -22,7 +22,6 @@ import { StreamLink, type StreamMemory } from '../link/stream-link.ts';
 import { Packets } from '../packet/packets.ts';
 import { startDatagramPeer } from '../sys/datagram-peer.ts';
 import { ERRNO, errnoName } from '../sys/errno.ts';
-import { LinuxSys } from '../sys/linux.ts';
 import { SO, SOL } from '../sys/options.ts';
 import { startPathRemover } from '../sys/path-remover.ts';
 import { SOCKET_ADDRESS_WORDS, SOCKET_TYPE, type Sys } from '../sys/sys.ts';
@@ -34,16 +33,15 @@ import {
   UNIX_TYPE,
   type UnixListener,
 } from '../sys/unix-socket.ts';
-import { Closers } from './closers.ts';
 import { DatagramGuest } from './datagram-guest.ts';
 import type { Engine } from './engine.ts';
 import { GuestListener } from './guest-listener.ts';
 import type { GuestOptions } from './guest-options.ts';
 import { qemuArguments, qemuDatagramArguments, qemuVhostUserArguments } from './qemu-arguments.ts';
 import { sharedMemoryArguments } from './qemu-memory.ts';
+import { Session } from './session.ts';
 import { checkSandbox, confine, SessionEnd } from './session-end.ts';
-import { SessionForwards } from './session-forwards.ts';
-import { GUEST_INTERFACE, type SessionHooks, SessionHost } from './session-host.ts';
+import { GUEST_INTERFACE, type SessionHooks, type SessionHost } from './session-host.ts';
 import { VhostUserGuest } from './vhost-user-guest.ts';
 
 export interface GuestHooks extends SessionHooks {
@@ -53,19 +51,10 @@ export interface GuestHooks extends SessionHooks {
 
 /** Serves guests until it is ended, and resolves with the exit status; a failure is ours, and then nothing has been left behind. */
 export async function guestSession(options: GuestOptions, hooks: GuestHooks): Promise<Result<number>> {
-  const closers = new Closers();
-  try {
-    return await new GuestSession(options, hooks, closers).run();
-  } finally {
-    await closers.closeAll();
-  }
+  return await new GuestSession(options, hooks).runToEnd();
 }
 
-class GuestSession {
-  readonly #options: GuestOptions;
-  readonly #hooks: GuestHooks;
-  readonly #closers: Closers;
-  readonly #sys: LinuxSys = new LinuxSys();
+class GuestSession extends Session<GuestOptions, GuestHooks> {
   readonly #port: GuestPort = new GuestPort('guest');
   /** Resolves with the exit status. */
   readonly #end: SessionEnd = new SessionEnd();
@@ -79,49 +68,39 @@ class GuestSession {
   /** The command's process, which may be signalled; our own where there is none. */
   #childPid: number = process.pid;
 
-  constructor(options: GuestOptions, hooks: GuestHooks, closers: Closers) {
-    this.#options = options;
-    this.#hooks = hooks;
-    this.#closers = closers;
-  }
-
-  async run(): Promise<Result<number>> {
-    const { sandbox, command } = this.#options;
+  protected override async run(): Promise<Result<number>> {
+    const { sandbox, command } = this.options;
     const possible = checkSandbox(sandbox);
     if (!possible.ok) return possible;
-    const memory = this.#options.vhostUserPairs > 0 ? sharedMemoryArguments(command) : success([]);
+    const memory = this.options.vhostUserPairs > 0 ? sharedMemoryArguments(command) : success([]);
     if (!memory.ok) return memory;
-    const planned = SessionHost.plan(this.#sys, this.#options, this.#hooks, this.#closers);
-    if (!planned.ok) return planned;
-    const host = planned.value;
-    const published = host.openPublished();
-    if (!published.ok) return published;
-    const forwards = SessionForwards.begin(this.#options.forwards, this.#hooks, this.#closers);
-    if (!forwards.ok) return forwards;
+    const begun = this.begin();
+    if (!begun.ok) return begun;
+    const { host, forwards } = begun.value;
     const engine = this.#makeEngine(host);
     if (!engine.ok) return engine;
     const added = host.addPublished(engine.value);
     if (!added.ok) return added;
-    const forwarding = forwards.value?.open(engine.value, host) ?? success(undefined);
+    const forwarding = forwards?.open(engine.value, host) ?? success(undefined);
     if (!forwarding.ok) return forwarding;
     const attached = this.#attach(engine.value);
     if (!attached.ok) return attached;
     host.followResolvConf(() => {});
-    this.#end.followSignals(this.#closers);
+    this.#end.followSignals(this.closers);
     const [program, ...words] = command;
     if (program !== undefined) this.#start(program, [...words, ...memory.value, ...this.#qemuArguments()]);
-    const prepared = this.#hooks.prepared?.() ?? success(undefined);
+    const prepared = this.hooks.prepared?.() ?? success(undefined);
     if (!prepared.ok) return prepared;
-    const confined = confine(sandbox, this.#childPid, this.#hooks);
+    const confined = confine(sandbox, this.#childPid, this.hooks);
     if (!confined.ok) return confined;
-    this.#hooks.ready?.(engine.value);
-    return success(await this.#end.serve(this.#sys, engine.value, this.#closers));
+    this.hooks.ready?.(engine.value);
+    return success(await this.#end.serve(this.sys, engine.value, this.closers));
   }
 
   #makeEngine(host: SessionHost): Result<Engine> {
     const engine = host.makeEngine(SEGMENT_ARENA_BYTES + STREAM_MEMORY_BYTES);
     const segments = new Packets(SEGMENT_ARENA_BYTES, FRAME_PACKETS_MAX, engine.memory, ARENA_BYTES);
-    const link = host.addLink(engine, new SoftwareOffload(this.#port, segments), this.#options.command.join(' '));
+    const link = host.addLink(engine, new SoftwareOffload(this.#port, segments), this.options.command.join(' '));
     if (!link.ok) return link;
     this.#link = link.value;
     engine.onLinkLost = (_interface, errno) => this.#guestGone(engine, errno);
@@ -130,7 +109,7 @@ class GuestSession {
 
   /** Takes the guest that is there, or waits for guests. */
   #attach(engine: Engine): Result<void> {
-    const { fd, connectPath, datagrams } = this.#options;
+    const { fd, connectPath, datagrams } = this.options;
     if (fd !== undefined) return this.#attachGiven(engine, fd);
     if (connectPath !== undefined) {
       const connected = connectUnix(connectPath);
@@ -153,12 +132,12 @@ class GuestSession {
       : this.#listen(engine, opened.value, removePath);
     if (!waiting.ok) return waiting;
     this.#path = path;
-    this.#hooks.listening(path, this.#qemuArguments());
+    this.hooks.listening(path, this.#qemuArguments());
     return success(undefined);
   }
 
   #open(): Result<UnixListener> {
-    const { socket, datagrams } = this.#options;
+    const { socket, datagrams } = this.options;
     assert(socket !== undefined, 'a guest comes by a path, if not by a descriptor');
     const type = datagrams ? UNIX_TYPE.DATAGRAM : UNIX_TYPE.STREAM;
     return typeof socket === 'string' ? listenUnix(socket, type) : listenUnixSeries(socket.pathOf, type);
@@ -167,11 +146,11 @@ class GuestSession {
   #listen(engine: Engine, opened: UnixListener, removePath: () => void): Result<void> {
     const listener = new GuestListener(engine, opened, {
       attached: (guestFd, peer) => this.#plug(engine, guestFd, peer),
-      refused: (peer) => this.#hooks.log('warning', `${peer} was sent away: there is a guest already`),
+      refused: (peer) => this.hooks.log('warning', `${peer} was sent away: there is a guest already`),
       removePath,
     });
     this.#listener = listener;
-    this.#closers.add(() => listener.close());
+    this.closers.add(() => listener.close());
     return success(undefined);
   }
 
@@ -183,15 +162,15 @@ class GuestSession {
       removePath();
       return peer;
     }
-    this.#closers.add(removePath);
+    this.closers.add(removePath);
     this.#guestFd = fd;
     const options = { name: this.#port.name, fd, queue: streamMemory(engine) };
     const guest = new DatagramGuest(engine, engine.sys, peer.value, options, {
-      attached: () => this.#hooks.log('info', `the guest at ${qemuPath} is plugged in`),
+      attached: () => this.hooks.log('info', `the guest at ${qemuPath} is plugged in`),
       gone: () => this.#sayGone(''),
-      unreachable: (why) => this.#hooks.log('warning', `the guest at ${qemuPath} can't be reached: ${why}`),
+      unreachable: (why) => this.hooks.log('warning', `the guest at ${qemuPath} can't be reached: ${why}`),
     });
-    this.#closers.add(() => guest.close());
+    this.closers.add(() => guest.close());
     this.#port.plug(guest.link);
     engine.addQueue(GUEST_INTERFACE, this.#link!, fd);
     return success(undefined);
@@ -199,7 +178,7 @@ class GuestSession {
 
   /** A descriptor that was open when we were started, whose type says what it carries. */
   #attachGiven(engine: Engine, fd: number): Result<void> {
-    const carries = whatCarries(engine.sys, fd, this.#options);
+    const carries = whatCarries(engine.sys, fd, this.options);
     if (!carries.ok) return carries;
     if (carries.value === 'datagrams') this.#plugDatagrams(engine, fd);
     else this.#plug(engine, fd, describePeer(fd));
@@ -213,13 +192,13 @@ class GuestSession {
     const link = new DatagramLink(engine.sys, { name, fd, queue: streamMemory(engine), present: true, onAway });
     this.#port.plug(link);
     engine.addQueue(GUEST_INTERFACE, this.#link!, fd);
-    this.#hooks.log('info', `${describePeer(fd)} is plugged in`);
+    this.hooks.log('info', `${describePeer(fd)} is plugged in`);
   }
 
   #plug(engine: Engine, fd: number, peer: string): void {
-    if (this.#options.vhostUserPairs > 0) this.#plugVhostUser(engine, fd);
+    if (this.options.vhostUserPairs > 0) this.#plugVhostUser(engine, fd);
     else this.#plugStream(engine, fd);
-    this.#hooks.log('info', `${peer} is plugged in`);
+    this.hooks.log('info', `${peer} is plugged in`);
   }
 
   #plugStream(engine: Engine, fd: number): void {
@@ -231,14 +210,14 @@ class GuestSession {
   #plugVhostUser(engine: Engine, fd: number): void {
     const { name } = this.#port;
     const { arenaMemory } = engine;
-    const connection = { name, fd, pairs: this.#options.vhostUserPairs, arenaMemory, lends: true };
+    const connection = { name, fd, pairs: this.options.vhostUserPairs, arenaMemory, lends: true };
     const guest = new VhostUserGuest(engine, engine.sys, connection, {
       gone: (why) => this.#vhostUserGone(engine, why),
       polling: () => {
         guest.setPolled(guest.needsPolling);
         engine.setPolled(GUEST_INTERFACE, guest.needsPolling);
       },
-      log: (text) => this.#hooks.log('warning', text),
+      log: (text) => this.hooks.log('warning', text),
     });
     this.#vhostUser = guest;
     // Frames to the guest are given to the first: they leave by whichever pair they belong to.
@@ -266,15 +245,15 @@ class GuestSession {
   }
 
   #sayGone(why: string): void {
-    this.#hooks.log('info', `the guest has gone${why === '' ? '' : ` (${why})`}`);
-    if (this.#path === undefined || this.#options.oneOff) this.#end.end(0);
+    this.hooks.log('info', `the guest has gone${why === '' ? '' : ` (${why})`}`);
+    if (this.#path === undefined || this.options.oneOff) this.#end.end(0);
     else this.#listener?.release();
   }
 
   #qemuArguments(): readonly string[] {
     const path = this.#path;
     if (path === undefined) return [];
-    const { mac, vhostUserPairs, datagrams } = this.#options;
+    const { mac, vhostUserPairs, datagrams } = this.options;
     if (vhostUserPairs > 0) return qemuVhostUserArguments(path, vhostUserPairs, mac);
     return datagrams ? qemuDatagramArguments(path, qemuPathOf(path), mac) : qemuArguments(path, mac);
   }
@@ -283,11 +262,11 @@ class GuestSession {
     const child = spawn(program, words, { stdio: 'inherit' });
     this.#childPid = child.pid ?? process.pid;
     child.once('error', (error) => {
-      this.#hooks.log('error', `"${program}" can't be executed: ${(error as NodeJS.ErrnoException).code}`);
+      this.hooks.log('error', `"${program}" can't be executed: ${(error as NodeJS.ErrnoException).code}`);
       this.#end.end(127);
     });
     child.once('exit', (code, signal) => this.#end.end(code ?? 128 + constants.signals[signal!]));
-    this.#closers.add(async () => {
+    this.closers.add(async () => {
       if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
       const exited = once(child, 'exit', { signal: AbortSignal.timeout(COMMAND_END_MS) });
       child.kill();

@@ -9,7 +9,6 @@ import { type Result, success } from '../base/result.ts';
 import { errnoName } from '../sys/errno.ts';
 import { configureGuest, joinedSysctls, raiseLoopback } from '../sys/guest-network.ts';
 import { closeHostTap, type HostTap, openHostTap, type TapOptions } from '../sys/host-tap.ts';
-import { LinuxSys } from '../sys/linux.ts';
 import { watchNamespaceEnd } from '../sys/namespace-end.ts';
 import {
   type NetworkNamespace,
@@ -19,12 +18,11 @@ import {
   writeSysctlsInside,
 } from '../sys/namespace-path.ts';
 import { findLink } from '../sys/netlink/link.ts';
-import { Closers } from './closers.ts';
 import type { Engine } from './engine.ts';
 import type { RunOptions } from './run-options.ts';
+import { Session } from './session.ts';
 import { checkSandbox, confine, SessionEnd } from './session-end.ts';
-import { SessionForwards } from './session-forwards.ts';
-import { type SessionHooks, SessionHost } from './session-host.ts';
+import type { SessionHooks, SessionHost } from './session-host.ts';
 import { configurationExtent, type GuestTap, goWithoutTap, plugTap } from './session-tap.ts';
 
 /** `command` and `root` count for nothing. */
@@ -41,69 +39,50 @@ export interface JoinOptions extends RunOptions {
 
 /** Serves the namespace until it is ended, and resolves with the exit status; a failure is ours, and then nothing has been left behind. */
 export async function joinSession(options: JoinOptions, hooks: SessionHooks): Promise<Result<number>> {
-  const closers = new Closers();
-  try {
-    return await new JoinSession(options, hooks, closers).run();
-  } finally {
-    await closers.closeAll();
-  }
+  return await new JoinSession(options, hooks).runToEnd();
 }
 
-class JoinSession {
-  readonly #options: JoinOptions;
-  readonly #hooks: SessionHooks;
-  readonly #closers: Closers;
-  readonly #sys: LinuxSys = new LinuxSys();
+class JoinSession extends Session<JoinOptions, SessionHooks> {
   /** Descriptors of namespaces, for as long as something is to be made in there. */
   readonly #namespaces: number[] = [];
   readonly #end: SessionEnd = new SessionEnd();
 
-  constructor(options: JoinOptions, hooks: SessionHooks, closers: Closers) {
-    this.#options = options;
-    this.#hooks = hooks;
-    this.#closers = closers;
-  }
-
-  async run(): Promise<Result<number>> {
-    const { sandbox } = this.#options;
+  protected override async run(): Promise<Result<number>> {
+    const { sandbox } = this.options;
     const possible = checkSandbox(sandbox);
     if (!possible.ok) return possible;
-    const joined = openNetworkNamespace(this.#options.networkNamespace);
+    const joined = openNetworkNamespace(this.options.networkNamespace);
     if (!joined.ok) return joined;
     const namespace = joined.value;
     this.#namespaces.push(namespace.fd);
-    this.#closers.add(() => this.#releaseNamespaces());
-    const planned = SessionHost.plan(this.#sys, this.#options, this.#hooks, this.#closers);
-    if (!planned.ok) return planned;
-    const host = planned.value;
-    const published = host.openPublished();
-    if (!published.ok) return published;
-    const forwards = SessionForwards.begin(this.#options.forwards, this.#hooks, this.#closers);
-    if (!forwards.ok) return forwards;
-    const entered = forwards.value?.enter(namespace.fd) ?? success(undefined);
+    this.closers.add(() => this.#releaseNamespaces());
+    const begun = this.begin();
+    if (!begun.ok) return begun;
+    const { host, forwards } = begun.value;
+    const entered = forwards?.enter(namespace.fd) ?? success(undefined);
     if (!entered.ok) return entered;
     const tap = this.#makeTap(namespace, host);
     if (!tap.ok) return tap;
     const engine = host.makeEngine();
     const plugged =
-      tap.value === undefined ? goWithoutTap(engine, this.#closers) : plugTap(host, engine, tap.value, namespace.text);
+      tap.value === undefined ? goWithoutTap(engine, this.closers) : plugTap(host, engine, tap.value, namespace.text);
     if (!plugged.ok) return plugged;
     const added = host.addPublished(engine);
     if (!added.ok) return added;
-    const forwarding = forwards.value?.open(engine, host) ?? success(undefined);
+    const forwarding = forwards?.open(engine, host) ?? success(undefined);
     if (!forwarding.ok) return forwarding;
     const watched = this.#watch(namespace, engine);
     if (!watched.ok) return watched;
     host.followResolvConf(() => {});
-    this.#end.followSignals(this.#closers);
+    this.#end.followSignals(this.closers);
     this.#releaseNamespaces();
-    const prepared = this.#hooks.prepared?.() ?? success(undefined);
+    const prepared = this.hooks.prepared?.() ?? success(undefined);
     if (!prepared.ok) return prepared;
-    const confined = confine(sandbox, process.pid, this.#hooks);
+    const confined = confine(sandbox, process.pid, this.hooks);
     if (!confined.ok) return confined;
     this.#followDescriptor();
-    this.#hooks.ready?.(engine);
-    return success(await this.#end.serve(this.#sys, engine, this.#closers));
+    this.hooks.ready?.(engine);
+    return success(await this.#end.serve(this.sys, engine, this.closers));
   }
 
   /**
@@ -114,19 +93,19 @@ class JoinSession {
     const user = this.#openUserNamespace();
     if (!user.ok) return user;
     const userNamespaceFd = user.value;
-    if (this.#options.details?.spliceOnly === true) return raiseLoopbackInside(namespace.fd, userNamespaceFd);
+    if (this.options.details?.spliceOnly === true) return raiseLoopbackInside(namespace.fd, userNamespaceFd);
     const name = guest.interfaceName;
     const opened = openTap({ name, namespaceFd: namespace.fd, userNamespaceFd });
     if (!opened.ok) return opened;
     const { netlink, fds, hasVnetHeader, attached } = opened.value;
-    const { configure } = this.#options;
+    const { configure } = this.options;
     for (const refused of writeSysctlsInside(namespace.fd, joinedSysctls(name, configure), userNamespaceFd)) {
-      this.#hooks.log('debug', refused);
+      this.hooks.log('debug', refused);
     }
     const configured =
       attached && !configure
         ? raiseLoopback(netlink.fd)
-        : configureGuest(netlink.fd, guest, configurationExtent(this.#options));
+        : configureGuest(netlink.fd, guest, configurationExtent(this.options));
     const link = configured.ok ? findLink(netlink, name) : configured;
     if (!link.ok) {
       closeHostTap(opened.value);
@@ -137,7 +116,7 @@ class JoinSession {
   }
 
   #openUserNamespace(): Result<number | undefined> {
-    const path = this.#options.userNamespacePath;
+    const path = this.options.userNamespacePath;
     if (path === undefined) return success(undefined);
     const opened = openUserNamespace(path);
     if (opened.ok) this.#namespaces.push(opened.value);
@@ -151,25 +130,25 @@ class JoinSession {
 
   #watch(namespace: NetworkNamespace, engine: Engine): Result<void> {
     engine.onLinkLost = (_interface, errno) => {
-      this.#hooks.log('info', `the interface inside has gone: ${errnoName(errno)}`);
+      this.hooks.log('info', `the interface inside has gone: ${errnoName(errno)}`);
       this.#end.end(0);
     };
-    if (!this.#options.endsWithNamespace) return success(undefined);
-    const watch = watchNamespaceEnd(this.#sys, namespace, () => {
-      this.#hooks.log('info', `${namespace.path} has gone`);
+    if (!this.options.endsWithNamespace) return success(undefined);
+    const watch = watchNamespaceEnd(this.sys, namespace, () => {
+      this.hooks.log('info', `${namespace.path} has gone`);
       this.#end.end(0);
     });
     if (!watch.ok) return watch;
-    this.#closers.add(() => watch.value.close());
+    this.closers.add(() => watch.value.close());
     return success(undefined);
   }
 
   #followDescriptor(): void {
-    const { endDescriptor } = this.#options;
+    const { endDescriptor } = this.options;
     if (endDescriptor === undefined) return;
-    const watch = this.#sys.watchReadable(endDescriptor, () => this.#end.end(0));
-    if (watch > 0) this.#closers.add(() => this.#sys.unwatch(watch));
-    else this.#hooks.log('warning', `descriptor ${endDescriptor} tells of nothing: ${errnoName(watch)}`);
+    const watch = this.sys.watchReadable(endDescriptor, () => this.#end.end(0));
+    if (watch > 0) this.closers.add(() => this.sys.unwatch(watch));
+    else this.hooks.log('warning', `descriptor ${endDescriptor} tells of nothing: ${errnoName(watch)}`);
   }
 }
 

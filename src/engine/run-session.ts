@@ -8,76 +8,55 @@ import { closeSync } from 'node:fs';
 import { failure, type Result, success } from '../base/result.ts';
 import { errnoName } from '../sys/errno.ts';
 import { configureGuest, type GuestNetwork, guestSysctls } from '../sys/guest-network.ts';
-import { LinuxSys } from '../sys/linux.ts';
 import { type CommandStatus, exitCode, identityInside, type NamespaceChild, startNamespace } from '../sys/namespace.ts';
 import { openNetworkNamespace } from '../sys/namespace-path.ts';
 import { RESOLV_CONF_PATH, type ResolvConf } from '../sys/resolv-conf.ts';
-import { Closers } from './closers.ts';
 import type { Engine } from './engine.ts';
 import { EventLoop } from './event-loop.ts';
 import type { RunOptions } from './run-options.ts';
+import { Session } from './session.ts';
 import { waitUntilDelivered } from './session-delivery.ts';
 import { checkSandbox, confine } from './session-end.ts';
-import { SessionForwards } from './session-forwards.ts';
-import { type SessionHooks, SessionHost } from './session-host.ts';
+import type { SessionForwards } from './session-forwards.ts';
+import type { SessionHooks, SessionHost } from './session-host.ts';
 import { dnsAddresses, guestResolvConf } from './session-network.ts';
 import { SessionSignals } from './session-signals.ts';
 import { configurationExtent, goWithoutTap, plugTap } from './session-tap.ts';
 
 /** Runs the command and resolves with its exit status; a failure is ours, and then nothing has been left behind. */
 export async function runSession(options: RunOptions, hooks: SessionHooks): Promise<Result<number>> {
-  const closers = new Closers();
-  try {
-    return await new Session(options, hooks, closers).run();
-  } finally {
-    await closers.closeAll();
-  }
+  return await new CommandSession(options, hooks).runToEnd();
 }
 
-class Session {
-  readonly #options: RunOptions;
-  readonly #hooks: SessionHooks;
-  readonly #closers: Closers;
-  readonly #sys: LinuxSys = new LinuxSys();
-
-  constructor(options: RunOptions, hooks: SessionHooks, closers: Closers) {
-    this.#options = options;
-    this.#hooks = hooks;
-    this.#closers = closers;
-  }
-
-  async run(): Promise<Result<number>> {
-    const possible = checkSandbox(this.#options.sandbox);
+class CommandSession extends Session<RunOptions, SessionHooks> {
+  protected override async run(): Promise<Result<number>> {
+    const possible = checkSandbox(this.options.sandbox);
     if (!possible.ok) return possible;
-    const planned = SessionHost.plan(this.#sys, this.#options, this.#hooks, this.#closers);
-    if (!planned.ok) return planned;
-    const host = planned.value;
-    const published = host.openPublished();
-    if (!published.ok) return published;
-    const forwards = SessionForwards.begin(this.#options.forwards, this.#hooks, this.#closers);
-    if (!forwards.ok) return forwards;
-    const prepared = this.#hooks.prepared?.() ?? success(undefined);
+    const begun = this.begin();
+    if (!begun.ok) return begun;
+    const { host, forwards } = begun.value;
+    const prepared = this.hooks.prepared?.() ?? success(undefined);
     if (!prepared.ok) return prepared;
     const started = this.#startNamespace(host);
     if (!started.ok) return started;
     const child = started.value;
-    const entered = forwards.value === undefined ? success(undefined) : enterChild(forwards.value, child);
+    const entered = forwards === undefined ? success(undefined) : enterChild(forwards, child);
     if (!entered.ok) return entered;
     const engine = this.#makeEngine(child, host);
     if (!engine.ok) return engine;
-    const extent = configurationExtent(this.#options);
+    const extent = configurationExtent(this.options);
     const configured = this.#hasTap ? configureGuest(child.netlinkFd, host.guest, extent) : success(undefined);
     if (!configured.ok) return configured;
     const added = host.addPublished(engine.value);
     if (!added.ok) return added;
-    const forwarding = forwards.value?.open(engine.value, host) ?? success(undefined);
+    const forwarding = forwards?.open(engine.value, host) ?? success(undefined);
     if (!forwarding.ok) return forwarding;
     host.followResolvConf((resolvConf) => this.#updateResolvConf(child, host.guest, resolvConf));
     return this.#runCommand(child, engine.value);
   }
 
   #startNamespace({ network, guest: { interfaceName } }: SessionHost): Result<NamespaceChild> {
-    const { root, configure } = this.#options;
+    const { root, configure } = this.options;
     const identity = identityInside(root);
     const started = startNamespace({
       rootInside: root,
@@ -86,59 +65,59 @@ class Session {
       sysctls: guestSysctls(interfaceName, identity.userNamespace ? identity.gid : undefined, !configure),
     });
     if (!started.ok) return started;
-    this.#closers.add(() => {
+    this.closers.add(() => {
       const ended = started.value.end();
-      if (!ended.ok) this.#hooks.log('warning', ended.failure.message);
+      if (!ended.ok) this.hooks.log('warning', ended.failure.message);
     });
-    for (const warning of started.value.warnings) this.#hooks.log('debug', warning);
+    for (const warning of started.value.warnings) this.hooks.log('debug', warning);
     return started;
   }
 
   get #hasTap(): boolean {
-    return this.#options.details?.spliceOnly !== true;
+    return this.options.details?.spliceOnly !== true;
   }
 
   /** The engine has the tap's descriptor from here on. */
   #makeEngine(child: NamespaceChild, host: SessionHost): Result<Engine> {
     const engine = host.makeEngine();
     const plugged = this.#hasTap
-      ? plugTap(host, engine, child, this.#options.command.join(' '))
-      : goWithoutTap(engine, this.#closers);
+      ? plugTap(host, engine, child, this.options.command.join(' '))
+      : goWithoutTap(engine, this.closers);
     return plugged.ok ? success(engine) : plugged;
   }
 
   /** A resolv.conf inside says what the host's says now. */
   #updateResolvConf(child: NamespaceChild, guest: GuestNetwork, resolvConf: ResolvConf): void {
-    const content = guestResolvConf(this.#options, dnsAddresses(this.#options, guest), resolvConf);
+    const content = guestResolvConf(this.options, dnsAddresses(this.options, guest), resolvConf);
     const updated = content === undefined ? success(undefined) : child.updateFile(RESOLV_CONF_PATH, content);
-    if (!updated.ok) this.#hooks.log('warning', updated.failure.message);
+    if (!updated.ok) this.hooks.log('warning', updated.failure.message);
   }
 
   async #runCommand(child: NamespaceChild, engine: Engine): Promise<Result<number>> {
-    const command = this.#options.command.length > 0 ? this.#options.command : [process.env['SHELL'] || '/bin/sh'];
-    const signals = new SessionSignals(this.#sys, child);
-    this.#closers.add(() => signals.close());
+    const command = this.options.command.length > 0 ? this.options.command : [process.env['SHELL'] || '/bin/sh'];
+    const signals = new SessionSignals(this.sys, child);
+    this.closers.add(() => signals.close());
     let fail: (error: unknown) => void = () => {};
     const broken = new Promise<never>((_resolve, reject) => {
       fail = reject;
     });
     engine.onLinkLost = (_interface, errno) => {
-      this.#hooks.log('warning', `the interface inside has gone: ${errnoName(errno)}`);
+      this.hooks.log('warning', `the interface inside has gone: ${errnoName(errno)}`);
     };
     const ran = child.run(command, process.env, process.cwd());
     if (!ran.ok) return ran;
     // While the command is loaded; and not one packet has been looked at before.
-    const confined = confine(this.#options.sandbox, child.pid, this.#hooks);
+    const confined = confine(this.options.sandbox, child.pid, this.hooks);
     if (!confined.ok) return confined;
-    this.#hooks.ready?.(engine);
-    const loop = new EventLoop(this.#sys, engine, fail);
-    this.#closers.add(() => loop.stop());
+    this.hooks.ready?.(engine);
+    const loop = new EventLoop(this.sys, engine, fail);
+    this.closers.add(() => loop.stop());
     const status = await Promise.race([signals.commandEnded(), broken]);
     if (status.kind === 'exec-failed') return execFailure(command[0]!, status);
     // What the command sent last may still be in its interface: a datagram has no other end that asks for it again.
     // Nor may our answer to who asks for its neighbour be the end: what waited for it comes in the turn behind.
     for (let turns = 0; turns < LAST_TURNS_MAX && (engine.turn() || !engine.idle); turns++);
-    await Promise.race([waitUntilDelivered(engine.tcp, signals.interrupted(), this.#hooks), broken]);
+    await Promise.race([waitUntilDelivered(engine.tcp, signals.interrupted(), this.hooks), broken]);
     return success(exitCode(status));
   }
 }
