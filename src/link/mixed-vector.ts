@@ -1,5 +1,5 @@
 /**
- * A vector on its way to a link, of which some frames go as they are and others became frames of an arena: cut (`software-offload.ts`) or joined (`coalesce.ts`).
+ * A vector on its way to a link, of which some frames go as they are and others became frames of an arena: cut (`software-offload.ts`), joined (`coalesce.ts`), or copied (`vlan.ts`, all of them).
  *
  * The order is kept, and frames go in batches as large as that allows: a batch of the one kind is sent when a frame of the other kind comes, and the last ones by `flush`. All of a
  * vector's frames as they are must be rows of the same `packets`. The arena is empty again whenever its batch was sent, and so behind `flush`.

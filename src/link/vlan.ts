@@ -21,19 +21,18 @@
  */
 import { assert } from '../base/assert.ts';
 import { FRAME_BYTES_MAX } from '../base/limits.ts';
-import { FRAME_PACKETS_MAX } from '../graph/node.ts';
 import type { LinkOffload } from '../packet/offload.ts';
 import { NO_PACKET, type Packets } from '../packet/packets.ts';
 import { copyTagged, VLAN_ID_MAX, VLAN_ID_MIN, VLAN_TAG_BYTES } from '../packet/vlan-tag.ts';
 import type { Link } from './link.ts';
+import { MixedVector } from './mixed-vector.ts';
 
 export class VlanLink implements Link {
   readonly name: string;
   readonly vlan: number;
   readonly #parent: Link;
   readonly #tagged: Packets;
-  readonly #batch: Int32Array = new Int32Array(FRAME_PACKETS_MAX);
-  #batchCount: number = 0;
+  readonly #vector: MixedVector;
 
   /** `tagged` is empty, and is so again behind each `transmit`. */
   constructor(name: string, parent: Link, vlan: number, tagged: Packets) {
@@ -46,6 +45,7 @@ export class VlanLink implements Link {
     this.vlan = vlan;
     this.#parent = parent;
     this.#tagged = tagged;
+    this.#vector = new MixedVector(parent, tagged);
   }
 
   get offload(): LinkOffload {
@@ -61,32 +61,22 @@ export class VlanLink implements Link {
   }
 
   transmit(packets: Packets, frame: Int32Array, count: number): number {
-    let taken = 0;
+    const vector = this.#vector;
     for (let i = 0; i < count; i++) {
-      let copy = this.#batchCount === FRAME_PACKETS_MAX ? NO_PACKET : this.#copy(packets, frame[i]);
+      let copy = vector.isFull ? NO_PACKET : this.#copy(packets, frame[i]);
       if (copy === NO_PACKET) {
-        taken += this.#send();
+        vector.sendMade();
         copy = this.#copy(packets, frame[i]);
       }
       // One that has no room in an empty arena is larger than any frame may be.
-      if (copy !== NO_PACKET) this.#batch[this.#batchCount++] = copy;
+      if (copy !== NO_PACKET) vector.addMade(packets, copy, 1);
     }
-    return taken + this.#send();
+    return vector.flush(packets);
   }
 
   close(): void {}
 
   #copy(packets: Packets, packet: number): number {
     return copyTagged(packets, packet, this.#tagged, this.vlan);
-  }
-
-  /** Sends the copies that there are and empties their arena. Returns how many were taken. */
-  #send(): number {
-    const count = this.#batchCount;
-    if (count === 0) return 0;
-    this.#batchCount = 0;
-    const taken = this.#parent.transmit(this.#tagged, this.#batch, count);
-    this.#tagged.reset();
-    return Math.max(taken, 0);
   }
 }
