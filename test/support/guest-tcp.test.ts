@@ -129,6 +129,25 @@ test('on a bad link every byte arrives all the same, and nobody breaks a rule', 
   assert.ok(lost > 0 && repaired > 0, `the link was bad: ${lost} lost, ${repaired} sent again`);
 });
 
+test('a SYN that comes again behind the end of its connection opens no other', () => {
+  const c = cable();
+  const frames: Uint8Array[] = [];
+  c.toB.filter = (frame) => {
+    frames.push(frame.slice());
+    return 'pass';
+  };
+  const { client, server } = call(c);
+  c.clock.advance(10);
+  client.shutdown();
+  server().shutdown();
+  c.clock.advance(10);
+  assert.deepEqual([client.outcome, server().outcome], ['closed', 'closed']);
+  c.b.receive(frames[0]!);
+  c.clock.advance(MINUTE_US);
+  assert.equal(c.b.connections.length, 1);
+  assert.deepEqual([...c.a.allViolations, ...c.b.allViolations], []);
+});
+
 test('a reader that stops closes the window; the sender probes, and goes on when it opens', () => {
   const c = cable({ delayUs: 1000 });
   const { client, server } = call(c, {}, { reading: 'manual', receiveBytesMax: 20_000, windowScale: 0 });

@@ -103,6 +103,11 @@ export class GuestTcp {
     return this.outcome !== 'opening' && this.outcome !== 'open';
   }
 
+  /** Whether a SYN is the one that opened this connection, come late: behind an end in order (TIME-WAIT) it opens no other (RFC 9293, section 3.6.1). */
+  hadSyn(syn: TcpSegment): boolean {
+    return this.outcome === 'closed' && syn.sequence === this.#theirInitial;
+  }
+
   // --- the application ---
 
   /** Starts the active open. */

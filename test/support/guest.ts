@@ -118,7 +118,8 @@ export class Guest {
     }
     const key = keyOf(ip.destination, segment.destinationPort, ip.source, segment.sourcePort);
     const connection = this.#byKey.get(key);
-    const isNewCall = (segment.flags & SYN) !== 0 && (connection === undefined || connection.isOver);
+    const isFree = connection === undefined || (connection.isOver && !connection.hadSyn(segment));
+    const isNewCall = (segment.flags & SYN) !== 0 && isFree;
     const listener = isNewCall ? this.#listeners.get(segment.destinationPort) : undefined;
     if (listener !== undefined) this.#accept(listener, segment, problems);
     else if (connection !== undefined) connection.receive(segment, problems);
