@@ -17,6 +17,7 @@ import { ERRNO } from '../sys/errno.ts';
 import { SO, SOL } from '../sys/options.ts';
 import { SOCKET_ADDRESS_WORDS, SOCKET_FAMILY, SOCKET_TYPE, type Sys } from '../sys/sys.ts';
 import { ForwardListeners } from '../translate/forward-listen.ts';
+import type { SpliceTarget } from '../translate/splice-deps.ts';
 import { ownSockets, SocketStock } from '../translate/splice-sockets.ts';
 import { SpliceTcp } from '../translate/splice-tcp.ts';
 import { SpliceUdp } from '../translate/splice-udp.ts';
@@ -48,7 +49,7 @@ export interface ForwardsOptions {
   readonly freebind: boolean;
   /** Ports that weak forwards leave out. */
   readonly ephemeral: PortRange | undefined;
-  /** Hear of spliced connections. */
+  /** Hear of what is spliced. */
   readonly sinks: readonly FlowSink[];
   /** A forward leads to this address of the guest's. */
   reached(address: IpAddress): void;
@@ -103,15 +104,16 @@ export class Forwards {
       this.#stock = new SocketStock(sys, sides.namespace);
     }
     const hostSockets = ownSockets(sys);
-    if (this.tcp !== undefined && options.sinks.length > 0) {
-      this.tcp.observer = new SpliceReporter({
-        splice: this.tcp,
+    if (this.tcp !== undefined && this.udp !== undefined && options.sinks.length > 0) {
+      const telling = {
         sinks: options.sinks,
         interfaceIndex,
-        leadsOut: ({ sockets }) => sockets === hostSockets,
+        leadsOut: ({ sockets }: SpliceTarget) => sockets === hostSockets,
         takeId: () => engine.flows.takeId(),
         now: Date.now,
-      });
+      };
+      this.tcp.observer = new SpliceReporter({ ...telling, protocol: 'tcp', splice: this.tcp });
+      this.udp.observer = new SpliceReporter({ ...telling, protocol: 'udp', splice: this.udp });
     }
     this.#routes = new ForwardRoutes({ interfaceIndex, guest, inside, namespaceSockets: this.#stock, hostSockets });
     this.#listeners = new ForwardListeners(deps, this.tcp, engine.tcpListeners);

@@ -307,6 +307,10 @@ function whatCarries(
       if (sys.peerAddress(fd, new Int32Array(SOCKET_ADDRESS_WORDS)) >= 0) return success('datagrams');
       return refused('is a datagram socket that is not connected: connect it, or give one of a pair (socketpair(2))');
     }
+    case -ERRNO.EBADF:
+      return refused('is no open descriptor: give a connected socket');
+    case -ERRNO.ENOTSOCK:
+      return refused('is no socket: give a connected one');
     default: {
       const what = type < 0 ? `can't be asked for its type (${errnoName(type)})` : `is of type ${type}`;
       return refused(`${what}: a stream or a datagram socket was expected`);

@@ -5,8 +5,7 @@
  * that moment, or the next packet of any flow, says how it ended. Names stand in name resolution blocks as they are learnt.
  *
  * A received frame is written before its flow is known (see `link/capture.ts`), so comments are put into blocks that are in memory still, when the
- * turn ends. Blocks gather in one chunk, which goes to the file when it is large or `FLUSH_MS` old; what a slow disk lets pile up is bounded, and
- * chunks beyond that are lost whole and counted: the file stays readable. A write error is told once and ends the capture; the network goes on.
+ * turn ends (`capture-output.ts`).
  */
 import { machine, release } from 'node:os';
 import { parseIpAddress } from '../base/address.ts';
@@ -14,21 +13,12 @@ import { NAMES_MAX, PACKETS_MAX } from '../base/limits.ts';
 import { type Result, success } from '../base/result.ts';
 import type { CaptureSink } from '../link/capture.ts';
 import type { Packet, Packets } from '../packet/packets.ts';
-import { PcapChunk } from '../packet/pcap-chunk.ts';
+import type { PcapChunk } from '../packet/pcap-chunk.ts';
 import * as pcapng from '../packet/pcapng.ts';
-import { FileAppender, openOutput } from './file-appender.ts';
+import { type CaptureOutput, openCaptureOutput } from './capture-output.ts';
 import { conversation } from './flow-lines.ts';
 import type { FlowRecord, FlowSink } from './flow-record.ts';
 import { formatBytes, formatDuration, harmless } from './text.ts';
-
-/** A chunk of this size is handed to the file at the end of the turn, */
-const CHUNK_BYTES = 256 * 1024;
-/** and of this size at once; a turn's packets may be 8 MiB. */
-const CHUNK_BYTES_MAX = 2 * 1024 * 1024;
-const QUEUED_BYTES_MAX = 64 * 1024 * 1024;
-/** A reader that follows sees packets after this time. */
-const FLUSH_MS = 50;
-const CLOSE_TIMEOUT_MS = 5000;
 
 /** Where things stand in a packet's block: type, length, interface, time (2 words), captured and original length, the bytes. */
 const BLOCK_BYTES_AT = 4;
@@ -59,22 +49,15 @@ export function openPcapFile(
   flows: CaptureFlows,
   report: (message: string) => void,
 ): Result<PcapFile> {
-  const output = openOutput(path, false);
-  if (!output.ok) return output;
-  const { fd, owned } = output.value;
-  const failed = (reason: string): void => report(`capture "${path}": ${reason}; the capture ends here`);
-  const appender = new FileAppender(fd, owned, QUEUED_BYTES_MAX, failed);
-  return success(new PcapFile(appender, path, description, flows, report));
+  const output = openCaptureOutput(path, report);
+  return output.ok ? success(new PcapFile(output.value, description, flows)) : output;
 }
 
 export class PcapFile implements CaptureSink, FlowSink {
-  readonly #appender: FileAppender;
-  readonly #path: string;
+  readonly #output: CaptureOutput;
+  readonly #chunk: PcapChunk;
   readonly #flows: CaptureFlows;
-  readonly #report: (message: string) => void;
   readonly #now: () => number;
-  readonly #chunk: PcapChunk = new PcapChunk(CHUNK_BYTES_MAX);
-  #chunkPackets: number = 0;
   /** Received packets in the chunk whose flow is not known yet: the packet, where its block starts, its time. */
   readonly #pendingPacket: Int32Array = new Int32Array(PACKETS_MAX);
   readonly #pendingAt: Int32Array = new Int32Array(PACKETS_MAX);
@@ -85,36 +68,35 @@ export class PcapFile implements CaptureSink, FlowSink {
   /** Comments on flows that have closed, by the flow's number: not written yet. */
   readonly #endings: Map<number, string> = new Map();
   readonly #names: Set<string> = new Set();
-  #timer: NodeJS.Timeout | undefined;
-  #lostPackets: number = 0;
 
   /** `now`: milliseconds since the epoch, with fractions. */
   constructor(
-    appender: FileAppender,
-    path: string,
+    output: CaptureOutput,
     description: CaptureDescription,
     flows: CaptureFlows,
-    report: (message: string) => void,
     now: () => number = () => performance.timeOrigin + performance.now(),
   ) {
-    this.#appender = appender;
-    this.#path = path;
+    this.#output = output;
+    this.#chunk = output.chunk;
     this.#flows = flows;
-    this.#report = report;
     this.#now = now;
+    // A chunk that was flushed is out of reach.
+    output.onFlush = () => {
+      this.#pending = 0;
+    };
     const { application, comment, interfaceName } = description;
     const section = { hardware: machine(), os: `Linux ${release()}`, application };
     pcapng.writeSection(this.#chunk, comment === undefined ? section : { ...section, comment });
     pcapng.writeInterface(this.#chunk, { name: interfaceName });
-    this.#flush();
+    output.flush();
   }
 
   received(packets: Packets, packet: Packet): void {
-    if (!this.#appender.working) return;
+    if (!this.#output.working) return;
     const timeMs = this.#now();
     const at = this.#chunk.length;
     this.#write(pcapng.DIRECTION_INBOUND, timeMs, packets.bytes, packets.start[packet]!, packets.length[packet]!);
-    // A chunk that was flushed is out of reach: such a packet goes without comment, and the flow's next one has it.
+    // In a chunk that was flushed: such a packet goes without comment, and the flow's next one has it.
     if (this.#chunk.length <= at || this.#pending === PACKETS_MAX) return;
     this.#pendingPacket[this.#pending] = packet;
     this.#pendingAt[this.#pending] = at;
@@ -122,7 +104,7 @@ export class PcapFile implements CaptureSink, FlowSink {
   }
 
   transmitted(packets: Packets, packet: Packet): void {
-    if (!this.#appender.working) return;
+    if (!this.#output.working) return;
     // The graph has run: what came in before goes first, a flow's first packet too.
     this.#settle(packets);
     const comment = this.#commentFor(packets.flow[packet]!) ?? this.#anyEnding();
@@ -132,22 +114,22 @@ export class PcapFile implements CaptureSink, FlowSink {
 
   turnEnded(packets: Packets): void {
     this.#settle(packets);
-    if (this.#chunk.length >= CHUNK_BYTES) this.#flush();
+    this.#output.turnEnded();
   }
 
   opened(record: FlowRecord): void {
     if (record.name === undefined) return;
     const key = `${record.remote.address} ${record.name}`;
     const address = parseIpAddress(record.remote.address);
-    if (address === undefined || this.#names.has(key) || !this.#appender.working) return;
+    if (address === undefined || this.#names.has(key) || !this.#output.working) return;
     if (this.#names.size >= NAMES_MAX) this.#names.clear();
     this.#names.add(key);
     pcapng.writeNames(this.#chunk, [{ address, names: [harmless(record.name)] }]);
-    this.#flushSoon();
+    this.#output.flushSoon();
   }
 
   closed(record: FlowRecord): void {
-    if (!this.#appender.working) return;
+    if (!this.#output.working) return;
     const { id, outcome, durationMs, bytesOut, bytesIn } = record;
     const bytes = `${formatBytes(bytesOut)} sent, ${formatBytes(bytesIn)} received`;
     this.#endings.set(id, `flow ${id} ${outcome} after ${formatDuration(durationMs)}: ${bytes}`);
@@ -155,21 +137,14 @@ export class PcapFile implements CaptureSink, FlowSink {
 
   /** Resolves when the file is complete. */
   async close(): Promise<void> {
-    const { working } = this.#appender;
     // No packet came any more to carry these.
     if (this.#endings.size > 0) pcapng.writeNames(this.#chunk, [], this.#takeEndings().join('\n'));
-    this.#flush();
-    await this.#appender.close(CLOSE_TIMEOUT_MS);
-    if (working && this.#lostPackets > 0) {
-      this.#report(`capture "${this.#path}": ${this.#lostPackets} packets are missing, the disk was too slow`);
-    }
+    await this.#output.close();
   }
 
   #write(direction: number, timeMs: number, bytes: Uint8Array, at: number, length: number, comment?: string): void {
     writeBlock(this.#chunk, direction, timeMs, bytes, at, length, comment);
-    this.#chunkPackets++;
-    if (this.#chunk.length >= CHUNK_BYTES_MAX) this.#flush();
-    else this.#flushSoon();
+    this.#output.packetWritten();
   }
 
   /** Puts comments on packets that were received in this turn. */
@@ -223,21 +198,6 @@ export class PcapFile implements CaptureSink, FlowSink {
     const endings = [...this.#endings.values()];
     this.#endings.clear();
     return endings;
-  }
-
-  #flushSoon(): void {
-    this.#timer ??= setTimeout(() => this.#flush(), FLUSH_MS).unref();
-  }
-
-  #flush(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#pending = 0;
-    if (this.#chunk.length === 0) return;
-    const taken = this.#appender.append(this.#chunk.bytes.slice(0, this.#chunk.length));
-    if (!taken) this.#lostPackets += this.#chunkPackets;
-    this.#chunk.reset();
-    this.#chunkPackets = 0;
   }
 }
 

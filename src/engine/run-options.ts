@@ -47,6 +47,8 @@ export interface RunOptions {
   readonly flowsMax: number;
   /** A pcapng file of everything on the interface. */
   readonly pcapPath: string | undefined;
+  /** That file is classic pcap instead. */
+  readonly classicPcap?: boolean;
   /** A JSON-lines file of flows. */
   readonly flowsPath: string | undefined;
   readonly summary: boolean;

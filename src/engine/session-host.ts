@@ -19,6 +19,7 @@ import type { LinuxSys } from '../sys/linux.ts';
 import { startRawSocketServer } from '../sys/raw-socket-server.ts';
 import { type ResolvConf, readResolvConf, watchResolvConf } from '../sys/resolv-conf.ts';
 import type { Sys } from '../sys/sys.ts';
+import { openClassicPcapFile } from './classic-pcap-file.ts';
 import type { Closers } from './closers.ts';
 import { detailedOverrides, planDetailed, shownHost } from './detailed-network.ts';
 import { Engine } from './engine.ts';
@@ -226,15 +227,22 @@ export class SessionHost {
   }
 
   #capture(engine: Engine, link: Link, comment: string): Result<Link> {
-    const { packet } = this.#hooks;
+    const { packet, log } = this.#hooks;
     const shown = packet === undefined ? link : new CaptureLink(link, new PacketLines(packet));
-    const path = this.options.pcapPath;
+    const { pcapPath: path, classicPcap } = this.options;
     if (path === undefined) return success(shown);
+    const report = (message: string): void => log('warning', message);
+    if (classicPcap === true) {
+      const classic = openClassicPcapFile(path, report);
+      if (!classic.ok) return classic;
+      this.#closers.add(() => classic.value.close());
+      return success(new CaptureLink(shown, classic.value));
+    }
     const opened = openPcapFile(
       path,
       { interfaceName: link.name, application: APPLICATION, comment },
       { ids: engine.flows.id, describe: (flow) => this.#reporter!.record(flow) },
-      (message) => this.#hooks.log('warning', message),
+      report,
     );
     if (!opened.ok) return opened;
     const file: PcapFile = opened.value;

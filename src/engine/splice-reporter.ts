@@ -1,12 +1,11 @@
 /**
- * Tells people's sinks of spliced TCP connections as if they were flows: the namespace's end is the guest's, though no packet of them was ever seen. With nobody to be told, do not
- * make one: it costs a few system calls for each connection.
+ * Tells people's sinks of what is spliced as if it were flows: the namespace's end is the guest's, though no packet of it was ever seen. A connection is told of when it is there
+ * or has failed, a sender of datagrams with his first. With nobody to be told, do not make one: it costs a few system calls for each.
  */
 import { formatIpWords } from '../base/address.ts';
 import { OUTCOME, OUTCOME_NAMES } from '../flow/flow-table.ts';
 import type { SpliceTarget } from '../translate/splice-deps.ts';
-import type { SpliceTcp } from '../translate/splice-tcp.ts';
-import type { SpliceObserver } from '../translate/splice-view.ts';
+import type { Spliced, SpliceObserver } from '../translate/splice-view.ts';
 import type { FlowRecord, FlowSink } from './flow-record.ts';
 
 type Endpoint = FlowRecord['guest'];
@@ -23,7 +22,8 @@ interface Begun {
 }
 
 export interface SpliceReporterDeps {
-  readonly splice: SpliceTcp;
+  readonly protocol: 'tcp' | 'udp';
+  readonly splice: Spliced;
   readonly sinks: readonly FlowSink[];
   readonly interfaceIndex: number;
   /** Whether a target is the host's, and its caller in the namespace. */
@@ -42,11 +42,11 @@ export class SpliceReporter implements SpliceObserver {
   }
 
   begun(connection: number, to: SpliceTarget, port: number): void {
-    const { splice, leadsOut, takeId, now } = this.#deps;
+    const { protocol, splice, leadsOut, takeId, now } = this.#deps;
     const { caller, called } = splice.connection(connection);
     const isOut = leadsOut(to);
     const target = endpoint(to.address, port);
-    this.#begun.set(connection, {
+    const begun: Begun = {
       id: takeId(),
       openedAt: now(),
       direction: isOut ? 'out' : 'in',
@@ -54,12 +54,14 @@ export class SpliceReporter implements SpliceObserver {
       remote: isOut ? endpoint(called, called[4]!) : endpoint(caller, caller[4]!),
       target: isOut && (called[4] !== port || !isSameAddress(called, to.address)) ? target : undefined,
       isTold: false,
-    });
+    };
+    this.#begun.set(connection, begun);
+    if (protocol === 'udp') this.#tellOpened(connection, begun, OUTCOME.pending);
   }
 
   connected(connection: number): void {
     const begun = this.#begun.get(connection);
-    if (begun !== undefined) this.#tellOpened(connection, begun, OUTCOME.established);
+    if (begun?.isTold === false) this.#tellOpened(connection, begun, OUTCOME.established);
   }
 
   ended(connection: number, outcome: number): void {
@@ -78,12 +80,12 @@ export class SpliceReporter implements SpliceObserver {
   }
 
   #record(connection: number, begun: Begun, outcome: number): FlowRecord {
-    const { splice, interfaceIndex, now } = this.#deps;
+    const { protocol, splice, interfaceIndex, now } = this.#deps;
     const { bytesToTarget, bytesToCaller } = splice.connection(connection);
     const { id, openedAt, direction, guest, remote, target } = begun;
     return {
       ...{ id, interfaceIndex, openedAt, direction, guest, remote, target },
-      protocol: 'tcp',
+      protocol,
       name: undefined,
       outcome: OUTCOME_NAMES[outcome]!,
       packetsOut: 0,

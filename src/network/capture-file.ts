@@ -88,7 +88,7 @@ export class CaptureFile {
     this.#classic = isClassic(path);
     this.#bytesPerPacketMax = bytesPerPacketMax;
     this.#now = now;
-    if (this.#classic) pcap.writeFileHeader(this.#chunk, bytesPerPacketMax);
+    if (this.#classic) pcap.writeFileHeader(this.#chunk, 'nanoseconds', bytesPerPacketMax);
     else {
       pcapng.writeSection(this.#chunk, { hardware: machine(), os: `Linux ${release()}`, application, comment });
     }

@@ -34,7 +34,7 @@ describe('pcap', () => {
 
   it('writes the bytes that tcpdump writes', () => {
     const chunk = new PcapChunk();
-    writeFileHeader(chunk);
+    writeFileHeader(chunk, 'nanoseconds');
     writeRecord(chunk, 1, 2, Uint8Array.of(0xab, 0xcd), 0, 2, 60);
     const expected = frame(
       '4d3cb2a1 0200 0400 00000000 00000000 00000400 01000000',
@@ -83,7 +83,7 @@ describe('pcap', () => {
 
 function written(): Uint8Array {
   const chunk = new PcapChunk(16);
-  writeFileHeader(chunk);
+  writeFileHeader(chunk, 'nanoseconds');
   writeRecord(chunk, 1_800_000_000, 999_999_999, SYN, 0, SYN.length, SYN.length);
   writeRecord(chunk, 1_800_000_001, 0, DATAGRAM, 2, 10, 5000);
   return chunk.bytes.slice(0, chunk.length);

@@ -43,9 +43,13 @@ export interface PcapFile {
   readonly truncated: boolean;
 }
 
-/** Appends the file header of a file with nanoseconds. */
-export function writeFileHeader(chunk: PcapChunk, bytesPerPacketMax: number = SNAPSHOT_BYTES): void {
-  chunk.uint32(MAGIC_NANOSECONDS);
+/** Appends the file header; `unit`: what records have behind their seconds. */
+export function writeFileHeader(
+  chunk: PcapChunk,
+  unit: 'microseconds' | 'nanoseconds',
+  bytesPerPacketMax: number = SNAPSHOT_BYTES,
+): void {
+  chunk.uint32(unit === 'microseconds' ? MAGIC_MICROSECONDS : MAGIC_NANOSECONDS);
   chunk.uint16(VERSION_MAJOR);
   chunk.uint16(VERSION_MINOR);
   chunk.uint32(0);
@@ -54,18 +58,18 @@ export function writeFileHeader(chunk: PcapChunk, bytesPerPacketMax: number = SN
   chunk.uint32(LINKTYPE_ETHERNET);
 }
 
-/** Appends one frame, `capturedBytes` of it from `at` in `source`; `originalBytes` is what it had. */
+/** Appends one frame, `capturedBytes` of it from `at` in `source`; `originalBytes` is what it had, `fraction` counts the file's unit. */
 export function writeRecord(
   chunk: PcapChunk,
   seconds: number,
-  nanoseconds: number,
+  fraction: number,
   source: Uint8Array,
   at: number,
   capturedBytes: number,
   originalBytes: number,
 ): void {
   chunk.uint32(seconds);
-  chunk.uint32(nanoseconds);
+  chunk.uint32(fraction);
   chunk.uint32(capturedBytes);
   chunk.uint32(originalBytes);
   chunk.copy(source, at, capturedBytes);

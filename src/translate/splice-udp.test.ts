@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
+import { OUTCOME_NAMES } from '../flow/flow-table.ts';
 import { endpoint } from '../sys/simulated-endpoint.ts';
 import { SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE } from '../sys/sys.ts';
 import { SimulatedTurns } from './splice-fixture.test.ts';
@@ -95,6 +96,42 @@ describe('datagrams between two loopback interfaces', () => {
     turns.run(10);
     assert.deepEqual([udp.counters.dropped, udp.count], [1, 0]);
     end();
+  });
+
+  it('are told of: who begins, is answered and ends, how, and with how many bytes', () => {
+    const told: string[] = [];
+    udp.observer = {
+      begun: (sender, to, port) => {
+        const { caller, called } = udp.connection(sender);
+        told.push(`${sender} begun ${caller[4]} ${called[4]} ${port} ${to === turns.target}`);
+      },
+      connected: (sender) => told.push(`${sender} connected`),
+      ended: (sender, outcome) => {
+        const { bytesToTarget, bytesToCaller } = udp.connection(sender);
+        told.push(`${sender} ${OUTCOME_NAMES[outcome]} ${bytesToTarget} ${bytesToCaller}`);
+      },
+    };
+    say(1001, 'asked');
+    say(1001, 'twice');
+    turns.run(10);
+    turns.sys.network.datagram('198.51.100.7', TARGET_PORT, { answer: () => [] });
+    say(1002, 'unheard');
+    turns.run(10);
+    turns.run(1, 31 * SECOND_US);
+    udp.housekeep();
+    say(1003, 'cut off');
+    turns.run(10);
+    end();
+    const begun = (sender: number, from: number): string => `${sender} begun ${from} ${PORT} ${TARGET_PORT} true`;
+    assert.deepEqual(told, [
+      begun(0, 1001),
+      '0 connected',
+      begun(1, 1002),
+      '1 timeout 7 0',
+      begun(1, 1003),
+      '0 closed 10 10',
+      '1 killed 7 0',
+    ]);
   });
 
   it('go on when a target was not there', () => {

@@ -20,11 +20,13 @@
 import { isIpv4Words } from '../base/address.ts';
 import { expandSecrets, finalized, product } from '../base/keyed-hash.ts';
 import { SPLICE_SENDERS_MAX } from '../base/limits.ts';
+import { OUTCOME } from '../flow/flow-table.ts';
 import type { PollHandler } from '../flow/poll-handler.ts';
 import { ERRNO } from '../sys/errno.ts';
 import { SOL, UDP } from '../sys/options.ts';
 import { DATAGRAM_WORDS, POLL, POLL_OPERATION, SOCKET_ADDRESS_WORDS, SOCKET_FAMILY, SOCKET_TYPE } from '../sys/sys.ts';
 import { NumberedHandler, type NumberedReceiver, type SpliceDeps, type SpliceListener } from './splice-deps.ts';
+import type { Spliced, SpliceObserver, SpliceView } from './splice-view.ts';
 
 /** Datagrams of one call. Each has room for the largest that there is. */
 const BATCH_MAX = 32;
@@ -69,7 +71,7 @@ interface Listener extends SpliceListener {
   readonly token: number;
 }
 
-export class SpliceUdp implements PollHandler, NumberedReceiver {
+export class SpliceUdp implements PollHandler, NumberedReceiver, Spliced {
   readonly counters: SpliceUdpCounters = {
     senders: 0,
     displaced: 0,
@@ -82,6 +84,8 @@ export class SpliceUdp implements PollHandler, NumberedReceiver {
   };
   /** Senders that there are. */
   count: number = 0;
+  /** Hears of each sender. */
+  observer: SpliceObserver | undefined = undefined;
 
   readonly #deps: SpliceDeps;
   readonly #max: number;
@@ -103,7 +107,10 @@ export class SpliceUdp implements PollHandler, NumberedReceiver {
   readonly #scope: Int32Array;
   readonly #fd: Int32Array;
   readonly #token: Int32Array;
-  readonly #answered: Uint8Array;
+  /** OUTCOME: pending, refused once somebody said so, established once the target has answered. */
+  readonly #outcome: Uint8Array;
+  /** To the target, and back: two for each sender. */
+  readonly #moved: Float64Array;
   readonly #activeUs: Float64Array;
   readonly #free: Int32Array;
   #freeCount: number;
@@ -123,7 +130,8 @@ export class SpliceUdp implements PollHandler, NumberedReceiver {
     this.#scope = new Int32Array(max);
     this.#fd = new Int32Array(max).fill(NONE);
     this.#token = new Int32Array(max);
-    this.#answered = new Uint8Array(max);
+    this.#outcome = new Uint8Array(max);
+    this.#moved = new Float64Array(2 * max);
     this.#activeUs = new Float64Array(max);
     this.#free = Int32Array.from({ length: max }, (_, i) => max - 1 - i);
     this.#freeCount = max;
@@ -155,7 +163,7 @@ export class SpliceUdp implements PollHandler, NumberedReceiver {
     if (listener === undefined) return false;
     for (let sender = 0; sender < this.#max && this.count > 0; sender++) {
       if (this.#fd[sender] !== NONE && this.#keys[sender * KEY_WORDS + KEY_LISTENER] === listener.number)
-        this.#forget(sender);
+        this.#forget(sender, OUTCOME.killed);
     }
     this.#byFd.delete(fd);
     this.#byToken.delete(listener.token);
@@ -178,14 +186,19 @@ export class SpliceUdp implements PollHandler, NumberedReceiver {
   numberReady(sender: number): void {
     if (this.#fd[sender] === NONE) return;
     const count = this.#receive(this.#fd[sender]);
+    if (count === -ERRNO.ECONNREFUSED) this.#noteRefusal(sender);
     if (count <= 0) return;
     const at = sender * KEY_WORDS;
     for (let i = 0; i < count; i++) this.#redirect(i, this.#keys, at, this.#keys[at + 4], this.#scope[sender]);
-    this.#answered[sender] = 1;
     this.#activeUs[sender] = this.#deps.clock.nowUs;
+    if (this.#outcome[sender] !== OUTCOME.established) {
+      this.#outcome[sender] = OUTCOME.established;
+      this.observer?.connected(sender);
+    }
     const sent = this.#send(this.#listeners[this.#keys[at + KEY_LISTENER]]!.fd, 0, count);
     this.counters.datagramsToSenders += sent;
     this.counters.bytesToSenders += this.#sentBytes;
+    this.#moved[2 * sender + 1] += this.#sentBytes;
   }
 
   /** Forgets who has been silent. To be called about every second. */
@@ -193,9 +206,20 @@ export class SpliceUdp implements PollHandler, NumberedReceiver {
     if (this.count === 0) return;
     const { nowUs } = this.#deps.clock;
     for (let sender = 0; sender < this.#max; sender++) {
-      const silentMs = this.#answered[sender] === 1 ? ANSWERED_MS : SILENT_MS;
-      if (this.#fd[sender] !== NONE && this.#activeUs[sender] + silentMs * 1000 <= nowUs) this.#forget(sender);
+      const silentMs = this.#outcome[sender] === OUTCOME.established ? ANSWERED_MS : SILENT_MS;
+      const isSilent = this.#activeUs[sender] + silentMs * 1000 <= nowUs;
+      if (this.#fd[sender] !== NONE && isSilent) this.#forget(sender, OUTCOME.timeout);
     }
+  }
+
+  /** One that is there, by his number. */
+  connection(sender: number): SpliceView {
+    const at = sender * KEY_WORDS;
+    const caller = new Int32Array(SOCKET_ADDRESS_WORDS);
+    caller.set(this.#keys.subarray(at, at + KEY_LISTENER));
+    const called = new Int32Array(SOCKET_ADDRESS_WORDS);
+    this.#deps.sys.localAddress(this.#listeners[this.#keys[at + KEY_LISTENER]]!.fd, called);
+    return { caller, called, bytesToTarget: this.#moved[2 * sender], bytesToCaller: this.#moved[2 * sender + 1] };
   }
 
   closeAll(): void {
@@ -232,6 +256,7 @@ export class SpliceUdp implements PollHandler, NumberedReceiver {
     const sent = this.#send(this.#fd[sender], first, behind);
     this.counters.datagramsToTargets += sent;
     this.counters.bytesToTargets += this.#sentBytes;
+    this.#moved[2 * sender] += this.#sentBytes;
     return behind;
   }
 
@@ -305,7 +330,8 @@ export class SpliceUdp implements PollHandler, NumberedReceiver {
     this.count++;
     this.counters.senders++;
     this.#fd[sender] = fd;
-    this.#answered[sender] = 0;
+    this.#outcome[sender] = OUTCOME.pending;
+    this.#moved.fill(0, 2 * sender, 2 * sender + 2);
     const at = sender * KEY_WORDS;
     for (let word = 0; word < 5; word++) this.#keys[at + word] = this.#records[from + word];
     this.#keys[at + KEY_LISTENER] = listener.number;
@@ -313,6 +339,7 @@ export class SpliceUdp implements PollHandler, NumberedReceiver {
     const bucket = this.#bucket(this.#keys, at, listener.number);
     this.#chain[sender] = this.#buckets[bucket];
     this.#buckets[bucket] = sender;
+    this.observer?.begun(sender, listener.target, listener.port);
     return sender;
   }
 
@@ -340,10 +367,17 @@ export class SpliceUdp implements PollHandler, NumberedReceiver {
       if (this.#activeUs[sender] < this.#activeUs[oldest]) oldest = sender;
     }
     this.counters.displaced++;
-    this.#forget(oldest);
+    this.#forget(oldest, OUTCOME.killed);
   }
 
-  #forget(sender: number): void {
+  /** That nobody listens is how it ends, unless an answer came or comes. */
+  #noteRefusal(sender: number): void {
+    if (this.#outcome[sender] === OUTCOME.pending) this.#outcome[sender] = OUTCOME.refused;
+  }
+
+  /** `unanswered`: how it ends for a sender whom nobody has answered, or refused. */
+  #forget(sender: number, unanswered: number): void {
+    this.observer?.ended(sender, this.#endOf(sender, unanswered));
     const at = sender * KEY_WORDS;
     const bucket = this.#bucket(this.#keys, at, this.#keys[at + KEY_LISTENER]);
     if (this.#buckets[bucket] === sender) {
@@ -357,6 +391,12 @@ export class SpliceUdp implements PollHandler, NumberedReceiver {
     this.#fd[sender] = NONE;
     this.#free[this.#freeCount++] = sender;
     this.count--;
+  }
+
+  #endOf(sender: number, unanswered: number): number {
+    const outcome = this.#outcome[sender];
+    if (outcome === OUTCOME.pending) return unanswered;
+    return outcome === OUTCOME.established ? OUTCOME.closed : outcome;
   }
 
   #bucket(words: Int32Array, at: number, listener: number): number {

@@ -35,22 +35,8 @@ inLab('ports of pasta', (lab) => {
   it('are told of with --debug, past the tap too', async () => {
     const container = await Container.start(lab);
     const pidPath = lab.newPath('pid');
-    const words = [
-      '-f',
-      '-d',
-      '--config-net',
-      '-t',
-      '8080:80',
-      '-T',
-      '8081',
-      '-u',
-      'none',
-      '-U',
-      'none',
-      '-P',
-      pidPath,
-    ];
-    const pasta = lab.start(['pasta', ...words, String(container.pid)]);
+    const words = '-f -d --config-net -t 8080:80 -T 8081 -u 5300:53 -U 5301 -P'.split(' ');
+    const pasta = lab.start(['pasta', ...words, pidPath, String(container.pid)]);
     await eventually('it is ready', () => existsSync(pidPath) && readFileSync(pidPath, 'utf8').endsWith('\n'));
     const inside = container.spawn(lab.nodeProgram('client', 'serve-tcp', '1', '80'));
     const outside = lab.onHost(lab.nodeProgram('client', 'serve-tcp', '1', '8081'));
@@ -64,8 +50,21 @@ inLab('ports of pasta', (lab) => {
     await inside.ended;
     await lab.onHost(lab.nodeProgram('client', 'connect', '127.0.0.1', '8080')).ended;
     await pasta.says(/#3 close {2}tcp 127\.0\.0\.1:\d+ > .*:80 \(published\) refused after /m);
+    const echoes = [
+      container.spawn(lab.nodeProgram('client', 'serve-udp', '1', '53')),
+      lab.onHost(lab.nodeProgram('client', 'serve-udp', '1', '5301')),
+    ];
+    for (const echo of echoes) await echo.says(/^listening/m);
+    const datagram = (port: string): readonly string[] => lab.nodeProgram('client', 'udp-echo', '127.0.0.1', port, '9');
+    assert.equal(report(await lab.onHost(datagram('5300')).ended)['echoed'], true);
+    assert.equal(report(await container.run(datagram('5301')))['echoed'], true);
+    await pasta.says(/#4 open {3}udp 127\.0\.0\.1:\d+ > .*:53 \(published\) pending$/m);
+    await pasta.says(/#5 open {3}udp 127\.0\.0\.1:\d+ > 127\.0\.0\.1:5301 pending$/m);
     await container.end();
-    assert.equal((await pasta.ended).status, 0);
+    const { status, stderr } = await pasta.ended;
+    assert.equal(status, 0);
+    assert.match(stderr, /#4 close {2}udp .*:53 \(published\) closed after .*, sent 9 B, received 9 B$/m);
+    assert.match(stderr, /#5 close {2}udp .*:5301 closed after .*, sent 9 B, received 9 B$/m);
   });
 
   it('lead callers of the loopback past the tap, and those from elsewhere over it', async () => {

@@ -11,6 +11,16 @@ export function whyNotPasta(options: PastaOptions): string | undefined {
     }
     if (guest.migrateExit) return '--migrate-exit: nothing is told of a migration; leave it out';
     if (guest.migrateNoLinger) return '--migrate-no-linger: nothing is told of a migration; leave it out';
+    return undefined;
+  }
+  const { target, userNamespace } = guest;
+  if (target.kind !== 'new') return undefined;
+  if (userNamespace.kind === 'path') {
+    const { path } = userNamespace;
+    return `--userns ${path} with a command: its namespaces have a user namespace of their own; name a namespace that is there, or start pasta by "nsenter --user=${path}"`;
+  }
+  if (userNamespace.kind === 'none') {
+    return '--netns-only with a command: its namespaces have a user namespace of their own; name a namespace that is there, such as one of "ip netns add"';
   }
   return undefined;
 }

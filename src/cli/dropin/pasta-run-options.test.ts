@@ -141,12 +141,21 @@ describe('what is not done', () => {
     const cases: readonly (readonly ['pasta' | 'passt', string])[] = [
       ['passt', '--repair-path /a'],
       ['passt', '--migrate-exit'],
+      ['passt', '--migrate-no-linger'],
+      ['pasta', '--userns /u -- true'],
+      ['pasta', '--userns /u'],
+      ['pasta', '--netns-only -- true'],
     ];
     for (const [program, words] of cases) {
       const [option = ''] = words.split(' ');
       const refused = whyNotPasta(read(program, words));
       assert.ok(refused?.startsWith(option), `${words}: ${refused}`);
     }
-    assert.equal(whyNotPasta(read('passt', '--repair-path none')), undefined);
+    const done: readonly (readonly ['pasta' | 'passt', string])[] = [
+      ['passt', '--repair-path none'],
+      ['pasta', '--userns /u 7'],
+      ['pasta', '--netns-only --netns /n'],
+    ];
+    for (const [program, words] of done) assert.equal(whyNotPasta(read(program, words)), undefined, words);
   });
 });

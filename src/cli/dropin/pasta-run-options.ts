@@ -74,6 +74,7 @@ function common(options: PastaOptions, namespace: Namespace | undefined): RunOpt
     ...{ tcp, udp, icmp },
     flowsMax: FLOWS_MAX_DEFAULT,
     pcapPath,
+    classicPcap: true,
     flowsPath: undefined,
     summary: false,
     sandbox: true,

@@ -59,9 +59,9 @@ const SAMPLES: readonly [string, Record<string, unknown>][] = [
   ['--netns-type path 7 tap0', { target: { kind: 'path', path: '7' } }],
   ['--netns-type=tapfd 3', { target: { kind: 'tap', descriptor: 3 } }],
   ['--userns-path /u 7 tap0', { userNamespacePath: '/u' }],
-  ['--enable-sandbox 7 tap0', { sandbox: true }],
-  ['--create-sandbox 7 tap0', { sandbox: true }],
-  ['--enable-seccomp 7 tap0', { seccomp: true }],
+  ['--enable-sandbox 7 tap0', {}],
+  ['--create-sandbox 7 tap0', {}],
+  ['--enable-seccomp 7 tap0', {}],
   ['--outbound-addr 192.0.2.1 7 tap0', { outboundIpv4: '192.0.2.1' }],
   ['--outbound-addr eth0 7 tap0', { outboundIpv4: 'eth0' }],
   ['--outbound-addr6 2001:db8::1 7 tap0', { outboundIpv6: '2001:db8::1' }],
@@ -102,8 +102,6 @@ describe('readSlirp4netnsCommandLine', () => {
       },
       hostLoopback: true,
       dns: true,
-      sandbox: false,
-      seccomp: false,
     });
   });
 

@@ -56,8 +56,6 @@ export interface Slirp4netnsOptions {
   /** Or the name of an interface. */
   readonly outboundIpv4: IpAddress | string | undefined;
   readonly outboundIpv6: IpAddress | string | undefined;
-  readonly sandbox: boolean;
-  readonly seccomp: boolean;
 }
 
 export type SlirpTarget =
@@ -188,18 +186,13 @@ export const SLIRP_TABLE: readonly SlirpOption[] = [
   one(CONTROL, 'a', 'api-socket', 'PATH', 'socket that takes forwards', readSocketPath, (draft, value) => {
     draft.apiSocketPath = value;
   }),
-  flag(ISOLATION, '', 'enable-sandbox', 'leave the file system and all rights', (draft) => {
-    draft.sandbox = true;
-  }),
-  flag(ISOLATION, '', 'enable-seccomp', 'filter system calls', (draft) => {
-    draft.seccomp = true;
-  }),
+  // Every session is confined, and there is no way not to be.
+  flag(ISOLATION, '', 'enable-sandbox', 'no effect: file system and rights are always given away', () => {}),
+  flag(ISOLATION, '', 'enable-seccomp', 'no effect: system calls are always filtered', () => {}),
   outdated('no-host-loopback', 'disable-host-loopback', (draft) => {
     draft.hostLoopback = false;
   }),
-  outdated('create-sandbox', 'enable-sandbox', (draft) => {
-    draft.sandbox = true;
-  }),
+  outdated('create-sandbox', 'enable-sandbox', () => {}),
   flag(OTHER, 'h', 'help', 'show this help', () => {}),
   flag(OTHER, 'v', 'version', 'show the version', () => {}),
 ];
@@ -238,8 +231,6 @@ function newDraft(): Draft {
     dns: true,
     outboundIpv4: undefined,
     outboundIpv6: undefined,
-    sandbox: false,
-    seccomp: false,
     netnsType: undefined,
     targetType: 'netns',
     warnings: [],

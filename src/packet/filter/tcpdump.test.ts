@@ -119,7 +119,7 @@ function acceptedBy(file: Uint8Array, text: string, options: readonly string[]):
 
 function captureOf(frames: readonly Uint8Array[]): Uint8Array {
   const chunk = new PcapChunk();
-  writeFileHeader(chunk);
+  writeFileHeader(chunk, 'nanoseconds');
   frames.forEach((frame, i) => {
     writeRecord(chunk, i, 0, frame, 0, frame.length, frame.length);
   });
