@@ -170,10 +170,6 @@ export class MacAddress {
   }
 }
 
-export function equalMac(a: MacAddress, b: MacAddress): boolean {
-  return a.high === b.high && a.low === b.low;
-}
-
 /** Six pairs of hexadecimal digits, all separated by colons or all by dashes. */
 export function parseMacAddress(text: string): MacAddress | undefined {
   if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$|^[0-9a-f]{2}(-[0-9a-f]{2}){5}$/i.test(text)) return undefined;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { advance, after, before, distance } from './sequence.ts';
+import { after, before, distance } from './sequence.ts';
 
 const sequence = fc.integer({ min: -0x8000_0000, max: 0x7fff_ffff });
 const step = fc.integer({ min: 1, max: 0x7fff_ffff });
@@ -10,15 +10,12 @@ test('comparison goes round the end of the number space', () => {
   assert.ok(before(0xffff_fff0 | 0, 5));
   assert.ok(after(0x8000_0000 | 0, 0x7fff_ffff));
   assert.equal(distance(5, 0xffff_fff0 | 0), 21);
-  assert.equal(advance(0xffff_ffff | 0, 1), 0);
-  assert.equal(advance(0x7fff_ffff, 1), 0x8000_0000 | 0);
 });
 
-test('what is advanced lies after, by as much, and stays an int32', () => {
+test('what follows lies after, by as much', () => {
   fc.assert(
     fc.property(sequence, step, (from, bytes) => {
-      const to = advance(from, bytes);
-      assert.equal(to, to | 0);
+      const to = (from + bytes) | 0;
       assert.equal(distance(to, from), bytes);
       assert.equal(distance(from, to), -bytes);
       assert.ok(after(to, from) && before(from, to) && !before(to, from) && !after(from, to));

@@ -15,7 +15,3 @@ export function before(a: number, b: number): boolean {
 export function after(a: number, b: number): boolean {
   return ((a - b) | 0) > 0;
 }
-
-export function advance(sequence: number, bytes: number): number {
-  return (sequence + bytes) | 0;
-}

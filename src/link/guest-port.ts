@@ -15,10 +15,6 @@ export class GuestPort implements Link {
     this.name = name;
   }
 
-  get isPlugged(): boolean {
-    return this.#link !== undefined;
-  }
-
   get offload(): LinkOffload {
     return this.#link?.offload ?? NO_OFFLOAD;
   }

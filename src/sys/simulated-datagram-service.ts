@@ -36,9 +36,6 @@ export interface DatagramService {
 /** Sends every payload back. */
 export const echoService: DatagramService = { answer: (payload) => [payload] };
 
-/** Swallows everything. */
-export const silentService: DatagramService = {};
-
 /** Answers echo requests of both families, as a host does. */
 export const pingService: DatagramService = {
   answer: (message) => {

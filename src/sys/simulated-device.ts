@@ -38,11 +38,6 @@ export class SimulatedDevice extends Descriptor {
     this.onFrame = options.onFrame;
   }
 
-  /** Frames that the engine has not read yet. */
-  get inboundFrames(): number {
-    return this.#inbound.length;
-  }
-
   /** The guest sends a frame; it is copied. Returns whether there was room. */
   send(frame: Uint8Array): boolean {
     if (!this.#open || this.#inbound.length >= this.#inboundMax) {

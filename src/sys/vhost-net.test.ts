@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { ERRNO } from './errno.ts';
 import { failed, openDescriptors, unwrap } from './own-namespace-fixture.test.ts';
-import { closeVhostNet, openVhostNet, type VhostCalls, vhostNetAvailable } from './vhost-net.ts';
+import { openVhostNet, type VhostCalls, vhostDescriptors, vhostNetAvailable } from './vhost-net.ts';
 
 /** All that the kernel of 6.1 tells, and more that we do not ask for. */
 const FEATURES: readonly number[] = [15, 24, 26, 27, 28, 29, 32, 33];
@@ -79,7 +79,7 @@ describe('opening vhost-net', () => {
       'vhostSetBackend 0 7',
       'vhostSetBackend 1 7',
     ]);
-    closeVhostNet(device);
+    for (const fd of vhostDescriptors(device)) closeSync(fd);
     assert.equal(openDescriptors(), before);
   });
 
@@ -88,7 +88,7 @@ describe('opening vhost-net', () => {
     kernel.features.delete(29);
     const device = unwrap(openVhostNet(OPTIONS, kernel.calls));
     assert.equal(device.eventIndex, false);
-    closeVhostNet(device);
+    for (const fd of vhostDescriptors(device)) closeSync(fd);
     const names: readonly (readonly [number, RegExp])[] = [
       [15, /lacks VIRTIO_NET_F_MRG_RXBUF/],
       [28, /lacks VIRTIO_RING_F_INDIRECT_DESC/],

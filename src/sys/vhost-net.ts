@@ -2,8 +2,8 @@
  * vhost-net (linux/vhost.h): the kernel moves the frames of a tap through a pair of virtqueues in our memory, instead of read(2) and write(2).
  *
  * One descriptor of /dev/vhost-net serves one pair, and one descriptor of a tap: ring 0 receives, ring 1 transmits. What a ring's descriptors call an address is a place
- * in the one memory that the kernel is told about, from its start. The kernel takes from there, and writes there, from a thread of its own until `closeVhostNet`: the
- * memory stays registered until then.
+ * in the one memory that the kernel is told about, from its start. The kernel takes from there, and writes there, from a thread of its own until its descriptor
+ * is closed: the memory stays registered until then.
  *
  * Frames have the virtio-net header of 12 bytes that the tap itself has (IFF_VNET_HDR, TUNSETVNETHDRSZ, TUNSETVNETLE): vhost-net adds none.
  *
@@ -104,7 +104,7 @@ export function vhostNetAvailable(): boolean {
   return true;
 }
 
-/** What the caller then owns is given back with `closeVhostNet`. After a failure everything that was opened is closed. `calls`: for tests. */
+/** The caller then owns `vhostDescriptors`. After a failure everything that was opened is closed. `calls`: for tests. */
 export function openVhostNet(options: VhostNetOptions, calls: VhostCalls = native): Result<VhostNet> {
   const opened: number[] = [];
   const device = setUp(calls, options, opened);
@@ -112,12 +112,7 @@ export function openVhostNet(options: VhostNetOptions, calls: VhostCalls = nativ
   return device;
 }
 
-/** Ends the kernel's work on the rings, then closes all descriptors. The tap stays open. */
-export function closeVhostNet(device: VhostNet): void {
-  for (const fd of vhostDescriptors(device)) closeSync(fd);
-}
-
-/** In the order in which they are to be closed: behind the first the kernel touches the memory no more. */
+/** In the order in which they are to be closed: behind the first the kernel touches the memory no more. The tap stays open. */
 export function vhostDescriptors(device: VhostNet): readonly number[] {
   const { fd, pollFd, callFd, errorFd, receiveKickFd, transmitKickFd } = device;
   return [fd, pollFd, callFd, errorFd, receiveKickFd, transmitKickFd];

@@ -74,36 +74,13 @@ export function pseudoHeader(view: DataView, network: number, protocol: number, 
 export function pseudoIpv4(view: DataView, network: number, protocol: number, transportBytes: number): number {
   const source = view.getInt32(network + IPV4_SOURCE);
   const destination = view.getInt32(network + IPV4_DESTINATION);
-  return pseudoIpv4Words(source, destination, protocol, transportBytes);
+  return fold(halves(source) + halves(destination) + protocol + transportBytes);
 }
 
 export function pseudoIpv6(view: DataView, network: number, protocol: number, transportBytes: number): number {
   let addresses = 0;
   for (let at = IPV6_ADDRESSES; at < IPV6_ADDRESSES_END; at += 4) addresses += halves(view.getInt32(network + at));
   return fold(addresses + protocol + transportBytes);
-}
-
-/** The pseudo-header's sum from two IPv4 addresses. */
-export function pseudoIpv4Words(source: number, destination: number, protocol: number, transportBytes: number): number {
-  return fold(halves(source) + halves(destination) + protocol + transportBytes);
-}
-
-/** The pseudo-header's sum from the words of two IPv6 addresses. */
-export function pseudoIpv6Words(
-  source0: number,
-  source1: number,
-  source2: number,
-  source3: number,
-  destination0: number,
-  destination1: number,
-  destination2: number,
-  destination3: number,
-  protocol: number,
-  transportBytes: number,
-): number {
-  const source = halves(source0) + halves(source1) + halves(source2) + halves(source3);
-  const destination = halves(destination0) + halves(destination1) + halves(destination2) + halves(destination3);
-  return fold(source + destination + protocol + transportBytes);
 }
 
 /** Whether the checksum over pseudo-header and `transport` to `end` is right. */

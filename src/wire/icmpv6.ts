@@ -153,8 +153,3 @@ export function verifyChecksum(view: DataView, network: number, at: number, end:
 export function writeChecksum(view: DataView, network: number, at: number, end: number): void {
   internet.writeTransport(view, network, at, end, PROTOCOL, at + CHECKSUM_OFFSET);
 }
-
-/** The pseudo-header's sum only: the receiver completes it (`vnet-header.ts`, `setChecksum`). */
-export function writePartialChecksum(view: DataView, network: number, at: number, end: number): void {
-  internet.writePartial(view, network, at, end, PROTOCOL, at + CHECKSUM_OFFSET);
-}
