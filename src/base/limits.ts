@@ -26,6 +26,35 @@ export const UNSENT_BYTES_MAX: number = 256 * 1024;
 /** Open flows, all protocols together; `--max-flows`. Beyond it a new flow is refused (RST, ICMP) and counted. */
 export const FLOWS_MAX_DEFAULT: number = 65_536;
 
+/** What `--max-flows` may be: a million flows take about 200 MB of columns and 2 million descriptors. */
+export const FLOWS_MAX_LOWEST: number = 16;
+export const FLOWS_MAX_HIGHEST: number = 1_048_576;
+
+/**
+ * The MTU of an interface; another one is refused. The smallest is what any IPv4 host must be able to receive (RFC 791, section 3.1), the largest the 65,535 bytes of an IPv4 packet,
+ * rounded down to 16.
+ */
+export const MTU_MIN: number = 576;
+export const MTU_MAX: number = 65_520;
+
+/** The smallest MTU that IPv6 allows (RFC 8200, section 5). */
+export const MTU_IPV6_MIN: number = 1280;
+
+/** The name of an interface of the kernel: IFNAMSIZ less the final zero (linux/if.h). A longer one is refused. */
+export const INTERFACE_NAME_BYTES_MAX: number = 15;
+
+/** The path of a socket: sun_path less the final zero (linux/un.h). A longer one is refused. */
+export const SOCKET_PATH_BYTES_MAX: number = 107;
+
+/** The number of a tap of `tapster up`, counted from 0. A larger one is refused. */
+export const TAP_ID_MAX: number = 1024;
+
+/** Queues of one tap (MAX_TAP_QUEUES in drivers/net/tun.c). More are refused. */
+export const TAP_QUEUES_MAX: number = 256;
+
+/** Groups of a bridge's members that do not talk to each other, numbered; 0 is none. Whoever needs more of these needs another thing than a number. */
+export const SPLIT_HORIZON_GROUP_MAX: number = 255;
+
 /** Bytes of one flow that wait for a host socket that takes no more: the largest window that we advertise to the guest. */
 export const TCP_HELD_BYTES_MAX: number = 1024 * 1024;
 
@@ -76,6 +105,9 @@ export const NEXT_HOP_GROUPS_MAX: number = 4096;
 
 /** Next hops in one such group; a group with more is refused. */
 export const NEXT_HOPS_MAX: number = 32;
+
+/** The weight of a next hop beside those of the others. A larger one is refused. */
+export const NEXT_HOP_WEIGHT_MAX: number = 255;
 
 /** Packets whose way is recorded, or asked to be; beyond it `trace add` fails until `clear trace`. With the two limits below: 8 MiB of text at most. */
 export const TRACE_PACKETS_MAX: number = 1024;
@@ -151,6 +183,12 @@ export const DHCP_LEASES_MAX: number = 4096;
 
 /** Captures that run at one time; beyond it starting one fails. */
 export const CAPTURES_MAX: number = 8;
+
+/** Bytes of data in an echo request that we send: with its headers the largest IPv4 packet. A larger one is refused. */
+export const PING_BYTES_MAX: number = 65_507;
+
+/** Echo requests of one ping. More are refused. */
+export const PINGS_MAX: number = 1000;
 
 /** Captures that have ended and are listed still; beyond it the oldest is forgotten. */
 export const CAPTURES_ENDED_MAX: number = 16;

@@ -2,9 +2,8 @@
  * From the flags of `tapster run`, each read and judged alone, to the value that a session takes: defaults, and what does not go together.
  */
 import { formatIpAddress, type IpAddress, type IpPrefix, isIpv4, type MacAddress } from '../base/address.ts';
-import { FLOWS_MAX_DEFAULT } from '../base/limits.ts';
+import { FLOWS_MAX_DEFAULT, MTU_IPV6_MIN, MTU_MAX } from '../base/limits.ts';
 import type { PublishRule, RunOptions } from '../engine/run-options.ts';
-import { MTU_DEFAULT, MTU_IPV6_MIN } from './parse/number.ts';
 import { UsageError } from './usage-error.ts';
 
 export const INTERFACE_NAME_DEFAULT = 'eth0';
@@ -51,7 +50,7 @@ export function toRunOptions(command: readonly string[], flags: RunFlags): RunOp
     addresses: flags.address ?? [],
     gateways: flags.gateway ?? [],
     mac: flags.mac,
-    mtu: flags.mtu ?? MTU_DEFAULT,
+    mtu: flags.mtu ?? MTU_MAX,
     configure: !flags.noConfig,
     dns: flags.noDns ? 'none' : (flags.dns ?? 'forward'),
     publish: flags.publish ?? [],

@@ -4,6 +4,7 @@
  * An entry that the schema refused is not judged here, nor is what refers to it: half of a thing says nothing true about the other half.
  */
 import { equalAddress, formatIpPrefix, type IpAddress, isIpv4, isLinkLocal, prefixContains } from '../base/address.ts';
+import { MTU_IPV6_MIN } from '../base/limits.ts';
 import { didYouMean } from '../base/spelling.ts';
 import {
   bviName,
@@ -141,9 +142,6 @@ function checkTap(path: Path, { tap, address: ours, vlans }: InterfaceConfig, te
   });
 }
 
-/** RFC 8200, section 5. */
-const IPV6_MTU_MIN = 1280;
-
 function checkPort(config: Config, { path, served, port }: Port, tell: Tell): void {
   const { address, publish } = served;
   const at = new Set<string>();
@@ -158,13 +156,13 @@ function checkPort(config: Config, { path, served, port }: Port, tell: Tell): vo
   checkTargets(config, { path, served }, tell);
   const mtu = served.mtu ?? MTU_DEFAULT;
   const ipv6 = address.findIndex((prefix) => !isIpv4(prefix.address));
-  if (mtu < IPV6_MTU_MIN && ipv6 >= 0) {
+  if (mtu < MTU_IPV6_MIN && ipv6 >= 0) {
     const text = formatIpPrefix(address[ipv6]!);
     tell(
       'mtu-small',
       [...path, 'address', ipv6],
       text,
-      `needs an MTU of ${IPV6_MTU_MIN} or more (RFC 8200), not ${mtu}`,
+      `needs an MTU of ${MTU_IPV6_MIN} or more (RFC 8200), not ${mtu}`,
     );
   }
   checkServices(path, served, tell);

@@ -1,5 +1,6 @@
 /** An interface, its VLAN sub-interfaces, and what is served on them. */
 import { z } from 'zod';
+import { SPLIT_HORIZON_GROUP_MAX } from '../base/limits.ts';
 import type {
   DhcpConfig,
   DnsConfig,
@@ -21,8 +22,6 @@ import {
 
 const SERVERS_MAX = 16;
 const RULES_MAX = 256;
-/** Whoever needs more of these needs another thing than a number. */
-const SPLIT_HORIZON_MAX = 255;
 
 const NAME = /^[a-zA-Z][a-zA-Z0-9_-]{0,30}$/;
 const WORDS = ['uplink', 'drop', 'gateway', 'any', 'all'];
@@ -92,7 +91,7 @@ const PORT_SHAPE: {
   splitHorizonGroup: z
     .int()
     .min(0)
-    .max(SPLIT_HORIZON_MAX)
+    .max(SPLIT_HORIZON_GROUP_MAX)
     .default(0)
     .describe('Members of a bridge with the same group above 0 do not reach each other.'),
   services: SERVICES_SCHEMA.prefault({}).describe('What those behind it are served.'),

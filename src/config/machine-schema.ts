@@ -1,11 +1,8 @@
 /** The `stream` and `vhostUser` of an interface: sockets of ours that virtual machines are plugged into. */
 import { z } from 'zod';
-import { VHOST_USER_PAIRS_MAX } from '../base/limits.ts';
+import { SOCKET_PATH_BYTES_MAX, VHOST_USER_PAIRS_MAX } from '../base/limits.ts';
 import type { StreamConfig, VhostUserConfig } from './config.ts';
 import { RX_MODE_SCHEMA } from './rx-mode-schema.ts';
-
-/** sun_path of unix(7), less its last byte. */
-const SOCKET_PATH_BYTES_MAX = 107;
 
 const SOCKET_SCHEMA: z.ZodType<string, string> = z
   .string()

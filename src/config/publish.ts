@@ -13,12 +13,12 @@
  * | `0:80`                      | the kernel picks a port; in a configuration there is no such     |
  */
 import { type IpAddress, isIpv4, isLoopback, isMulticast, isUnspecified, parseIpAddress } from '../base/address.ts';
+import { PORT_MAX } from '../base/port-set.ts';
 import type { PublishConfig } from './config.ts';
 
 /** Each port is a listening socket or two: a range is bounded so that a slip of the pen does not use up all descriptors. */
 export const PUBLISHED_PORTS_MAX: number = 1024;
 
-const PORT_MAX = 65_535;
 const RIGHT = 'write [ADDR:]PORT[-PORT][:[TOADDR:]TOPORT][/tcp|/udp], such as 8080:80 or 8080:[fd00::2]:80/udp';
 
 /** What the text says. */

@@ -1,11 +1,11 @@
 /** Routes, and where they lead: see `hop.ts`. Hops of a list share the flows; `{ via: 10.0.0.2, weight: 3 }` has three times the share of one without a weight. */
 import { z } from 'zod';
+import { NEXT_HOP_WEIGHT_MAX } from '../base/limits.ts';
 import type { Hop, NeighbourConfig, RouteConfig } from './config.ts';
 import { formatHop, PORT_NAME, readHop } from './hop.ts';
 import { ADDRESS_SCHEMA, MAC_SCHEMA, NETWORK_SCHEMA } from './text-values.ts';
 
 const HOPS_MAX = 64;
-const WEIGHT_MAX = 255;
 const RIGHT = 'must be an address, ADDRESS%INTERFACE, the name of an interface, "uplink" or "drop"';
 
 type WrittenHop = string | { readonly via: string; readonly weight: number };
@@ -14,7 +14,7 @@ const WRITTEN_SCHEMA: z.ZodType<string> = z.string({ error: RIGHT }).meta({ exam
 
 const WEIGHTED_SCHEMA: z.ZodType<{ via: string; weight: number }> = z.strictObject({
   via: WRITTEN_SCHEMA,
-  weight: z.int().min(1).max(WEIGHT_MAX).default(1),
+  weight: z.int().min(1).max(NEXT_HOP_WEIGHT_MAX).default(1),
 });
 
 const VIA_SCHEMA: z.ZodType<readonly Hop[]> = z.codec(

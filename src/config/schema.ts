@@ -6,19 +6,17 @@
  * needed with `await import()`. `config.ts` and `plan.ts` load no package.
  */
 import { z } from 'zod';
-import { FLOWS_MAX_DEFAULT } from '../base/limits.ts';
+import { FLOWS_MAX_DEFAULT, FLOWS_MAX_HIGHEST, FLOWS_MAX_LOWEST, ROUTES_MAX } from '../base/limits.ts';
 import type { BridgeConfig, BviConfig, Config, DefaultsConfig, LoggingConfig, UplinkConfig } from './config.ts';
 import { INTERFACE_SCHEMA, OUR_NAME_SCHEMA, PUBLISHED_SCHEMA, SERVICES_SCHEMA } from './interface-schema.ts';
 import { NEIGHBOUR_SCHEMA, ROUTE_SCHEMA } from './route-schema.ts';
 import { ADDRESSES_SCHEMA, MTU_SCHEMA } from './tap-schema.ts';
 import { DURATION_SCHEMA, LOOPBACK_SCHEMA, MAC_SCHEMA, PATH_SCHEMA } from './text-values.ts';
 
-const FLOWS_MIN = 16;
-/** A million flows take about 200 MB of columns and 2 million descriptors. */
-const FLOWS_MAX = 1_048_576;
 /** What most switches forget a station after. */
 const AGEING = '300s';
-const ROUTES_MAX = 262_144;
+/** The tables of both families. */
+const ROUTES_OF_BOTH_MAX = 2 * ROUTES_MAX;
 
 const BVI_SCHEMA: z.ZodType<BviConfig> = z.strictObject({
   address: ADDRESSES_SCHEMA.default([]).describe(
@@ -48,7 +46,12 @@ const UPLINK_SCHEMA: z.ZodType<UplinkConfig> = z.strictObject({
     "The address at which the host's own 127.0.0.1 and ::1 can be reached; `gateway`: ours on the interface that asks. Left out: they can't.",
   ),
   allowMetadata: z.boolean().default(false).describe('Let 169.254.169.254 and fd00:ec2::254 be reached.'),
-  flowsMax: z.int().min(FLOWS_MIN).max(FLOWS_MAX).default(FLOWS_MAX_DEFAULT).describe('Flows open at one time.'),
+  flowsMax: z
+    .int()
+    .min(FLOWS_MAX_LOWEST)
+    .max(FLOWS_MAX_HIGHEST)
+    .default(FLOWS_MAX_DEFAULT)
+    .describe('Flows open at one time.'),
 });
 
 const LOGGING_SCHEMA: z.ZodType<LoggingConfig> = z.strictObject({
@@ -70,10 +73,14 @@ export const CONFIG_SCHEMA: z.ZodType<Config> = z.strictObject({
   bridges: z.record(OUR_NAME_SCHEMA, BRIDGE_SCHEMA).default({}).describe('Learning bridges by name.'),
   routes: z
     .array(ROUTE_SCHEMA)
-    .max(ROUTES_MAX)
+    .max(ROUTES_OF_BOTH_MAX)
     .default([])
     .describe('Routes besides those to the networks of our addresses.'),
-  neighbours: z.array(NEIGHBOUR_SCHEMA).max(ROUTES_MAX).default([]).describe('Neighbours whose MAC address is given.'),
+  neighbours: z
+    .array(NEIGHBOUR_SCHEMA)
+    .max(ROUTES_OF_BOTH_MAX)
+    .default([])
+    .describe('Neighbours whose MAC address is given.'),
   uplink: UPLINK_SCHEMA.optional().describe('The way to the world through sockets of the host.'),
   logging: LOGGING_SCHEMA.prefault({}).describe('What the engine tells of itself.'),
   defaults: DEFAULTS_SCHEMA.prefault({}).describe('What holds where an interface says nothing.'),

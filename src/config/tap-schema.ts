@@ -1,6 +1,6 @@
 /** The `tap` of an interface: what it is on the kernel's side, and how it is read. Words and defaults are those of VPP's `create tap`. */
 import { z } from 'zod';
-import { WORKERS_MAX } from '../base/limits.ts';
+import { INTERFACE_ADDRESSES_MAX, MTU_MAX, MTU_MIN, TAP_ID_MAX, TAP_QUEUES_MAX, WORKERS_MAX } from '../base/limits.ts';
 import type { TapConfig, TapHostConfig } from './config.ts';
 import { RX_MODE_SCHEMA } from './rx-mode-schema.ts';
 import {
@@ -11,16 +11,8 @@ import {
   NAMESPACE_SCHEMA,
 } from './text-values.ts';
 
-/** The smallest MTU that any IPv4 host must be able to receive (RFC 791, section 3.1). */
-const MTU_MIN = 576;
-/** 65,535 of an IPv4 packet's length field, less what rounding down to 16 bytes leaves. */
-const MTU_MAX = 65_520;
-const TAP_ID_MAX = 1024;
 const RING_DEFAULT = 256;
 const RING_MAX = 32_768;
-/** The kernel's bound on queues of one tap (MAX_TAP_QUEUES in drivers/net/tun.c). */
-const QUEUES_MAX = 256;
-const ADDRESSES_MAX = 64;
 
 export const MTU_SCHEMA: z.ZodType<number> = z
   .int()
@@ -30,7 +22,7 @@ export const MTU_SCHEMA: z.ZodType<number> = z
 
 export const ADDRESSES_SCHEMA: z.ZodType<readonly TapHostConfig['address'][number][]> = z
   .array(INTERFACE_ADDRESS_SCHEMA)
-  .max(ADDRESSES_MAX);
+  .max(INTERFACE_ADDRESSES_MAX);
 
 const HOST_SCHEMA: z.ZodType<TapHostConfig> = z.strictObject({
   name: KERNEL_NAME_SCHEMA.optional().describe(
@@ -70,7 +62,12 @@ export const TAP_SCHEMA: z.ZodType<TapConfig> = z.strictObject({
     .optional()
     .describe('A number of its own among taps. Left out: the lowest that is free.'),
   host: HOST_SCHEMA.prefault({}).describe("The kernel's side."),
-  queues: z.int().min(1).max(QUEUES_MAX).default(1).describe('Queues in each direction; each is served by a worker.'),
+  queues: z
+    .int()
+    .min(1)
+    .max(TAP_QUEUES_MAX)
+    .default(1)
+    .describe('Queues in each direction; each is served by a worker.'),
   ringSizes: z
     .strictObject({
       rx: RING_SCHEMA.default(RING_DEFAULT).describe('Frames received: a power of two.'),

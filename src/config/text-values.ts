@@ -18,12 +18,11 @@ import {
   parseMacAddress,
   prefixNetwork,
 } from '../base/address.ts';
+import { INTERFACE_NAME_BYTES_MAX } from '../base/limits.ts';
 import type { AddressRange, PublishConfig } from './config.ts';
 import { formatDuration, parseDurationMs } from './duration.ts';
 import { formatPublish, parsePublish } from './publish.ts';
 
-/** IFNAMSIZ less the final zero (linux/if.h). */
-const KERNEL_NAME_BYTES_MAX = 15;
 /** A timer's longest time: 2^31 - 1 ms. */
 const DURATION_MS_MAX = 2_147_483_647;
 const TEXT_MAX = 255;
@@ -184,7 +183,7 @@ function readPublish(written: string): PublishConfig | Wrong {
 
 function readKernelName(written: string): string | Wrong {
   const bytes = Buffer.byteLength(written);
-  if (bytes === 0 || bytes > KERNEL_NAME_BYTES_MAX) return wrong(`must have 1 to ${KERNEL_NAME_BYTES_MAX} bytes`);
+  if (bytes === 0 || bytes > INTERFACE_NAME_BYTES_MAX) return wrong(`must have 1 to ${INTERFACE_NAME_BYTES_MAX} bytes`);
   if (/[/:%\s]|\p{Cc}/u.test(written)) return wrong('must have no "/", ":", "%" or white space');
   return ['.', '..', 'lo'].includes(written) ? wrong('is taken: choose another name, such as eth0') : written;
 }

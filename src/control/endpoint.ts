@@ -1,11 +1,9 @@
 /** Where an engine listens, from what the user said; and what to say when none does. */
 import { isLoopback, parseIpAddress } from '../base/address.ts';
+import { SOCKET_PATH_BYTES_MAX } from '../base/limits.ts';
 import { ApiError } from './api-error.ts';
 import { DEFAULT_ENGINE_NAME, socketPathOf } from './engine-name.ts';
 import type { Endpoint } from './http-client.ts';
-
-/** sun_path of unix(7) has 108 bytes with the final zero. */
-export const SOCKET_PATH_BYTES_MAX = 107;
 
 const TIMEOUT_MS = 150_000;
 

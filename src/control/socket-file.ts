@@ -5,8 +5,8 @@
 import { chmod, link, lstat, mkdir, mkdtemp, rename, rm, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
+import { SOCKET_PATH_BYTES_MAX } from '../base/limits.ts';
 import { failure, type Result, success } from '../base/result.ts';
-import { SOCKET_PATH_BYTES_MAX } from './endpoint.ts';
 
 /** A socket of this machine answers at once, or its owner hangs. */
 const PROBE_MS = 2000;

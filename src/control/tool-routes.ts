@@ -1,6 +1,6 @@
 /** Tracing, captures, pings, clearing; and the end of the engine. */
 import { z } from 'zod';
-import { FILTER_TEXT_MAX, TRACE_PACKETS_MAX } from '../base/limits.ts';
+import { FILTER_TEXT_MAX, FRAME_BYTES_MAX, PING_BYTES_MAX, PINGS_MAX, TRACE_PACKETS_MAX } from '../base/limits.ts';
 import { CLEARABLE } from '../network/running-network.ts';
 import { type Api, type ApiContext, operation } from './api.ts';
 import { ApiError } from './api-error.ts';
@@ -11,11 +11,8 @@ import { CAPTURE_VIEW, PING_VIEW, TRACE_VIEW } from './view-schemas.ts';
 const PING_MS_MAX = 60_000;
 const PING_COUNT_DEFAULT = 5;
 const PING_INTERVAL_MS_DEFAULT = 1000;
-/** 65,535 bytes of an IPv4 packet, less its header and that of ICMP. */
-const PING_BYTES_MAX = 65_507;
 const CAPTURE_BYTES_MAX = 2 ** 40;
 const CAPTURE_PACKETS_MAX = 2 ** 40;
-const FRAME_BYTES_MAX = 65_549;
 
 const NAME = z.string().min(1).max(64);
 const FILTER = z.string().min(1).max(FILTER_TEXT_MAX).describe('As pcap-filter(7) has it.');
@@ -49,7 +46,7 @@ const CAPTURE = z.strictObject({
 
 const PING = z.strictObject({
   address: NAME,
-  count: z.int().min(1).max(1000).exactOptional(),
+  count: z.int().min(1).max(PINGS_MAX).exactOptional(),
   intervalMs: z.int().min(10).max(PING_MS_MAX).exactOptional(),
   size: z.int().min(0).max(PING_BYTES_MAX).exactOptional(),
   interface: NAME.exactOptional().describe('For link-local addresses.'),

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { NEXT_HOP_GROUPS_MAX, NEXT_HOPS_MAX } from '../base/limits.ts';
+import { NEXT_HOP_GROUPS_MAX, NEXT_HOP_WEIGHT_MAX, NEXT_HOPS_MAX } from '../base/limits.ts';
 import { Packets } from '../packet/packets.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
-import { flowHash, flowSecrets, isGroup, type NextHop, NextHopGroups, WEIGHT_MAX } from './ecmp.ts';
+import { flowHash, flowSecrets, isGroup, type NextHop, NextHopGroups } from './ecmp.ts';
 
 const FLOWS = 20_000;
 const SECRETS = flowSecrets(0x0bad_cafe);
@@ -71,10 +71,14 @@ function packet6(packets: Packets, last: number, protocol: number, ports: number
   return packet;
 }
 
-const WEIGHTS = fc.dictionary(fc.integer({ min: 0, max: 60 }).map(String), fc.integer({ min: 1, max: WEIGHT_MAX }), {
-  minKeys: 1,
-  maxKeys: NEXT_HOPS_MAX,
-});
+const WEIGHTS = fc.dictionary(
+  fc.integer({ min: 0, max: 60 }).map(String),
+  fc.integer({ min: 1, max: NEXT_HOP_WEIGHT_MAX }),
+  {
+    minKeys: 1,
+    maxKeys: NEXT_HOPS_MAX,
+  },
+);
 
 describe('groups of next hops', () => {
   it('let an adjacency stand for itself', () => {
@@ -165,7 +169,7 @@ describe('groups of next hops', () => {
       [[], 'next-hops-none'],
       [Array.from({ length: NEXT_HOPS_MAX + 1 }, (_, adjacency) => ({ adjacency, weight: 1 })), 'next-hops-too-many'],
       [[{ adjacency: 1, weight: 0 }], 'next-hop-weight'],
-      [[{ adjacency: 1, weight: WEIGHT_MAX + 1 }], 'next-hop-weight'],
+      [[{ adjacency: 1, weight: NEXT_HOP_WEIGHT_MAX + 1 }], 'next-hop-weight'],
       [[{ adjacency: 1, weight: 1.5 }], 'next-hop-weight'],
       [[...hops({ 1: 1 }), ...hops({ 1: 2 })], 'next-hop-twice'],
     ];

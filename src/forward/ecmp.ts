@@ -15,19 +15,18 @@
  */
 import { assert } from '../base/assert.ts';
 import { expandSecrets, finalized, product } from '../base/keyed-hash.ts';
-import { NEXT_HOP_GROUPS_MAX, NEXT_HOPS_MAX } from '../base/limits.ts';
+import { NEXT_HOP_GROUPS_MAX, NEXT_HOP_WEIGHT_MAX, NEXT_HOPS_MAX } from '../base/limits.ts';
 import { failure, type Result, success } from '../base/result.ts';
 import type { Packet, Packets } from '../packet/packets.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 
 /** Values from here on are groups; adjacencies are below. */
-export const GROUP_VALUES = 0x4000_0000;
-export const WEIGHT_MAX = 255;
+const GROUP_VALUES = 0x4000_0000;
 
 export interface NextHop {
   readonly adjacency: number;
-  /** From 1 to `WEIGHT_MAX`: its share, beside the others' weights. */
+  /** From 1 to `NEXT_HOP_WEIGHT_MAX`: its share, beside the others' weights. */
   readonly weight: number;
 }
 
@@ -233,10 +232,10 @@ function judge(nextHops: readonly NextHop[]): Result<never> | undefined {
   const seen = new Set<number>();
   for (const { adjacency, weight } of nextHops) {
     assert(adjacency >= 0 && adjacency < GROUP_VALUES, 'the next hop of a group is an adjacency');
-    if (!Number.isInteger(weight) || weight < 1 || weight > WEIGHT_MAX) {
+    if (!Number.isInteger(weight) || weight < 1 || weight > NEXT_HOP_WEIGHT_MAX) {
       return failure(
         'next-hop-weight',
-        `The weight ${weight} of a next hop is not a whole number from 1 to ${WEIGHT_MAX}.`,
+        `The weight ${weight} of a next hop is not a whole number from 1 to ${NEXT_HOP_WEIGHT_MAX}.`,
       );
     }
     if (seen.has(adjacency))

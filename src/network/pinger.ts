@@ -5,6 +5,7 @@
  * Only hosts that packets are forwarded to: those behind the uplink are the host's to ping.
  */
 import { formatIpv4, formatIpWords, type IpAddress, isIpv4, isLinkLocal, parseIpAddress } from '../base/address.ts';
+import { PING_BYTES_MAX, PINGS_MAX } from '../base/limits.ts';
 import { failure, type Result, success } from '../base/result.ts';
 import { randomWord } from '../engine/random-word.ts';
 import { ADJACENCY, NO_ADJACENCY } from '../forward/adjacency.ts';
@@ -20,12 +21,9 @@ import type { PingOptions } from './running-network.ts';
 import type { PingView } from './views.ts';
 
 const COUNT_DEFAULT = 5;
-const COUNT_MAX = 1000;
 const INTERVAL_MS_DEFAULT = 1000;
 const INTERVAL_MS_MIN = 1;
 const SIZE_DEFAULT = 56;
-/** With its headers the largest IPv4 packet. */
-const SIZE_MAX = 65_507;
 const ANSWER_MS = 1000;
 const CALLS_MAX = 64;
 const TIME_TO_LIVE = 64;
@@ -208,9 +206,9 @@ function check({ address, count, intervalMs, size }: PingOptions): Result<IpAddr
   const parsed = parseIpAddress(address);
   if (parsed === undefined) return failure('address-invalid', `${JSON.stringify(address)} is no IP address`);
   const bounds = [
-    ['count', count, 1, COUNT_MAX],
+    ['count', count, 1, PINGS_MAX],
     ['intervalMs', intervalMs, INTERVAL_MS_MIN, 60_000],
-    ['size', size, 0, SIZE_MAX],
+    ['size', size, 0, PING_BYTES_MAX],
   ] as const;
   for (const [name, value, least, most] of bounds) {
     if (value === undefined || (Number.isInteger(value) && value >= least && value <= most)) continue;

@@ -2,6 +2,7 @@
  * Keeps a datagram socket of the UNIX domain connected to the one at a path, whoever has bound it there and whenever he comes: by a small process of ours
  * (native/datagram-peer.c), which shares the socket, since a confined engine can't go to paths. It removes the path when we end and nobody is there any more.
  */
+import { SOCKET_PATH_BYTES_MAX } from '../base/limits.ts';
 import { failure, type Result, success } from '../base/result.ts';
 import { ERRNO, errnoName } from './errno.ts';
 import { loadNative } from './native.ts';
@@ -31,14 +32,14 @@ export interface DatagramPeer {
   end(): void;
 }
 
-/** To be called before the sandbox. `path` has 107 bytes at most. */
+/** To be called before the sandbox. `path` has `SOCKET_PATH_BYTES_MAX` at most. */
 export function startDatagramPeer(socket: number, path: string): Result<DatagramPeer> {
   const calls = loadNative<DatagramPeerCalls>();
   const pid = new Int32Array(1);
   const told = new Int32Array(2);
   const fd = calls.datagramPeer(socket, path, pid);
   if (fd === -ERRNO.ENAMETOOLONG) {
-    return failure('socket-path-long', `${path} is too long for a socket: 107 bytes are the most`);
+    return failure('socket-path-long', `${path} is too long for a socket: ${SOCKET_PATH_BYTES_MAX} bytes are the most`);
   }
   if (fd < 0) {
     return failure('datagram-peer-failed', `no process can be started that connects to ${path}: ${errnoName(fd)}`);

@@ -10,6 +10,7 @@
  * Not here: addresses and all else that other programs set with ip(8): host-tap-network.ts.
  */
 import { closeSync } from 'node:fs';
+import { INTERFACE_NAME_BYTES_MAX } from '../base/limits.ts';
 import { failure, type Result, success } from '../base/result.ts';
 import { ERRNO, errnoName } from './errno.ts';
 import { tunDeviceFailure } from './namespace-failures.ts';
@@ -31,9 +32,8 @@ import {
   tunSetSendBuffer,
 } from './tun.ts';
 
-/** IFNAMSIZ - 1 characters, and what dev_valid_name() of the kernel takes; of the percent sign, %d once. */
+/** What dev_valid_name() of the kernel takes; of the percent sign, %d once. */
 const NAME_PATTERN = /^(?!\.{1,2}$)[^\s/:\0%]*(%d)?[^\s/:\0%]*$/;
-const NAME_BYTES_MAX = 15;
 
 /** What has room for every frame. It is the kernel's own choice for a new tap, but not for one that another program has opened. */
 const SEND_BUFFER_UNLIMITED = 0x7fffffff;
@@ -134,10 +134,13 @@ function checkOptions(options: TapOptions): Result<never> | undefined {
   if (queues > 1 && options.multiQueue === false) {
     return failure('tap-queues-invalid', `${queues} queues take IFF_MULTI_QUEUE: leave multiQueue out`);
   }
-  if (name !== undefined && (name === '' || !NAME_PATTERN.test(name) || Buffer.byteLength(name) > NAME_BYTES_MAX)) {
+  if (
+    name !== undefined &&
+    (name === '' || !NAME_PATTERN.test(name) || Buffer.byteLength(name) > INTERFACE_NAME_BYTES_MAX)
+  ) {
     return failure(
       'tap-name-invalid',
-      `${JSON.stringify(name)} can not be the name of an interface: give up to ${NAME_BYTES_MAX} characters without space, slash, colon and percent sign; %d becomes a free number`,
+      `${JSON.stringify(name)} can not be the name of an interface: give up to ${INTERFACE_NAME_BYTES_MAX} characters without space, slash, colon and percent sign; %d becomes a free number`,
     );
   }
   if (attach && (name === undefined || name.includes('%'))) {

@@ -6,6 +6,7 @@
  */
 import { closeSync, lstatSync, mkdirSync, readFileSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { SOCKET_PATH_BYTES_MAX } from '../base/limits.ts';
 import { failure, type Result, success } from '../base/result.ts';
 import { ERRNO, errnoName } from './errno.ts';
 import { loadNative } from './native.ts';
@@ -128,7 +129,10 @@ function openFailure(path: string, error: number): Result<never> {
     case ERRNO.EACCES:
       return failure('socket-denied', `${path} can not be opened (${name}): its folder is not yours to write to`);
     case ERRNO.ENAMETOOLONG:
-      return failure('socket-path-long', `${path} is too long for a socket: 107 bytes are the most`);
+      return failure(
+        'socket-path-long',
+        `${path} is too long for a socket: ${SOCKET_PATH_BYTES_MAX} bytes are the most`,
+      );
     default:
       return failure('socket-failed', `${path} can not be opened: ${name}`);
   }

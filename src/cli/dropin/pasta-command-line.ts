@@ -23,10 +23,8 @@ import type {
   VirtualMachine,
 } from './pasta-options.ts';
 import { PASTA_TABLE } from './pasta-table.ts';
-import { readWhole } from './values.ts';
+import { PID_MAX, readWhole } from './values.ts';
 
-/** Process numbers of 64-bit Linux (PID_MAX_LIMIT). */
-const PID_MAX = 4_194_304;
 /** Locally administered, and the same for all. */
 const OUR_MAC = new MacAddress(0x9a55, 0x9a559a55 | 0);
 const NETNS_FOLDER = '/run/netns';

@@ -20,6 +20,7 @@ import { type CommandLine, formatHelp, mistaken, refused, wrongValue } from './c
 import { readWords } from './getopt.ts';
 import { flag, type OptionRow, one } from './option-row.ts';
 import {
+  PID_MAX,
   readDescriptorNumber,
   readHostInterface,
   readLaxMac,
@@ -90,7 +91,6 @@ const PROGRAM = 'slirp4netns';
 /** The version that has these options. */
 const LEVEL = '1.2.0';
 const MTU_MAX = 65_521;
-const PID_MAX = 4_194_304;
 const NETWORK: IpPrefix = { address: ipv4Address(0x0a000200), length: 24 };
 
 const INTERFACE = 'Interface';

@@ -10,11 +10,13 @@ import {
   parseIpAddress,
   parseMacAddress,
 } from '../../base/address.ts';
+import { SOCKET_PATH_BYTES_MAX } from '../../base/limits.ts';
 import { parseInterfaceName } from '../parse/interface-name.ts';
 import { type Parsed, parsed, wrong } from '../parse/parsed.ts';
 
-/** sun_path less the final zero (linux/un.h). */
-const SOCKET_PATH_BYTES_MAX = 107;
+/** Process numbers of 64-bit Linux (PID_MAX_LIMIT). */
+export const PID_MAX = 4_194_304;
+
 const BROADCAST = -1;
 const IPV6_PREFIX_LENGTH = 64;
 const INT_MAX = 2_147_483_647;

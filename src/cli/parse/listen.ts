@@ -1,8 +1,8 @@
 /** `--listen ADDR:PORT`: a loopback address and a port; an IPv6 address in brackets. */
 import { isLoopback, parseIpAddress } from '../../base/address.ts';
+import { PORT_MAX } from '../../base/port-set.ts';
 import { type Parsed, parsed, wrong } from './parsed.ts';
 
-const PORT_MAX = 65_535;
 const RIGHT = 'Use a loopback address and a port, such as 127.0.0.1:7100 or [::1]:7100.';
 
 export interface ListenAddress {

@@ -1,5 +1,6 @@
 /** What a value means behind its qualifiers: `tcp dst port 80`, `net 10.0.0.0/8`, `ether host 02:00:00:00:00:01`. */
 import { parseIpAddress, parseMacAddress } from '../../base/address.ts';
+import { PORT_MAX } from '../../base/port-set.ts';
 import { didYouMean } from '../../base/spelling.ts';
 import { type AddressProtocol, type Direction, FilterMistake, type Primitive } from './syntax.ts';
 import type { TokenReader } from './token-reader.ts';
@@ -17,7 +18,6 @@ export interface Qualifiers {
   readonly turned: boolean;
 }
 
-const PORT_MAX = 65_535;
 const ALL_WITH_ADDRESSES: readonly AddressProtocol[] = ['ip', 'arp', 'rarp'];
 const PORT_PROTOCOLS: ReadonlyMap<string, number> = new Map([
   ['tcp', TCP],

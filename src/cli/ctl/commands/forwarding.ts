@@ -1,12 +1,11 @@
 /** Bridges, routes, neighbours, the uplink. */
+import { NEXT_HOP_WEIGHT_MAX } from '../../../base/limits.ts';
 import type { Client, RouteDocument } from '../../../control/client.ts';
 import type { ApplyView } from '../../../network/views.ts';
 import { type Arguments, type Command, CommandError, command } from '../command.ts';
 import { choice, many, optional, options, pair, type Syntax, sequence, value, word } from '../syntax.ts';
 import { ADDRESS, MAC, NEW_NAME, number, PREFIX, SECONDS } from '../value-types.ts';
 import { BRIDGE_ARGUMENT, INTERFACE_ARGUMENT } from './arguments.ts';
-
-const WEIGHT_MAX = 255;
 
 const YES_NO = number(0, 1);
 
@@ -20,7 +19,7 @@ const HOP: Syntax = sequence(
     word('uplink', 'sockets of the host'),
     word('drop', 'nowhere'),
   ),
-  options(pair('weight', 'N', number(1, WEIGHT_MAX), 'its share (1)')),
+  options(pair('weight', 'N', number(1, NEXT_HOP_WEIGHT_MAX), 'its share (1)')),
 );
 
 export const FORWARDING_COMMANDS: readonly Command[] = [

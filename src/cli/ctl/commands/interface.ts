@@ -1,4 +1,5 @@
 /** `set interface ...`, and sub-interfaces. */
+import { MTU_MAX, MTU_MIN, SPLIT_HORIZON_GROUP_MAX, TAP_QUEUES_MAX, WORKERS_MAX } from '../../../base/limits.ts';
 import type { Client } from '../../../control/client.ts';
 import { type Arguments, type Command, CommandError, command } from '../command.ts';
 import { choice, optional, pair, type Syntax, sequence, value, word } from '../syntax.ts';
@@ -7,12 +8,7 @@ import { BRIDGE_ARGUMENT, INTERFACE_ARGUMENT, TAP_ARGUMENT } from './arguments.t
 import { TELLS_NAME } from './created.ts';
 import { editInterface, editList } from './edit.ts';
 
-const MTU_MIN = 576;
-const MTU_MAX = 65_520;
 const VLAN_MAX = 4094;
-const GROUP_MAX = 255;
-/** A tap has no more (MAX_TAP_QUEUES in drivers/net/tun.c), and nobody more workers. */
-const QUEUE_MAX = 255;
 
 const ON_OFF: Syntax = choice(word('on', 'yes'), word('off', 'no'));
 const DEVICE_ARGUMENT: Syntax = value('interface', 'IF', INTERFACE, 'a tap, or what a machine is plugged into');
@@ -79,7 +75,7 @@ export const INTERFACE_COMMANDS: readonly Command[] = [
       INTERFACE_ARGUMENT,
       BRIDGE_ARGUMENT,
       optional(word('bvi', 'our leg in the bridge: IF is bvi.BD')),
-      optional(value('group', 'SHG', number(0, GROUP_MAX), 'split horizon group')),
+      optional(value('group', 'SHG', number(0, SPLIT_HORIZON_GROUP_MAX), 'split horizon group')),
     ),
     run: joinBridge,
   }),
@@ -114,8 +110,8 @@ export const INTERFACE_COMMANDS: readonly Command[] = [
     help: 'the worker that serves a queue',
     syntax: sequence(
       TAP_ARGUMENT,
-      optional(pair('queue', 'N', number(0, QUEUE_MAX), 'the queue (0)')),
-      pair('worker', 'N', number(0, QUEUE_MAX), 'as show threads counts them'),
+      optional(pair('queue', 'N', number(0, TAP_QUEUES_MAX - 1), 'the queue (0)')),
+      pair('worker', 'N', number(0, WORKERS_MAX - 1), 'as show threads counts them'),
     ),
     run: placeQueue,
   }),

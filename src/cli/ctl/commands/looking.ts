@@ -1,4 +1,5 @@
 /** Traces, captures, counters, ping. */
+import { FRAME_BYTES_MAX, PING_BYTES_MAX, PINGS_MAX, TRACE_PACKETS_MAX } from '../../../base/limits.ts';
 import type { CaptureOptions, Clearable } from '../../../network/running-network.ts';
 import { type Arguments, type Command, command } from '../command.ts';
 import { captureEnded, captureStarted, captureTable } from '../render/captures.ts';
@@ -8,12 +9,8 @@ import { ADDRESS, CAPTURE, FILE, INTERFACE, NEW_NAME, NODE, number, SECONDS } fr
 import { FILTER_ARGUMENT, maybe } from './arguments.ts';
 import { withoutUndefined } from './documents.ts';
 
-const TRACED_MAX = 1024;
 const PACKETS_MAX = 1_000_000_000;
 const BYTES_MAX = Number.MAX_SAFE_INTEGER;
-const BYTES_PER_PACKET_MAX = 65_550;
-const PINGS_MAX = 100;
-const PING_BYTES_MAX = 65_000;
 
 const FILTER_OPTION = sequence(word('filter', 'only packets that this is true of'), FILTER_ARGUMENT);
 
@@ -23,7 +20,7 @@ export const LOOKING_COMMANDS: readonly Command[] = [
     help: 'record the way of the next packets that come to a node',
     syntax: sequence(
       value('node', 'NODE', NODE, 'as show node names lists them'),
-      value('count', 'N', number(1, TRACED_MAX), 'packets'),
+      value('count', 'N', number(1, TRACE_PACKETS_MAX), 'packets'),
       maybe(FILTER_OPTION),
     ),
     run: (client, args) => client.addTrace(args.text('node'), args.number('count'), args.maybeText('filter')),
@@ -51,7 +48,7 @@ export const LOOKING_COMMANDS: readonly Command[] = [
         word('tx', 'packets that go'),
         pair('max', 'N', number(1, PACKETS_MAX), 'packets, then it ends'),
         pair('max-bytes', 'N', number(1, BYTES_MAX), "the file's size, then it ends"),
-        pair('max-bytes-per-pkt', 'N', number(1, BYTES_PER_PACKET_MAX), 'bytes kept of each'),
+        pair('max-bytes-per-pkt', 'N', number(1, FRAME_BYTES_MAX), 'bytes kept of each'),
         pair('name', 'NAME', NEW_NAME, 'what it is called; left out: as the interface'),
         FILTER_OPTION,
       ],

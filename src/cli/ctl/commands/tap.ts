@@ -1,4 +1,5 @@
 /** Taps: made, changed and deleted with the words of VPP's `create tap`, and with those of its first driver, `tap connect`. */
+import { MTU_MAX, MTU_MIN, TAP_ID_MAX, TAP_QUEUES_MAX } from '../../../base/limits.ts';
 import type { Client, ConfigDocument } from '../../../control/client.ts';
 import { type Arguments, type Command, CommandError, command } from '../command.ts';
 import { choice, options, pair, refused, type Syntax, sequence, value, word } from '../syntax.ts';
@@ -17,11 +18,6 @@ import { TAP_ARGUMENT } from './arguments.ts';
 import { TELLS_NAME } from './created.ts';
 import { orUndefined, withoutUndefined } from './documents.ts';
 
-const TAP_ID_MAX = 1024;
-const QUEUES_MAX = 256;
-const MTU_MIN = 576;
-const MTU_MAX = 65_520;
-
 const ID: Syntax = pair('id', 'N', number(0, TAP_ID_MAX), "the tap's number; left out: the lowest that is free");
 const NO_RING = 'Rings are split ones here: leave it out.';
 
@@ -29,8 +25,8 @@ const CREATE_SYNTAX: Syntax = options(
   ID,
   pair('hw-addr', 'MAC', MAC, 'our MAC address; left out: drawn'),
   pair('if-name', 'NAME', NEW_NAME, 'what it is called here; left out: tap and the number'),
-  pair('num-rx-queues', 'N', number(1, QUEUES_MAX), 'queues that we read'),
-  pair('num-tx-queues', 'N', number(1, QUEUES_MAX), 'queues that we write: as many'),
+  pair('num-rx-queues', 'N', number(1, TAP_QUEUES_MAX), 'queues that we read'),
+  pair('num-tx-queues', 'N', number(1, TAP_QUEUES_MAX), 'queues that we write: as many'),
   pair('rx-ring-size', 'N', RING_SIZE, 'entries of a vhost-net queue that we read (256)'),
   pair('tx-ring-size', 'N', RING_SIZE, 'entries of a vhost-net queue that we write (256)'),
   pair('host-ns', 'NS', TEXT, "namespace of the kernel's side: a name, a path or pid:N"),
