@@ -6,7 +6,7 @@ import { FLOWS_MAX_DEFAULT, MTU_IPV6_MIN, MTU_MAX } from '../base/limits.ts';
 import type { PublishRule, RunOptions } from '../engine/run-options.ts';
 import { UsageError } from './usage-error.ts';
 
-export const INTERFACE_NAME_DEFAULT = 'eth0';
+const INTERFACE_NAME_DEFAULT = 'eth0';
 
 /** The options of the command line under the names that commander gives them. What was not given is missing. */
 export interface RunFlags {

@@ -7,7 +7,7 @@ import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node,
 import type { Problem } from './problem.ts';
 
 /** A hundred thousand routes take some 5 MB. */
-export const SOURCE_CHARACTERS_MAX: number = 8 * 1024 * 1024;
+const SOURCE_CHARACTERS_MAX = 8 * 1024 * 1024;
 /** A configuration nests eight deep. */
 const DEPTH_MAX = 64;
 /** Values that aliases may stand for, all together. */

@@ -29,7 +29,7 @@ export function acceptYaml(api: Api): void {
   });
 }
 
-export function deeperThan(value: unknown, depth: number): boolean {
+function deeperThan(value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null) return false;
   if (depth === 0) return true;
   return Object.values(value).some((each) => deeperThan(each, depth - 1));

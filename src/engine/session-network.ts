@@ -23,10 +23,10 @@ import type { RunOptions } from './run-options.ts';
 /** Under this name the host's loopback can be reached, with `--host-loopback`. */
 export const HOST_NAME = 'host.tapster.internal';
 
-export const HOSTS_PATH = '/etc/hosts';
+const HOSTS_PATH = '/etc/hosts';
 
 /** Ours on the link, locally administered: the guest's has a 1 at the end (`sys/guest-network.ts`). */
-export const OUR_MAC: MacAddress = new MacAddress(0x0274, 0x617000fe);
+const OUR_MAC: MacAddress = new MacAddress(0x0274, 0x617000fe);
 
 /**
  * Addresses of ours inside, which no network of the host has: the link-local block of IPv4 is not routed (RFC 3927), and the prefix of IPv6 is a unique local one (RFC 4193)

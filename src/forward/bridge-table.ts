@@ -14,7 +14,7 @@ import { INTERFACE_MODE, type InterfaceTable } from './interface-table.ts';
 import type { L2Fib } from './l2-fib.ts';
 
 /** The default of IEEE 802.1Q-2022, table 8-6. */
-export const AGEING_S_DEFAULT = 300;
+const AGEING_S_DEFAULT = 300;
 
 const NONE = -1;
 const FIRST_CAPACITY = 8;

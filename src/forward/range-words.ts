@@ -34,7 +34,7 @@ export const WINDOW_TO: readonly number[] = [48, 79, 110, 128];
 export const IS_UPPER: number = 1;
 /** In the name of a line: it is the first of the next window. */
 export const IS_NEXT_WINDOW: number = 1 << 30;
-export const LINE_SIZE_MASK: number = 56;
+const LINE_SIZE_MASK = 56;
 export const LINE_SIZE_MIN: number = 8;
 /** Where ranges begin that a line does not need. */
 export const NEVER: number = 0x7fff_ffff;

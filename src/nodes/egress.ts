@@ -56,7 +56,7 @@ export function segmentHeaderBytes(packets: Packets, packet: Packet): number {
 }
 
 /** Payload bytes of each segment. */
-export function segmentBytes(packets: Packets, packet: Packet): number {
+function segmentBytes(packets: Packets, packet: Packet): number {
   return vnet.gsoSize(packets.view, packets.start[packet] - VNET_HEADER_BYTES);
 }
 

@@ -19,7 +19,7 @@ export const RIGHT_MAC = [0x02, 0, 0, 0, 0, 0x21];
 export const NEIGHBOUR_MAC = [0x02, 0, 0, 0, 0, 0x99];
 
 /** Words of an address in text. */
-export function words(text: string): [number, number, number, number] {
+function words(text: string): [number, number, number, number] {
   const address = parseIpAddress(text)!;
   return [address.w0, address.w1, address.w2, address.w3];
 }

@@ -25,7 +25,7 @@ const UNIT_BYTES = 8;
 const WORDS_PER_DATAGRAM: number = DATAGRAM_BYTES / UNIT_BYTES / 32;
 
 /** Room for what goes in front of the payload: the Ethernet and IP header of the fragment with offset 0, up to 14 + 60 bytes. */
-export const FRONT_BYTES = 80;
+export const FRONT_BYTES: number = 80;
 
 const FREE = 0;
 const GATHERING = 1;

@@ -12,7 +12,7 @@ import { loadNative } from './native.ts';
 const STEP_BYTES = 1024 * 1024 * 1024;
 
 /** As much as the longest thing that has to lie in one window: an indirect table, or a part of a ring. */
-export const WINDOW_OVERLAP_BYTES: number = 1024 * 1024;
+const WINDOW_OVERLAP_BYTES = 1024 * 1024;
 export const WINDOW_BYTES: number = STEP_BYTES + WINDOW_OVERLAP_BYTES;
 
 export interface SharedWindow {

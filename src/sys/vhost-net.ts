@@ -49,7 +49,7 @@ export interface VhostNet {
   readonly eventIndex: boolean;
 }
 
-export const VHOST_TOKEN = { CALL: 0, ERROR: 1 } as const;
+const VHOST_TOKEN = { CALL: 0, ERROR: 1 } as const;
 
 /** Bits of the features (virtio 1.2, sections 5.1.3 and 6). */
 const MRG_RXBUF = 15;

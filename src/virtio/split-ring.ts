@@ -12,7 +12,7 @@
  */
 
 /** Entries of a queue: a power of two, at most this. */
-export const QUEUE_SIZE_MAX = 32_768;
+const QUEUE_SIZE_MAX = 32_768;
 
 export const DESCRIPTOR_BYTES = 16;
 export const DESCRIPTOR = { ADDRESS: 0, LENGTH: 8, FLAGS: 12, NEXT: 14 } as const;

@@ -29,7 +29,7 @@ import { addServices } from './rig.ts';
 import { settle, wait } from './turns.ts';
 
 /** As few as there may be, so that there are too many. */
-export const FLOWS_MAX = 16;
+const FLOWS_MAX = 16;
 const UNWILLING = 'the kernel is not willing';
 /** A fault of `socket`, which published ports are made with. */
 const NO_MEMORY = 'ENOMEM';

@@ -21,7 +21,7 @@ import { problemOf } from './frames.ts';
 import { guard } from './guarded-view.ts';
 import { settle, wait } from './turns.ts';
 
-export const FLOWS_MAX = 16;
+const FLOWS_MAX = 16;
 const NAMES_MAX = 64;
 /** The store for slow hosts is small, so that it is seen full. */
 const HELD_BYTES_MAX = 4 * 64 * 1024;

@@ -17,7 +17,7 @@ export interface Settings {
   readonly keep: boolean;
 }
 
-export const USAGE = `npm run fuzz [-- TARGET...] [options]
+const USAGE = `npm run fuzz [-- TARGET...] [options]
 
   --seconds N    how long in all, shared among the targets; 60 unless said
   --seed S       where the dice start; from the clock unless said

@@ -23,7 +23,7 @@ export const REGIONS: readonly MemoryRegion[] = [
   { guestAddress: 0x9000, userAddress: 0x9000, bytes: FILE_BYTES, offset: 0x10 },
   { guestAddress: ADDRESS_MAX - 0xf, userAddress: 0x9000, bytes: 0x1000, offset: 0xe000 },
 ];
-export const REGIONS_RIGHT = 4;
+const REGIONS_RIGHT = 4;
 
 export interface Registrar {
   register(memory: Uint8Array): number;

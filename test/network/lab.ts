@@ -155,7 +155,7 @@ export class Namespace {
   }
 }
 
-export class Talk {
+class Talk {
   readonly #program: Program;
 
   constructor(program: Program) {

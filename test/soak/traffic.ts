@@ -21,7 +21,7 @@ export interface Tally {
   bytes: number;
 }
 
-export const PUBLISHED = { tcp: 7000, udp: 7001 } as const;
+const PUBLISHED = { tcp: 7000, udp: 7001 } as const;
 
 const BYTES_MAX = 2_000_000;
 /** So few that the ports of what has just ended, which rest for a minute, are not used up. */

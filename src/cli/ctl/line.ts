@@ -20,7 +20,7 @@ export interface LineWord {
   readonly quoted: boolean;
 }
 
-export const JSON_WORD = '--json';
+const JSON_WORD = '--json';
 
 /** More words than any command has. */
 const WORDS_MAX = 1024;

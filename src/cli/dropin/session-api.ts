@@ -23,7 +23,7 @@ import { packageVersion } from '../../engine/package-version.ts';
 import { startPathRemover } from '../../sys/path-remover.ts';
 import { listenUnix } from '../../sys/unix-socket.ts';
 
-export const SESSION_INTERFACE = 'guest';
+const SESSION_INTERFACE = 'guest';
 const TARGET = `/v1/interfaces/${SESSION_INTERFACE}`;
 const IDLE_MS = 30_000;
 

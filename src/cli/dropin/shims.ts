@@ -23,7 +23,7 @@ import {
 import { isAbsolute, join, resolve } from 'node:path';
 import { failure, type Result, success } from '../../base/result.ts';
 
-export const SHIM_NAMES = ['pasta', 'passt', 'slirp4netns'] as const;
+const SHIM_NAMES = ['pasta', 'passt', 'slirp4netns'] as const;
 
 export interface ShimTarget {
   /** Absolute paths: of Node, and of the bundled command. */

@@ -67,7 +67,7 @@ function serve(socket: Socket, api: SlirpForwards): void {
 }
 
 /** Requests on forwards. */
-export class SlirpForwards {
+class SlirpForwards {
   readonly #forwards: Pick<Forwards, 'add' | 'remove' | 'list'>;
   readonly #plan: SlirpPlan;
 

@@ -25,7 +25,7 @@ export function probeNode(version: string = process.versions.node): Check {
   return { id, title, status: 'missing', found: version, without, fix: 'install Node 20.20 or newer' };
 }
 
-export function atLeast(version: string, [major, minor]: readonly [number, number]): boolean {
+function atLeast(version: string, [major, minor]: readonly [number, number]): boolean {
   const match = /^(\d+)\.(\d+)/.exec(version);
   if (match === null) return false;
   const [ours, theirs] = [Number(match[1]), Number(match[2])];

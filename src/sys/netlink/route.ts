@@ -32,7 +32,7 @@ import {
 import type { Netlink } from './socket.ts';
 
 /** RTPROT_*. The kernel makes the routes to directly connected networks itself. */
-export const ROUTE_PROTOCOL = { KERNEL: 2, BOOT: 3, STATIC: 4 } as const;
+const ROUTE_PROTOCOL = { KERNEL: 2, BOOT: 3, STATIC: 4 } as const;
 
 /** One way to a destination: a route with several next hops is as many of these. */
 export interface Route {
