@@ -238,7 +238,7 @@ export const WORKER_REPLY_MS: number = 5000;
  */
 export const STREAM_MEMORY_BYTES: number = 1536 * 1024;
 
-/** Interfaces of one engine that virtual machines are plugged into by a stream socket: memory is kept for each. One more is refused. */
+/** Interfaces of one engine that virtual machines are plugged into by a stream socket or by datagrams: memory is kept for each. One more is refused. */
 export const STREAM_INTERFACES_MAX: number = 32;
 
 /** Regions of one virtual machine's memory; beyond it the front end's message fails. QEMU asks how many there may be. */

@@ -33,8 +33,9 @@ export interface PortConfig {
 
 export interface InterfaceConfig extends PortConfig {
   readonly tap: TapConfig;
-  /** A virtual machine's device instead of the tap: one of these two. */
+  /** A virtual machine's device instead of the tap: one of these. */
   readonly stream?: StreamConfig | undefined;
+  readonly datagram?: DatagramConfig | undefined;
   readonly vhostUser?: VhostUserConfig | undefined;
   /** Our own MAC address; undefined: drawn when the interface is made. */
   readonly mac?: MacAddress | undefined;
@@ -46,6 +47,12 @@ export interface InterfaceConfig extends PortConfig {
 /** A socket that a virtual machine is plugged into: QEMU's `-netdev stream`. */
 export interface StreamConfig {
   readonly socket: string;
+}
+
+/** Two sockets that send each other a datagram for each frame, ours and the machine's: QEMU's `-netdev dgram`. */
+export interface DatagramConfig {
+  readonly socket: string;
+  readonly peer: string;
 }
 
 /** A socket by which a virtual machine shares its memory and its queues with us: QEMU's `-netdev vhost-user`. */

@@ -62,9 +62,12 @@ export function crossProblems(config: Config, refused: readonly Problem[], sourc
   return found;
 }
 
+/** Keys of an interface that a virtual machine is plugged into. */
+const MACHINES = ['stream', 'datagram', 'vhostUser'] as const;
+
 /** What is at the other end: one of these; nothing is said of a tap with all defaults. */
-function otherSides({ tap, stream, vhostUser }: InterfaceConfig): readonly string[] {
-  const machines = [...(stream === undefined ? [] : ['stream']), ...(vhostUser === undefined ? [] : ['vhostUser'])];
+function otherSides({ tap, ...others }: InterfaceConfig): readonly string[] {
+  const machines = MACHINES.filter((kind) => others[kind] !== undefined);
   return machines.length === 0 || !sameValue(tap, DEFAULT_TAP) ? [...machines, 'tap'] : machines;
 }
 
@@ -222,11 +225,12 @@ function checkUnique(config: Config, tell: Tell): void {
       if (taken) return;
     }
   };
-  for (const [name, { tap, stream, vhostUser }] of Object.entries(config.interfaces)) {
-    const machine = stream ?? vhostUser;
-    if (machine !== undefined) {
-      const key = stream === undefined ? 'vhostUser' : 'stream';
-      once(`socket ${machine.socket}`, ['interfaces', name, key, 'socket'], machine.socket);
+  for (const [name, { tap, ...others }] of Object.entries(config.interfaces)) {
+    const kind = MACHINES.find((each) => others[each] !== undefined);
+    if (kind !== undefined) {
+      const { socket, peer } = { peer: undefined, ...others[kind]! };
+      once(`socket ${socket}`, ['interfaces', name, kind, 'socket'], socket);
+      if (peer !== undefined) once(`socket ${peer}`, ['interfaces', name, kind, 'peer'], peer);
       continue;
     }
     const path = ['interfaces', name, 'tap'];

@@ -29,6 +29,7 @@ function detail(contents: Contents): string {
       return ` (${contents.tap.mode} ${contents.hostName}${where})`;
     }
     case 'stream':
+    case 'datagram':
     case 'vhost-user':
       return ` (${contents.kind} at ${contents.settings.socket})`;
     case 'member':

@@ -9,7 +9,7 @@ import type {
   RouterAdvertisementConfig,
   ServicesConfig,
 } from './config.ts';
-import { STREAM_SCHEMA, VHOST_USER_SCHEMA } from './machine-schema.ts';
+import { DATAGRAM_SCHEMA, STREAM_SCHEMA, VHOST_USER_SCHEMA } from './machine-schema.ts';
 import { ADDRESSES_SCHEMA, MTU_SCHEMA, TAP_SCHEMA } from './tap-schema.ts';
 import {
   ADDRESS_SCHEMA,
@@ -101,10 +101,13 @@ const PORT_SHAPE: {
 export const INTERFACE_SCHEMA: z.ZodType<InterfaceConfig> = z.strictObject({
   tap: TAP_SCHEMA.prefault({}).describe('A TAP (or TUN) device of the kernel.'),
   stream: STREAM_SCHEMA.optional().describe(
-    "A virtual machine's network device instead of a tap: QEMU's `-netdev stream`, plugged into a socket of ours. Excludes `tap` and `vhostUser`.",
+    "A virtual machine's network device instead of a tap: QEMU's `-netdev stream`, plugged into a socket of ours. Excludes `tap`, `datagram` and `vhostUser`.",
+  ),
+  datagram: DATAGRAM_SCHEMA.optional().describe(
+    "The same with a datagram for each frame, where either side may end and come back: QEMU's `-netdev dgram`. Excludes `tap`, `stream` and `vhostUser`.",
   ),
   vhostUser: VHOST_USER_SCHEMA.optional().describe(
-    "The same by memory that the machine shares with us, which is faster: QEMU's `-netdev vhost-user`. Excludes `tap` and `stream`.",
+    "The same by memory that the machine shares with us, which is faster: QEMU's `-netdev vhost-user`. Excludes `tap`, `stream` and `datagram`.",
   ),
   ...PORT_SHAPE,
   mac: MAC_SCHEMA.optional().describe('Our MAC address on it. Left out: drawn when the interface is made.'),

@@ -7,11 +7,12 @@ import { checkConfig, parseConfig } from './parse-config.ts';
 import { plan } from './plan.ts';
 import { writeConfig } from './schema.ts';
 
-for (const [key, kind] of [
-  ['stream', 'stream'],
-  ['vhostUser', 'vhost-user'],
+for (const [key, kind, more] of [
+  ['stream', 'stream', ''],
+  ['datagram', 'datagram', ', peer: /run/vm0.qemu'],
+  ['vhostUser', 'vhost-user', ''],
 ] as const) {
-  const vm = `interfaces: { vm0: { ${key}: { socket: /run/vm0.sock }, address: [10.0.0.1/24], vlans: { 7: {} } } }`;
+  const vm = `interfaces: { vm0: { ${key}: { socket: /run/vm0.sock${more} }, address: [10.0.0.1/24], vlans: { 7: {} } } }`;
 
   describe(`an interface with ${key}`, () => {
     it('is made before what is on it, and has no tap', () => {
@@ -40,15 +41,16 @@ for (const [key, kind] of [
 
     it('excludes a tap, shares no socket, and needs a path that fits', () => {
       const two = (first: string, second: string): string =>
-        `interfaces: { a: { ${key}: { socket: ${first} } }, b: { ${second} } }`;
+        `interfaces: { a: { ${key}: { socket: ${first}${more} } }, b: { ${second} } }`;
       for (const other of ['stream', 'vhostUser']) {
         assert.deepEqual(problems(two('/run/a', `${other}: { socket: /run/a }`)), [
           `duplicate interfaces.b.${other}.socket`,
         ]);
       }
-      assert.deepEqual(problems(two('/run/a', `${key}: { socket: /run/b }, tap: { queues: 2 }`)), [
-        'excluded interfaces.b.tap',
-      ]);
+      assert.deepEqual(
+        problems(two('/run/a', `${key}: { socket: /run/b${more.replace('0', '1')} }, tap: { queues: 2 }`)),
+        ['excluded interfaces.b.tap'],
+      );
       for (const path of ['relative', `/${'x'.repeat(107)}`]) assert.equal(problems(two(path, '')).length, 1, path);
     });
 
@@ -69,6 +71,17 @@ it('a port is published for who is named, or for the only one who gets an addres
     changes(valid('{}'), valid(vm(more))).filter((line) => line.startsWith('+ publish'));
   assert.deepEqual(published(`${publish}, ${pool('10.7.0.2')}`), ['+ publish vm0 8080:10.7.0.2:80/tcp']);
   assert.deepEqual(published('publish: ["8080:10.7.0.9:80"]'), ['+ publish vm0 8080:10.7.0.9:80/tcp']);
+});
+
+it('datagrams need both paths, which nobody else has', () => {
+  const vm = (settings: string, more: string = ''): string =>
+    `interfaces: { vm0: { datagram: { ${settings} } }${more} }`;
+  assert.equal(problems(vm('socket: /run/a')).length, 1);
+  assert.deepEqual(problems(vm('socket: /run/a, peer: /run/a')), ['duplicate interfaces.vm0.datagram.peer']);
+  const other = ', vm1: { stream: { socket: /run/b } }';
+  assert.deepEqual(problems(vm('socket: /run/a, peer: /run/b', other)), ['duplicate interfaces.vm1.stream.socket']);
+  const moved = changes(valid(vm('socket: /run/a, peer: /run/b')), valid(vm('socket: /run/a, peer: /run/c')));
+  assert.ok(moved.includes('- interface vm0'), moved.join('\n'));
 });
 
 it('a machine has one socket, of one kind, and a bounded number of queues', () => {

@@ -13,6 +13,7 @@ import {
 import {
   bviName,
   type Config,
+  type DatagramConfig,
   type DefaultsConfig,
   type DhcpConfig,
   type DnsConfig,
@@ -43,6 +44,7 @@ const ORDER: readonly Contents['kind'][] = [
   'bridge',
   'tap',
   'stream',
+  'datagram',
   'vhost-user',
   'vlan',
   'bvi',
@@ -116,6 +118,7 @@ export type MachinePart = {
   readonly promiscuous: boolean;
 } & (
   | { readonly kind: 'stream'; readonly settings: StreamConfig }
+  | { readonly kind: 'datagram'; readonly settings: DatagramConfig }
   | { readonly kind: 'vhost-user'; readonly settings: VhostUserConfig }
 );
 
@@ -161,6 +164,7 @@ function keyOf(contents: Contents): string {
       return bridgeKey(contents.bridge);
     case 'tap':
     case 'stream':
+    case 'datagram':
     case 'vhost-user':
     case 'vlan':
     case 'bvi':
@@ -205,10 +209,11 @@ function addBridges(config: Config, add: Add): void {
 
 function addDevices(config: Config, add: Add): void {
   for (const [name, entry] of Object.entries(config.interfaces)) {
-    const { stream, vhostUser, mac, promiscuous } = entry;
+    const { stream, datagram, vhostUser, mac, promiscuous } = entry;
     const mtu = entry.mtu ?? MTU_DEFAULT;
     const common = { interface: name, mac, mtu, promiscuous };
     if (stream !== undefined) add({ kind: 'stream', ...common, settings: stream });
+    else if (datagram !== undefined) add({ kind: 'datagram', ...common, settings: datagram });
     else if (vhostUser !== undefined) add({ kind: 'vhost-user', ...common, settings: vhostUser });
     else addTap(config, name, entry, add);
     for (const [vlan, sub] of Object.entries(entry.vlans)) {

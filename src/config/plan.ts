@@ -61,6 +61,7 @@ function canBecome(from: Contents, to: Contents): boolean {
   if (from.kind !== to.kind) return false;
   if (from.kind === 'tap' && to.kind === 'tap') return sameValue(fixedOf(from, to), fixedOf(to, to));
   if (from.kind === 'stream' && to.kind === 'stream') return sameValue(from.settings, to.settings);
+  if (from.kind === 'datagram' && to.kind === 'datagram') return sameValue(from.settings, to.settings);
   if (from.kind === 'vhost-user' && to.kind === 'vhost-user') {
     const { rxMode } = to.settings;
     return sameValue({ ...from.settings, rxMode }, to.settings);

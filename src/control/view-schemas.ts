@@ -61,7 +61,7 @@ export const INTERFACE_VIEW: z.ZodType<InterfaceView> = named(
   z.strictObject({
     name: text,
     index: count.describe('Never used again while the engine runs.'),
-    kind: z.enum(['tap', 'stream', 'vhost-user', 'vlan', 'bvi']),
+    kind: z.enum(['tap', 'stream', 'datagram', 'vhost-user', 'vlan', 'bvi']),
     up: flag.describe('Admin state.'),
     linkUp: flag.describe('Whether the other side can hear us.'),
     mac: text,

@@ -1,31 +1,38 @@
 /**
- * Interfaces that virtual machines are plugged into (`stream`, `vhostUser`): a socket that listens as long as the interface is there, and the machine that has come, if one has. A
- * machine that goes takes its links with it and nothing else: addresses, routes, membership in a bridge and admin state stay for the next one.
+ * Interfaces that virtual machines are plugged into (`stream`, `datagram`, `vhostUser`): a socket at a path as long as the interface is there, and the machine that has come, if one has. A
+ * machine that goes takes its links with it and nothing else: addresses, routes, membership in a bridge and admin state stay for the next one. Datagrams have no connections: there
+ * the link is the interface's, from the beginning to the end.
  *
  * A machine by vhost-user may use several pairs of queues. What it sends comes by each; what is sent to it is given to the link of the first, and leaves by
  * whichever it belongs to (`link/receive-steering.ts`).
  */
-import { unlinkSync } from 'node:fs';
+import { closeSync, unlinkSync } from 'node:fs';
 import { assert } from '../base/assert.ts';
 import { STREAM_INTERFACES_MAX } from '../base/limits.ts';
 import { failure, type Result, success } from '../base/result.ts';
 import type { MachinePart } from '../config/parts.ts';
+import { DatagramGuest } from '../engine/datagram-guest.ts';
 import { GuestListener } from '../engine/guest-listener.ts';
 import { VhostUserGuest } from '../engine/vhost-user-guest.ts';
 import { CapturePoint } from '../link/capture-point.ts';
 import { GuestPort } from '../link/guest-port.ts';
 import { SoftwareOffload } from '../link/software-offload.ts';
 import { StreamLink } from '../link/stream-link.ts';
+import { startDatagramPeer } from '../sys/datagram-peer.ts';
 import { ERRNO, errnoName } from '../sys/errno.ts';
-import { listenUnix } from '../sys/unix-socket.ts';
+import { listenUnix, UNIX_TYPE } from '../sys/unix-socket.ts';
 import { type DataPlane, randomMac } from './data-plane.ts';
-import type { Machine, MachinePort } from './port.ts';
+import { type Entrance, isDevice, type Machine, type MachinePort } from './port.ts';
 
 /** What happens to machines: one has come, has gone, was sent away since there is one already, or did what can't be. */
 export type MachineEvent = 'attached' | 'detached' | 'refused' | 'failed';
 
 const DONE: Result<void> = success(undefined);
 const NO_SLOT = -1;
+/** A machine whose frames come by the interface's own link. */
+const CONNECTIONLESS: Machine = { links: [], close: () => {} };
+
+type DatagramPart = Extract<MachinePart, { kind: 'datagram' }>;
 
 export class MachineParts {
   readonly #plane: DataPlane;
@@ -37,24 +44,23 @@ export class MachineParts {
   }
 
   add(part: MachinePart): Result<void> {
-    const slot = part.kind === 'stream' ? this.#freeSlot() : NO_SLOT;
-    if (part.kind === 'stream' && slot === NO_SLOT) {
-      return failure('streams-full', `there are ${STREAM_INTERFACES_MAX} interfaces with a stream: remove one`);
+    const slot = part.kind === 'vhost-user' ? NO_SLOT : this.#freeSlot();
+    if (part.kind !== 'vhost-user' && slot === NO_SLOT) {
+      const most = `${STREAM_INTERFACES_MAX} interfaces with a stream or datagrams`;
+      return failure('streams-full', `there are ${most}: remove one`);
     }
-    const listening = listenUnix(part.settings.socket);
-    if (!listening.ok) return listening;
-    const { engine, forwarding, segments, captures, ports } = this.#plane;
-    const listener = new GuestListener(engine, listening.value, {
-      attached: (fd, peer) => this.#plug(port, fd, peer),
-      refused: (peer) => this.onMachine(port, 'refused', peer),
-      removePath: () => removePath(part.settings.socket),
-    });
+    const { forwarding, segments, captures, engine, ports } = this.#plane;
+    const opened =
+      part.kind === 'datagram' ? this.#awaitDatagrams(part, slot, () => port) : this.#listen(part, () => port);
+    if (!opened.ok) return opened;
+    const entrance = opened.value;
     const index = forwarding.addInterface(part.mac ?? randomMac(), part.mtu);
     if (!index.ok) {
-      listener.close();
+      entrance.close();
+      entrance.link?.close();
       return index;
     }
-    const pairs = part.kind === 'stream' ? 1 : part.settings.queues;
+    const pairs = part.kind === 'vhost-user' ? part.settings.queues : 1;
     const guests = Array.from({ length: pairs }, () => new GuestPort(part.interface));
     const software = new SoftwareOffload(guests[0]!, segments);
     const queueLinks = guests.map((guest, pair) => new CapturePoint(pair === 0 ? software : guest));
@@ -65,7 +71,7 @@ export class MachineParts {
         index: index.value,
         part,
         slot,
-        listener,
+        entrance,
         guests,
         software,
         queueLinks,
@@ -76,13 +82,14 @@ export class MachineParts {
     for (const point of queueLinks) captures.addInterface(index.value, part.interface, point);
     forwarding.interfaces.promiscuous[index.value] = part.promiscuous ? 1 : 0;
     ports.add(port);
+    if (entrance.link !== undefined) this.#connect(port, [entrance.link]);
     this.#plane.refresh(port);
     return DONE;
   }
 
   remove(part: MachinePart): void {
     const port = this.#port(part.interface);
-    port.listener.close();
+    port.entrance.close();
     // It hears of the end of its flows before its links go.
     this.#plane.engine.closeFlows(port.index);
     this.#disconnect(port);
@@ -110,18 +117,67 @@ export class MachineParts {
   /** The engine ends: nobody is to find the sockets. */
   release(): void {
     for (const port of this.#plane.ports.machines()) {
-      port.listener.close();
+      port.entrance.close();
       this.#disconnect(port);
     }
   }
 
+  /** `portOf`: the interface, of which there is no more than the socket yet. */
+  #listen(part: MachinePart, portOf: () => MachinePort): Result<Entrance> {
+    const { socket } = part.settings;
+    const listening = listenUnix(socket);
+    if (!listening.ok) return listening;
+    const listener = new GuestListener(this.#plane.engine, listening.value, {
+      attached: (fd, peer) => this.#plug(portOf(), fd, peer),
+      refused: (peer) => this.onMachine(portOf(), 'refused', peer),
+      removePath: () => removePath(socket),
+    });
+    return success(listener);
+  }
+
+  #awaitDatagrams(part: DatagramPart, slot: number, portOf: () => MachinePort): Result<Entrance> {
+    const { engine, sys } = this.#plane;
+    const { socket, peer: peerPath } = part.settings;
+    const bound = listenUnix(socket, UNIX_TYPE.DATAGRAM);
+    if (!bound.ok) return bound;
+    const { fd } = bound.value;
+    const peer = startDatagramPeer(fd, peerPath);
+    if (!peer.ok) {
+      closeSync(fd);
+      removePath(socket);
+      return peer;
+    }
+    const options = { name: part.interface, fd, queue: this.#plane.streamMemory(slot) };
+    const guest = new DatagramGuest(engine, sys, peer.value, options, {
+      attached: () => this.#attach(portOf(), CONNECTIONLESS, `the guest at ${peerPath}`),
+      gone: () => this.#unplug(portOf(), ''),
+      unreachable: (why) => this.onMachine(portOf(), 'failed', `${peerPath} can't be reached: ${why}`),
+    });
+    return success({
+      link: guest.link,
+      release: () => {},
+      close: () => {
+        guest.close();
+        removePath(socket);
+      },
+    });
+  }
+
   #plug(port: MachinePort, fd: number, peer: string): void {
-    const machine = port.part.kind === 'stream' ? this.#connectStream(port, fd) : this.#connectVhostUser(port, fd);
-    port.machine = machine;
-    for (const [pair, link] of machine.links.entries()) {
+    const machine = port.kind === 'stream' ? this.#connectStream(port, fd) : this.#connectVhostUser(port, fd);
+    this.#connect(port, machine.links);
+    this.#attach(port, machine, peer);
+  }
+
+  #connect(port: MachinePort, links: Machine['links']): void {
+    for (const [pair, link] of links.entries()) {
       port.guests[pair]!.plug(link);
       this.#plane.engine.addQueue(port.index, port.queueLinks[pair]!, link.fd);
     }
+  }
+
+  #attach(port: MachinePort, machine: Machine, peer: string): void {
+    port.machine = machine;
     this.#follow(port);
     this.#plane.wiring.announce(port.index);
     this.onMachine(port, 'attached', peer);
@@ -154,7 +210,7 @@ export class MachineParts {
   #unplug(port: MachinePort, why: string): void {
     this.#disconnect(port);
     this.onMachine(port, 'detached', why);
-    port.listener.release();
+    port.entrance.release();
   }
 
   #disconnect(port: MachinePort): void {
@@ -163,7 +219,7 @@ export class MachineParts {
     port.machine = undefined;
     for (const { fd } of machine.links) this.#plane.engine.removeQueue(port.index, fd);
     machine.close();
-    for (const guest of port.guests) guest.unplug();
+    if (machine !== CONNECTIONLESS) for (const guest of port.guests) guest.unplug();
   }
 
   /** A place in the memory that streams have; `NO_SLOT`: all are taken. */
@@ -175,7 +231,10 @@ export class MachineParts {
 
   #port(name: string): MachinePort {
     const port = this.#plane.ports.find(name);
-    assert(port?.kind === 'stream' || port?.kind === 'vhost-user', 'a machine has its interface before what needs it');
+    assert(
+      port !== undefined && isDevice(port) && port.kind !== 'tap',
+      'a machine has its interface before what needs it',
+    );
     return port;
   }
 }

@@ -71,7 +71,7 @@ export class NetworkViews {
         index: port.index,
         device: port.kind === 'tap' ? port.part.tap.mode : port.kind,
         backend: backendOf(port),
-        ...(port.kind === 'tap' ? {} : { socket: port.listener.path }),
+        ...(port.kind === 'tap' ? {} : { socket: port.part.settings.socket }),
         linkUp: isLinkUp(port),
         queues: this.#queues(port),
         offloads: offloadNames(port),
@@ -327,7 +327,7 @@ function hasOtherSide(port: DevicePort | BviPort): boolean {
 
 function backendOf(port: DevicePort): HardwareView['backend'] {
   if (port.kind === 'tap') return port.backend;
-  return port.kind === 'stream' ? 'socket' : 'shared-memory';
+  return port.kind === 'vhost-user' ? 'shared-memory' : 'socket';
 }
 
 function offloadNames({ link }: DevicePort): string[] {

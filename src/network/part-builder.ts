@@ -61,6 +61,7 @@ export class PartBuilder {
       case 'tap':
         return taps.add(part);
       case 'stream':
+      case 'datagram':
       case 'vhost-user':
         return machines.add(part);
       case 'vlan':
@@ -103,6 +104,7 @@ export class PartBuilder {
         taps.remove(part);
         break;
       case 'stream':
+      case 'datagram':
       case 'vhost-user':
         machines.remove(part);
         break;
@@ -152,6 +154,7 @@ export class PartBuilder {
       case 'tap':
         return this.#followed(to.interface, taps.change(to));
       case 'stream':
+      case 'datagram':
       case 'vhost-user':
         return this.#followed(to.interface, machines.change(to));
       case 'vlan':

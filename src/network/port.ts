@@ -1,7 +1,6 @@
 /** An interface of a running network: what it was made of, and what it has become. */
 import type { IpAddress, IpPrefix } from '../base/address.ts';
 import type { Contents, MachinePart, TapPart } from '../config/parts.ts';
-import type { GuestListener } from '../engine/guest-listener.ts';
 import type { TapBackend, TapQueueLink } from '../engine/tap-backend.ts';
 import type { CapturePoint } from '../link/capture-point.ts';
 import type { Coalesce } from '../link/coalesce.ts';
@@ -53,9 +52,9 @@ export interface TapPort extends PortCommon {
 export interface MachinePort extends PortCommon {
   readonly kind: MachinePart['kind'];
   part: MachinePart;
-  /** Its place in the memory of streams; -1: it needs none. */
+  /** Its place in the memory of streams and datagrams; -1: it needs none. */
   readonly slot: number;
-  readonly listener: GuestListener;
+  readonly entrance: Entrance;
   /** Where the machine's links are plugged in: one for each pair of queues. */
   readonly guests: readonly GuestPort[];
   /** What is read, for each: around the ones above. */
@@ -66,9 +65,19 @@ export interface MachinePort extends PortCommon {
   machine: Machine | undefined;
 }
 
+/** Where machines come: a socket at a path. */
+export interface Entrance {
+  /** Where machines have no connection: carries the frames of whoever is there. */
+  readonly link?: Link & { readonly fd: number };
+  /** The machine has gone: another may come. */
+  release(): void;
+  /** Nobody comes any more, and the path is removed. */
+  close(): void;
+}
+
 /** A machine that is plugged in. */
 export interface Machine {
-  /** Their descriptors are polled. */
+  /** Those that came with it: their descriptors are polled. */
   readonly links: readonly (Link & { readonly fd: number })[];
   /** It does not tell when there is something to read. */
   readonly needsPolling?: boolean;

@@ -78,6 +78,7 @@ export class Replication {
         break;
       case 'tap':
       case 'stream':
+      case 'datagram':
       case 'vhost-user':
       case 'vlan':
       case 'bvi':

@@ -41,7 +41,7 @@ export interface InterfaceView {
   readonly name: string;
   /** Never used again while the engine runs. */
   readonly index: number;
-  readonly kind: 'tap' | 'stream' | 'vhost-user' | 'vlan' | 'bvi';
+  readonly kind: 'tap' | 'stream' | 'datagram' | 'vhost-user' | 'vlan' | 'bvi';
   /** Admin state. */
   readonly up: boolean;
   /** Whether the other side can hear us: its device is there and up. */

@@ -1,6 +1,6 @@
-/** Machines by a stream socket. What Tapster's own TCP flows carry to one that takes nothing for a while waits where it is, whichever way it leaves by, and nobody else is held up. */
+/** Machines by a stream socket, or by datagrams. What Tapster's own TCP flows carry to one that takes nothing for a while waits where it is, whichever way it leaves by, and nobody else is held up. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { patternHash } from '../support/netns/pattern.ts';
 import type { Program } from '../support/netns/process.ts';
 import { clientHere, inLab, ip, Lab, Namespace, onOwnMachine, serveHere } from './lab.ts';
-import { StreamMachine } from './stream-machine.ts';
+import { TapMachine, type TapMachineOptions } from './tap-machine.ts';
 
 await onOwnMachine(import.meta.url);
 
@@ -23,15 +23,25 @@ const PAUSE_MS = 1500;
 
 const folder = mkdtempSync(join(tmpdir(), 'machines-'));
 const socket = join(folder, 'vm0.sock');
+const peer = join(folder, 'vm0.qemu');
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
 
-/** What Tapster's side of the machine is, and the VLAN that the machine is in. */
-const WAYS = {
-  'an interface': { vm0: 'address: [10.1.0.1/24]', isBridged: false, vlan: undefined },
-  'a bridge': { vm0: 'bridge: lan', isBridged: true, vlan: undefined },
-  'a VLAN': { vm0: 'vlans: { 7: { address: [10.1.0.1/24] } }', isBridged: false, vlan: 7 },
-  'a VLAN in a bridge': { vm0: 'vlans: { 7: { bridge: lan } }', isBridged: true, vlan: 7 },
-} as const;
+const STREAM = `stream: { socket: ${socket} }`;
+const DATAGRAM = `datagram: { socket: ${socket}, peer: ${peer} }`;
+
+/** What Tapster's side of the machine is, the VLAN that the machine is in, and where it sends datagrams from. */
+interface Way extends TapMachineOptions {
+  readonly vm0: string;
+  readonly isBridged: boolean;
+}
+
+const WAYS: Readonly<Record<string, Way>> = {
+  'an interface': { vm0: `${STREAM}, address: [10.1.0.1/24]`, isBridged: false },
+  'a bridge': { vm0: `${STREAM}, bridge: lan`, isBridged: true },
+  'a VLAN': { vm0: `${STREAM}, vlans: { 7: { address: [10.1.0.1/24] } }`, isBridged: false, vlan: 7 },
+  'a VLAN in a bridge': { vm0: `${STREAM}, vlans: { 7: { bridge: lan } }`, isBridged: true, vlan: 7 },
+  datagrams: { vm0: `${DATAGRAM}, address: [10.1.0.1/24]`, isBridged: false, local: peer },
+};
 
 describe('a machine that takes nothing for a while', () => {
   const lab = inLab();
@@ -50,20 +60,20 @@ describe('a machine that takes nothing for a while', () => {
     red.delete();
   });
 
-  for (const [way, { vm0, isBridged, vlan }] of Object.entries(WAYS)) {
+  for (const [way, { vm0, isBridged, ...plug }] of Object.entries(WAYS)) {
     it(`gets all bytes by ${way}, no frame lost, and holds nobody up`, async () => {
       const net = isBridged ? '10.1.0' : '10.2.0';
       const other = isBridged ? 'bridge: lan' : 'address: [10.2.0.1/24]';
       await lab.apply(`
 interfaces:
-  vm0: { stream: { socket: ${socket} }, ${vm0} }
+  vm0: { ${vm0} }
   tap0: { tap: { host: { name: eth0, namespace: red, address: [${net}.3/24], gateway: [${net}.1] } }, ${other} }
 bridges: ${isBridged ? '{ lan: { bvi: { address: [10.1.0.1/24] } } }' : '{}'}
 uplink: { translate: host }
 routes: [{ to: 0.0.0.0/0, via: uplink }]
 `);
       const space = new Namespace('vm');
-      const machine = new StreamMachine('vm', socket, vlan);
+      const machine = new TapMachine('vm', socket, plug);
       try {
         space.shell('echo 4096 16777216 16777216 > /proc/sys/net/ipv4/tcp_rmem');
         space.shell('ip addr add 10.1.0.2/24 dev eth0; ip link set eth0 up; ip route add default via 10.1.0.1');
@@ -90,6 +100,32 @@ routes: [{ to: 0.0.0.0/0, via: uplink }]
   }
 });
 
+it('a machine by datagrams comes and goes, and whoever binds its path anew takes its place', async () => {
+  const lab = new Lab();
+  await lab.up();
+  const told = (event: string): Promise<unknown> => lab.heard(event).then(() => lab.events.splice(0));
+  await lab.apply(`interfaces: { vm0: { ${DATAGRAM}, address: [10.1.0.1/24] } }`);
+  assert.equal(lab.interface('vm0').linkUp, false);
+  const space = new Namespace('vm');
+  try {
+    for (let turn = 0; turn < 2; turn++) {
+      const machine = new TapMachine('vm', socket, { local: peer });
+      space.shell('ip addr add 10.1.0.2/24 dev eth0; ip link set eth0 up');
+      await told('link-up');
+      assert.equal(lab.interface('vm0').linkUp, true);
+      await space.reach('10.1.0.1');
+      machine.close();
+      await told('link-down');
+      assert.equal(lab.interface('vm0').linkUp, false);
+    }
+    await lab.apply('interfaces: {}');
+    assert.deepEqual([existsSync(socket), existsSync(peer)], [false, false]);
+  } finally {
+    await lab.down();
+    space.delete();
+  }
+});
+
 it('a machine that is given the only address is reached by published ports', async () => {
   const lab = new Lab();
   await lab.up();
@@ -103,7 +139,7 @@ interfaces:
 uplink: { translate: host }
 `);
   const space = new Namespace('vm');
-  const machine = new StreamMachine('vm', socket);
+  const machine = new TapMachine('vm', socket);
   try {
     space.shell('ip addr add 10.1.0.2/24 dev eth0; ip link set eth0 up; ip route add default via 10.1.0.1');
     await space.serve();

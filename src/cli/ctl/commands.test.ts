@@ -124,6 +124,10 @@ describe('changes', () => {
       'create vhost-user vm1 queues 2 hw-addr 02:fe:00:00:00:01 socket /run/vm1.sock',
       ['createInterface', 'vm1', { vhostUser: { socket: '/run/vm1.sock', queues: 2 }, mac: '02:fe:00:00:00:01' }],
     ],
+    [
+      'create datagram vm2 peer /run/vm2.qemu socket /run/vm2.sock',
+      ['createInterface', 'vm2', { datagram: { socket: '/run/vm2.sock', peer: '/run/vm2.qemu' } }],
+    ],
     ['delete stream vm0', ['deleteInterface', 'vm0']],
     ['delete vhost-user vm1', ['deleteInterface', 'vm1']],
     ['tap connect vpp0', ['createInterface', 'tap-1', { tap: { id: 1, host: { name: 'vpp0' } } }]],

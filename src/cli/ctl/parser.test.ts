@@ -58,6 +58,8 @@ const LINES: readonly string[] = [
   'tap delete tap-0',
   'create stream vm0 socket /run/vm0.sock hw-addr 02:fe:00:00:00:01',
   'delete stream vm0',
+  'create datagram vm2 socket vm2.sock peer vm2.qemu',
+  'delete datagram vm2',
   'create vhost-user vm1 socket vm1.sock queues 2',
   'delete vhost-user vm1',
   'set tap offload tap0 csum-offload-enable',

@@ -9,6 +9,7 @@ import { TELLS_NAME } from './created.ts';
 import { withoutUndefined } from './documents.ts';
 
 const SOCKET: Syntax = pair('socket', 'PATH', FILE, 'where to listen for a machine');
+const PEER: Syntax = pair('peer', 'PATH', FILE, "where the machine's side is");
 const MAC_ADDRESS: Syntax = pair('hw-addr', 'MAC', MAC, 'our MAC address; left out: drawn');
 const QUEUES: Syntax = pair('queues', 'N', number(1, VHOST_USER_PAIRS_MAX), 'pairs of queues that it may use (1)');
 
@@ -17,6 +18,14 @@ export const MACHINE_COMMANDS: readonly Command[] = [
     stream: { socket },
   })),
   deleteCommand('stream'),
+  createCommand(
+    "a machine by QEMU's -netdev dgram",
+    'datagram',
+    [MAC_ADDRESS],
+    (args, socket, pathOf) => ({ datagram: { socket, peer: pathOf(args.text('peer')) } }),
+    [PEER],
+  ),
+  deleteCommand('datagram'),
   createCommand("a machine by QEMU's -netdev vhost-user", 'vhost-user', [QUEUES, MAC_ADDRESS], (args, socket) => ({
     vhostUser: withoutUndefined({ socket, queues: args.maybeNumber('queues') }),
   })),
@@ -27,16 +36,17 @@ function createCommand(
   what: string,
   kind: string,
   options: readonly Syntax[],
-  documentOf: (args: Arguments, socket: string) => ConfigDocument,
+  documentOf: (args: Arguments, socket: string, pathOf: (path: string) => string) => ConfigDocument,
+  needed: readonly Syntax[] = [],
 ): Command {
   return command({
     path: `create ${kind}`,
     help: `make an interface for ${what}, and say what it is called`,
-    syntax: sequence(value('name', 'NAME', NEW_NAME, 'what it is called'), optionsWith([SOCKET], options)),
+    syntax: sequence(value('name', 'NAME', NEW_NAME, 'what it is called'), optionsWith([SOCKET, ...needed], options)),
     run: async (client, args, { pathOf }) => {
       const name = args.text('name');
       const document = withoutUndefined({
-        ...documentOf(args, pathOf(args.text('socket'))),
+        ...documentOf(args, pathOf(args.text('socket')), pathOf),
         mac: args.maybeText('hw-addr'),
       });
       return { name, applied: await client.createInterface(name, document) };
