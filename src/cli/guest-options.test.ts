@@ -17,6 +17,18 @@ describe('where a guest is plugged in', () => {
     assert.equal(socket.pathOf(3), `${folder}/tapster/guest-3.sock`);
   });
 
+  it('is a path that can be copied to another folder, unless it fits only as it is', () => {
+    assert.equal(options({ socket: 'vm.sock' }).socket, `${process.cwd()}/vm.sock`);
+    const long = 'x'.repeat(107);
+    assert.equal(options({ socket: long }).socket, long);
+  });
+
+  it("needs a folder of the session for the series, which is nobody else's", { skip: process.getuid!() === 0 }, () => {
+    for (const environment of [{}, { XDG_RUNTIME_DIR: '' }, { XDG_RUNTIME_DIR: 'run' }]) {
+      assert.throws(() => options({}, [], environment), UsageError);
+    }
+  });
+
   it('is a descriptor or a path to connect to, which need no folder', () => {
     assert.deepEqual([options({ fd: 3 }).fd, options({ fd: 3 }).socket], [3, undefined]);
     assert.deepEqual([options({ connect: '/q' }).connectPath, options({ connect: '/q' }).socket], ['/q', undefined]);

@@ -1,5 +1,7 @@
 /** From the flags of `tapster guest` to the value that a session takes. */
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { SOCKET_PATH_BYTES_MAX } from '../base/limits.ts';
+import { socketFolder } from '../control/engine-name.ts';
 import type { GuestOptions, GuestSockets } from '../engine/guest-options.ts';
 import { type RunFlags, toRunOptions } from './run-options.ts';
 import { UsageError } from './usage-error.ts';
@@ -43,10 +45,11 @@ export function toGuestOptions(
       'Leave one of them out.',
     );
   }
+  const path = socket === undefined ? undefined : absolute(socket);
   return {
     ...toRunOptions(command, others),
     anyClient: flags.mac === undefined,
-    socket: first === undefined ? series(environment) : socket,
+    socket: first === undefined ? series(environment) : path,
     connectPath: connect,
     fd,
     vhostUserPairs: vhostUser === undefined ? 0 : (queues ?? 1),
@@ -56,10 +59,13 @@ export function toGuestOptions(
 }
 
 function series(environment: NodeJS.ProcessEnv): GuestSockets {
-  const { XDG_RUNTIME_DIR: runtime } = environment;
-  if (runtime === undefined && process.getuid!() !== 0) {
-    throw new UsageError('XDG_RUNTIME_DIR is not set, so there is no folder for the socket', 'Give one: --socket PATH');
-  }
-  const folder = process.getuid!() === 0 ? '/run/tapster' : join(runtime!, 'tapster');
-  return { pathOf: (number) => join(folder, `guest-${number}.sock`) };
+  const folder = socketFolder(environment);
+  if (!folder.ok) throw new UsageError(folder.failure.message);
+  return { pathOf: (number) => join(folder.value, `guest-${number}.sock`) };
+}
+
+/** Whoever copies what QEMU must be told may start it elsewhere. A path that only fits as it was given stays that. */
+function absolute(path: string): string {
+  const whole = resolve(path);
+  return Buffer.byteLength(whole) <= SOCKET_PATH_BYTES_MAX ? whole : path;
 }

@@ -10,7 +10,7 @@ export const DEFAULT_ENGINE_NAME = 'main';
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,31}$/;
 
 /** The folder of the sockets of the present user. */
-function socketFolder(env: NodeJS.ProcessEnv = process.env, uid: number = process.getuid!()): Result<string> {
+export function socketFolder(env: NodeJS.ProcessEnv = process.env, uid: number = process.getuid!()): Result<string> {
   if (uid === 0) return success('/run/tapster');
   const base = env['XDG_RUNTIME_DIR'];
   if (base?.startsWith('/')) return success(join(base, 'tapster'));

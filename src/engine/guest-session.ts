@@ -86,9 +86,12 @@ class GuestSession extends Session<GuestOptions, GuestHooks> {
     const attached = this.#attach(engine.value);
     if (!attached.ok) return attached;
     host.followResolvConf(() => {});
-    this.#end.followSignals(this.closers);
     const [program, ...words] = command;
-    if (program !== undefined) this.#start(program, [...words, ...memory.value, ...this.#qemuArguments()]);
+    if (program === undefined) this.#end.followSignals(this.closers);
+    else {
+      this.#end.followSignalsBesideCommand(this.sys, this.closers);
+      this.#start(program, [...words, ...memory.value, ...this.#qemuArguments()]);
+    }
     const prepared = this.hooks.prepared?.() ?? success(undefined);
     if (!prepared.ok) return prepared;
     const confined = confine(sandbox, this.#childPid, this.hooks);
@@ -258,13 +261,18 @@ class GuestSession extends Session<GuestOptions, GuestHooks> {
     return datagrams ? qemuDatagramArguments(path, qemuPathOf(path), mac) : qemuArguments(path, mac);
   }
 
+  /** With the statuses of env(1) and the shells. */
+  #endUnstarted(program: string, code: string | undefined): void {
+    const isMissing = code === 'ENOENT';
+    const why = isMissing ? 'was not found: check its spelling and PATH' : `can't be executed: ${code}`;
+    this.hooks.log('error', `"${program}" ${why}`);
+    this.#end.end(isMissing ? 127 : 126);
+  }
+
   #start(program: string, words: readonly string[]): void {
     const child = spawn(program, words, { stdio: 'inherit' });
     this.#childPid = child.pid ?? process.pid;
-    child.once('error', (error) => {
-      this.hooks.log('error', `"${program}" can't be executed: ${(error as NodeJS.ErrnoException).code}`);
-      this.#end.end(127);
-    });
+    child.once('error', (error) => this.#endUnstarted(program, (error as NodeJS.ErrnoException).code));
     child.once('exit', (code, signal) => this.#end.end(code ?? 128 + constants.signals[signal!]));
     this.closers.add(async () => {
       if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;

@@ -9,6 +9,7 @@ import type { Engine } from './engine.ts';
 import { EventLoop } from './event-loop.ts';
 import { enginePlan, whyNoSandbox } from './sandbox-policy.ts';
 import type { SessionHooks } from './session-host.ts';
+import { SignalReader, type SignalReaderSys } from './signal-reader.ts';
 
 /** Those that ask for an end. */
 const ENDING: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM'];
@@ -36,6 +37,21 @@ export class SessionEnd {
     closers.add(() => {
       for (const signal of ENDING) process.removeListener(signal, onSignal);
     });
+  }
+
+  /**
+   * The same beside a command, which has what the terminal sends from the terminal, and may live on: a debugger does, and a machine gets Ctrl-C as a key. What somebody sends to us
+   * is an end.
+   */
+  followSignalsBesideCommand(sys: SignalReaderSys, closers: Closers): void {
+    const reader = new SignalReader(
+      sys,
+      ENDING.map((name) => constants.signals[name]),
+      (signal, fromTerminal) => {
+        if (!fromTerminal) this.#end(128 + signal);
+      },
+    );
+    closers.add(() => reader.close());
   }
 
   /** Runs the engine until the end, and resolves with the exit status. A mistake of ours rejects. */

@@ -8,40 +8,26 @@
  * comes when only its last bytes are on their way.
  */
 import { constants } from 'node:os';
-import { type LinuxSys, SI_KERNEL, SIGNAL_RECORD_BYTES, type WatchHandle } from '../sys/linux.ts';
+import type { LinuxSys, WatchHandle } from '../sys/linux.ts';
 import type { CommandStatus, NamespaceChild } from '../sys/namespace.ts';
+import { SignalReader, type SignalReaderSys } from './signal-reader.ts';
 
 const { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT, SIGSTOP } = constants.signals;
 const FORWARDED: readonly number[] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH];
 /** Those that ask for an end. */
 const ENDING: readonly number[] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
-const RECORDS_PER_READ = 16;
 const STDIN_FD = 0;
 
 export type SignalledChild = Pick<NamespaceChild, 'controlFd' | 'signal' | 'readStatus'>;
 
-export type SignalSys = Pick<
-  LinuxSys,
-  | 'register'
-  | 'unregister'
-  | 'read'
-  | 'watchReadable'
-  | 'unwatch'
-  | 'signalDescriptor'
-  | 'signalRestore'
-  | 'raise'
-  | 'terminalForeground'
-  | 'setTerminalForeground'
-  | 'processGroup'
->;
+export type SignalSys = SignalReaderSys &
+  Pick<LinuxSys, 'raise' | 'terminalForeground' | 'setTerminalForeground' | 'processGroup'>;
 
 export class SessionSignals {
   readonly #sys: SignalSys;
   readonly #child: SignalledChild;
-  readonly #records: Int32Array = new Int32Array((SIGNAL_RECORD_BYTES / 4) * RECORDS_PER_READ);
-  readonly #recordsMemory: number;
-  readonly #signalFd: number;
-  readonly #watches: WatchHandle[];
+  readonly #signals: SignalReader;
+  readonly #statusWatch: WatchHandle;
   readonly #foreground: number;
   readonly #ended: Promise<CommandStatus>;
   readonly #interrupted: Promise<void>;
@@ -54,7 +40,6 @@ export class SessionSignals {
   constructor(sys: SignalSys, child: SignalledChild) {
     this.#sys = sys;
     this.#child = child;
-    this.#recordsMemory = sys.register(this.#records);
     this.#foreground = sys.terminalForeground(STDIN_FD);
     this.#ended = new Promise((resolve) => {
       this.#reportEnd = resolve;
@@ -62,11 +47,8 @@ export class SessionSignals {
     this.#interrupted = new Promise((resolve) => {
       this.#interrupt = resolve;
     });
-    this.#signalFd = sys.signalDescriptor(FORWARDED);
-    this.#watches = [
-      sys.watchReadable(this.#signalFd, this.#readSignals),
-      sys.watchReadable(child.controlFd, this.#readStatus),
-    ];
+    this.#signals = new SignalReader(sys, FORWARDED, this.#passOn);
+    this.#statusWatch = sys.watchReadable(child.controlFd, this.#readStatus);
   }
 
   /** Resolves with how the command ended. */
@@ -81,9 +63,8 @@ export class SessionSignals {
 
   /** Gives signals, and the terminal, back to who had them before. */
   close(): void {
-    for (const watch of this.#watches) this.#sys.unwatch(watch);
-    this.#sys.signalRestore();
-    this.#sys.unregister(this.#recordsMemory);
+    if (!this.#hasEnded) this.#sys.unwatch(this.#statusWatch);
+    this.#signals.close();
     // A shell inside had its own job in the foreground; nobody is left to take the terminal back.
     if (this.#foreground > 0 && this.#foreground === this.#sys.processGroup()) {
       if (this.#sys.terminalForeground(STDIN_FD) !== this.#foreground) {
@@ -92,15 +73,11 @@ export class SessionSignals {
     }
   }
 
-  readonly #readSignals = (): void => {
-    const bytes = this.#sys.read(this.#signalFd, this.#recordsMemory, 0, this.#records.byteLength);
-    for (let at = 0; at * 4 + SIGNAL_RECORD_BYTES <= bytes; at += SIGNAL_RECORD_BYTES / 4) {
-      const signal = this.#records[at]!;
-      if (this.#records[at + 1] !== SI_KERNEL) this.#child.signal(signal);
-      if (!ENDING.includes(signal)) continue;
-      this.#endWanted = true;
-      if (this.#hasEnded) this.#interrupt();
-    }
+  readonly #passOn = (signal: number, fromTerminal: boolean): void => {
+    if (!fromTerminal) this.#child.signal(signal);
+    if (!ENDING.includes(signal)) return;
+    this.#endWanted = true;
+    if (this.#hasEnded) this.#interrupt();
   };
 
   readonly #readStatus = (): void => {
@@ -112,7 +89,7 @@ export class SessionSignals {
       this.#child.signal(SIGCONT);
       return;
     }
-    this.#sys.unwatch(this.#watches.pop()!);
+    this.#sys.unwatch(this.#statusWatch);
     this.#hasEnded = true;
     if (this.#endWanted && status.kind === 'signalled') this.#interrupt();
     this.#reportEnd(status);
