@@ -8,7 +8,8 @@ import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const TAPSTER = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
-const TIMEOUT_MS = 30_000;
+/** Ends what hangs. */
+const TIMEOUT_MS = 180_000;
 const SIGTERM = 15;
 
 const folder = mkdtempSync(join(tmpdir(), 'tapster-cli-'));

@@ -9,7 +9,7 @@ import { lacking } from '../support/netns/programs.ts';
 const skip = lacking('dig');
 /** What the lab starts with. */
 const RESOLV_CONF = 'nameserver 10.99.0.1\nsearch example.test\n';
-const ASK_WHO = 'dig +short +timeout=2 +tries=1 who.test TXT';
+const ASK_WHO = 'dig +short +timeout=30 +tries=1 who.test TXT';
 
 inLab('DNS', (lab) => {
   // covers P13, P19

@@ -4,9 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { before, it } from 'node:test';
-import { setTimeout } from 'node:timers/promises';
 import { inLab, type Lab } from '../support/netns/lab.ts';
-import { type Ended, Program } from '../support/netns/process.ts';
+import { type Ended, eventually, Program } from '../support/netns/process.ts';
 import { lacking } from '../support/netns/programs.ts';
 import { CHECKOUT, checkoutPath, environmentOf, nodeOf, USER_ID } from '../support/netns/user.ts';
 
@@ -21,8 +20,6 @@ const LISTEN_BACKLOG = 1;
 const SECCOMP_FILTERED = '2';
 const NO_CAPABILITIES = '0000000000000000';
 const NET_RAW_ALONE = '0000000000002000';
-/** The threads are confined a moment after the command has started. */
-const WITHIN_MS = 5000;
 
 /** What ends the process, with the words for `call`. */
 const FORBIDDEN: readonly (readonly [what: string, ...call: readonly (string | number)[]])[] = [
@@ -186,8 +183,10 @@ inLab('the sandbox', (lab) => {
       const session = await startSession(lab, []);
       const threads = await confined(session.pid);
       assert.ok(threads.every(({ CapEff }) => CapEff === NO_CAPABILITIES));
+      const count = lab.user === 'root' ? 1 : 0;
+      // It takes its name when it has given up all else.
+      await eventually(`there is ${count} such process`, () => rawSocketServers(session.pid).length === count);
       const servers = rawSocketServers(session.pid);
-      assert.equal(servers.length, lab.user === 'root' ? 1 : 0);
       for (const pid of servers) {
         const { CapEff, CapPrm, NoNewPrivs } = threadsOf(pid)[0]!;
         assert.deepEqual([CapEff, CapPrm, NoNewPrivs], [NET_RAW_ALONE, NET_RAW_ALONE, '1']);
@@ -195,7 +194,7 @@ inLab('the sandbox', (lab) => {
       }
       session.kill('SIGKILL');
       await session.ended;
-      await eventually(() => servers.every((pid) => !existsSync(`/proc/${pid}/status`)));
+      await eventually('it has ended too', () => servers.every((pid) => !existsSync(`/proc/${pid}/status`)));
     } finally {
       setPingGroups(lab, '0 2147483647');
     }
@@ -246,18 +245,12 @@ async function end(session: Program): Promise<void> {
 
 type ThreadStatus = Readonly<Record<string, string>>;
 
-/** Waits until all threads are confined. */
+/** Waits until all threads are confined: that is a moment after the command has started. */
 async function confined(pid: number): Promise<ThreadStatus[]> {
-  await eventually(() => threadsOf(pid).every(({ Seccomp }) => Seccomp === SECCOMP_FILTERED));
+  await eventually('all threads are filtered', () =>
+    threadsOf(pid).every(({ Seccomp }) => Seccomp === SECCOMP_FILTERED),
+  );
   return threadsOf(pid);
-}
-
-async function eventually(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + WITHIN_MS;
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, 'it does not come');
-    await setTimeout(10);
-  }
 }
 
 function setPingGroups(lab: Lab, range: string): void {

