@@ -24,7 +24,7 @@ export class Conversation {
     const speaker = [nodeOf(lab.user), checkoutPath(lab.user, SPEAKER)];
     const program = lab.start(['run', '--flows', flowsPath, ...options, '--', ...speaker], {
       keepInput: true,
-      timeoutMs: 180_000,
+      timeoutMs: 0,
     });
     await program.says(/^ready$/m);
     return new Conversation(lab, program, flowsPath);
@@ -38,11 +38,11 @@ export class Conversation {
     return answer;
   }
 
-  /** Gives an instruction again and again until the answer is the wanted one; fails with the last answer when it does not come. */
-  async tellUntil(instruction: string, wanted: string, timeoutMs: number = 20_000): Promise<void> {
+  /** Gives an instruction again and again, briefly each time, until the answer is the wanted one; fails with the last answer when it does not come. */
+  async tellUntil(instruction: string, wanted: string, timeoutMs: number = 120_000): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
-      const answer = await this.tell(instruction);
+      const answer = await this.tell(`briefly ${instruction}`);
       if (answer === wanted) return;
       if (performance.now() > deadline) throw new Error(`${instruction}: ${answer}, not ${wanted}`);
       await new Promise((resolve) => setTimeout(resolve, 50));

@@ -23,7 +23,7 @@ inLab('a descriptor limit', (lab) => {
       assert.equal(await talk.tell(`open third ${server} 7`), 'open');
       assert.equal(await talk.tell(`open fourth ${server} 7`), 'ECONNREFUSED');
       // Told by ICMP as an unreachable host, which Linux does not pass on to sockets that did not ask for it.
-      assert.equal(await talk.tell(`udp ${server} 7 100`), 'silence');
+      assert.equal(await talk.tell(`briefly udp ${server} 7 100`), 'silence');
       assert.equal(await talk.tell('say old 100000'), 'heard');
       assert.equal(await talk.tell('close second'), 'closed');
       await talk.tellUntil(`open fifth ${server} 7`, 'open');

@@ -24,7 +24,7 @@ inLab("the host's interface", (lab) => {
     try {
       assert.match(await talk.tell(`open new ${SERVER} 7`), /^(ENETUNREACH|EHOSTUNREACH)$/);
       assert.match(await talk.tell(`open new ${SERVER6} 7`), /^(ENETUNREACH|EHOSTUNREACH)$/);
-      assert.match(await talk.tell(`udp ${SERVER} 7 100`), /^(silence|ENETUNREACH)$/);
+      assert.match(await talk.tell(`briefly udp ${SERVER} 7 100`), /^(silence|ENETUNREACH)$/);
     } finally {
       await inNamespace(lab, 'host', `ip link set eth0 up; ${ROUTES}`);
     }
@@ -51,7 +51,7 @@ inLab("the host's interface", (lab) => {
       assert.equal(await talk.tell('say new 100000'), 'heard');
       assert.equal(await talk.tell(`keep ${SERVER} 7 100`), 'heard');
       assert.equal(await talk.tell('resolve www.test'), SERVER);
-      assert.equal(await talk.tell('say speaking 1000'), 'nothing', 'their address is gone');
+      assert.equal(await talk.tell('briefly say speaking 1000'), 'nothing', 'their address is gone');
     } finally {
       await inNamespace(
         lab,

@@ -11,7 +11,8 @@
  * | `N where ADDRESS`            | asks port 3478 from what address we come                | an address, `silence`, or a code      |
  * | `N resolve NAME`             | looks up an IPv4 address                                | an address or a code                  |
  *
- * An open or say that takes longer than three seconds is answered with `nothing`, and goes on.
+ * With `briefly` before the verb, what takes longer than two seconds is answered with `nothing` (datagrams: `silence`), and goes on. Without it only what hangs is
+ * answered so, after a minute.
  *
  * With the words `reset-after PORT BYTES` it is a server that takes so many bytes and then resets.
  */
@@ -23,8 +24,8 @@ import { connect, createServer, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { patternAt } from '../support/netns/pattern.ts';
 
-const PATIENCE_MS = 3000;
-const SILENCE_MS = 1000;
+const BRIEFLY_MS = 2000;
+const PATIENCE_MS = 60_000;
 
 const sockets = new Map<string, Socket>();
 const datagramSockets = new Map<string, DatagramSocket>();
@@ -35,9 +36,13 @@ else await listenToInstructions();
 async function listenToInstructions(): Promise<void> {
   console.log('ready');
   for await (const line of createInterface({ input: process.stdin })) {
-    const [number, verb = '', ...words] = line.split(' ');
-    const patience = new Promise<string>((resolve) => setTimeout(resolve, PATIENCE_MS, 'nothing').unref());
-    void Promise.race([follow(verb, words), patience]).then((answer) => console.log(`${number} ${answer}`));
+    const [, number, brief, verb = '', rest = ''] = line.match(/^(\d+) (briefly )?(\S+) ?(.*)$/)!;
+    const patienceMs = brief === undefined ? PATIENCE_MS : BRIEFLY_MS;
+    const isDatagram = verb === 'udp' || verb === 'keep' || verb === 'where';
+    const patience = new Promise<string>((resolve) =>
+      setTimeout(resolve, patienceMs, isDatagram ? 'silence' : 'nothing').unref(),
+    );
+    void Promise.race([follow(verb, rest.split(' ')), patience]).then((answer) => console.log(`${number} ${answer}`));
   }
   process.exit(0);
 }
@@ -127,31 +132,28 @@ function keptSocket(address: string): DatagramSocket {
 async function sendDatagram(socket: DatagramSocket, address: string, port: number, bytes: number): Promise<string> {
   const sent = patternAt(0, bytes);
   const answer = await exchange(socket, address, port, sent);
-  if (typeof answer === 'string') return answer;
   return answer.equals(sent) ? 'heard' : 'other';
 }
 
 async function askWhere(address: string): Promise<string> {
   const answer = await exchange(newSocket(address), address, 3478, Buffer.from('who am I'));
-  return typeof answer === 'string' ? answer : (JSON.parse(answer.toString()) as { address: string }).address;
+  return (JSON.parse(answer.toString()) as { address: string }).address;
 }
 
-/** The answer, `silence`, or an error's code, which only connected sockets hear of. */
-async function exchange(socket: DatagramSocket, address: string, port: number, sent: Buffer): Promise<Buffer | string> {
+/** The answer; fails with an error's code, which only connected sockets hear of. */
+async function exchange(socket: DatagramSocket, address: string, port: number, sent: Buffer): Promise<Buffer> {
   try {
     socket.remoteAddress();
   } catch {
     await new Promise<void>((resolve) => socket.connect(port, address, resolve));
   }
-  const silence = new Promise<string>((resolve) => setTimeout(resolve, SILENCE_MS, 'silence').unref());
   const answer = once(socket, 'message').then(([message]) => message as Buffer);
-  answer.catch(() => {});
   socket.send(sent);
-  return Promise.race([answer, silence]);
+  return answer;
 }
 
 async function resolve(name: string): Promise<string> {
-  const [address = 'nowhere'] = await new Resolver({ timeout: 1000, tries: 1 }).resolve4(name);
+  const [address = 'nowhere'] = await new Resolver({ timeout: PATIENCE_MS, tries: 1 }).resolve4(name);
   return address;
 }
 
