@@ -16,13 +16,16 @@ import { createNetwork } from '#tapster/network/network.js';
 import type { ApplyOptions, RunningNetwork } from '#tapster/network/running-network.js';
 import type { ApplyView, EventView, InterfaceView, TapView } from '#tapster/network/views.js';
 import { report } from '../support/netns/lab.ts';
-import { type Ended, endAll, execute, Program, type StartOptions } from '../support/netns/process.ts';
+import { type Ended, endAll, eventually, execute, Program, type StartOptions } from '../support/netns/process.ts';
 
 const OWN_MACHINE = 'TAPSTER_TEST_OWN_MACHINE';
 const SET_UP =
   'mount -t tmpfs tmpfs /run && mkdir -p /run/netns /var/run/netns && ip link set lo up && echo "0 2147483647" > /proc/sys/net/ipv4/ping_group_range && exec "$@"';
 /** Whatever is started ends when who started it is killed. */
 const MORTAL = ['setpriv', '--pdeathsig', 'KILL'];
+/** Ends what hangs. */
+const PING_SECONDS = '60';
+const EVENT_MS = 60_000;
 const CLIENT = fileURLToPath(new URL('../support/netns/client.js', import.meta.url));
 const PEER = fileURLToPath(new URL('./peer.js', import.meta.url));
 
@@ -58,8 +61,7 @@ export interface PingOptions {
   readonly bytes?: number;
   readonly ttl?: number;
   readonly dontFragment?: boolean;
-  readonly broadcast?: boolean;
-  readonly waitSeconds?: number;
+  /** So many, all at once: 100 at most, which the buffer of ping(8) holds. */
   readonly count?: number;
 }
 
@@ -129,25 +131,35 @@ export class Namespace {
     return new Talk(program);
   }
 
+  /** Sends exactly as many as it is told, and waits until each is answered, or an error comes. */
   async ping(address: string, options: PingOptions = {}): Promise<Pinged> {
-    const { from, bytes, ttl, dontFragment = false, broadcast = false, waitSeconds = 3, count = 1 } = options;
+    const { count = 1 } = options;
+    const text = await this.#ping(['-c', String(count), '-l', String(count), '-W', PING_SECONDS], address, options);
+    return { answered: text.includes(` ${count} received`), text };
+  }
+
+  /** Pings until it is answered: links come up in their own time. Then as many more as are asked for, all of which must be answered. */
+  async reach(address: string, options: PingOptions = {}): Promise<void> {
+    await eventually(`${this.name} reaches ${address}`, async () =>
+      / [1-9]\d* received/.test(await this.#ping(['-c', '1', '-w', PING_SECONDS, '-i', '0.2'], address, options)),
+    );
+    if (options.count === undefined) return;
+    const all = await this.ping(address, options);
+    assert.ok(all.answered, all.text);
+  }
+
+  async #ping(how: readonly string[], address: string, options: PingOptions): Promise<string> {
+    const { from, bytes, ttl, dontFragment = false } = options;
     const words = [
-      ...['ping', '-n', '-c', String(count), '-W', String(waitSeconds), '-w', String(waitSeconds), '-i', '0.01'],
+      ...['ping', '-n', ...how],
       ...(from === undefined ? [] : ['-I', from]),
       ...(bytes === undefined ? [] : ['-s', String(bytes)]),
       ...(ttl === undefined ? [] : ['-t', String(ttl)]),
       ...(dontFragment ? ['-M', 'do'] : []),
-      ...(broadcast ? ['-b'] : []),
       address,
     ];
-    const { status, stdout, stderr } = await this.run(...words);
-    return { answered: status === 0, text: `${stdout}${stderr}` };
-  }
-
-  /** Pings until it is answered: links come up in their own time. */
-  async reach(address: string, options: PingOptions = {}): Promise<void> {
-    const { answered, text } = await this.ping(address, options);
-    assert.ok(answered, text);
+    const { stdout, stderr } = await this.run(...words);
+    return `${stdout}${stderr}`;
   }
 
   delete(): void {
@@ -155,7 +167,7 @@ export class Namespace {
   }
 }
 
-class Talk {
+export class Talk {
   readonly #program: Program;
 
   constructor(program: Program) {
@@ -164,8 +176,9 @@ class Talk {
 
   /** Says a word and waits until it comes back. */
   async say(word: string): Promise<void> {
+    const from = this.#program.stdout.length;
     this.#program.write(`${word}\n`);
-    await this.#program.says(new RegExp(`^echo ${word}$`, 'm'));
+    await this.#program.says(new RegExp(`^echo ${word}$`, 'm'), from);
   }
 
   /** Resolves with what ended it. */
@@ -226,7 +239,7 @@ export class Lab {
     const there = found();
     if (there !== undefined) return there;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`no event ${event} within 10 s`)), 10_000);
+      const timer = setTimeout(() => reject(new Error(`no such event ${event} within ${EVENT_MS} ms`)), EVENT_MS);
       const listener = (): void => {
         const came = found();
         if (came === undefined) return;

@@ -92,7 +92,7 @@ describe('two namespaces, routed', () => {
 
   it('is one hop of a traceroute', { skip: lacking('traceroute') }, async () => {
     for (const { gateway, blue: theirs } of FAMILIES) {
-      const { stdout } = await red.run('traceroute', '-n', '-q', '1', '-w', '2', theirs);
+      const { stdout } = await red.run('traceroute', '-n', '-q', '1', '-w', '30', theirs);
       const hops = [...stdout.matchAll(/^ *\d+ +(\S+)/gm)].map(([, hop]) => hop);
       assert.deepEqual(hops, [gateway, theirs]);
     }
@@ -214,6 +214,9 @@ describe('packets that a router does not pass on', () => {
     blue = new Namespace('blue');
     await lab.apply(twoNamespaces());
     await red.reach('10.1.0.2');
+    // Nobody is to ask us there who we are, and be answered.
+    const { mac } = lab.interface('tap1');
+    for (const ours of ['10.1.0.1', 'fd00:b::1']) blue.shell(`ip neigh replace ${ours} lladdr ${mac} dev eth0`);
   });
   after(() => {
     red.delete();

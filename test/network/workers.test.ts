@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { patternHash } from '../support/netns/pattern.ts';
-import { eventually } from '../support/netns/process.ts';
+import { eventually, inOneOf } from '../support/netns/process.ts';
 import { inLab, type Lab, Namespace, onOwnMachine } from './lab.ts';
 
 await onOwnMachine(import.meta.url);
@@ -55,6 +55,11 @@ function workersStarted(): () => Worker[] {
     Worker.prototype.postMessage = postMessage;
     return [...started];
   };
+}
+
+interface Traffic {
+  readonly packets: number;
+  readonly bytes: number;
 }
 
 function placement(lab: Lab, name: string): number[] {
@@ -136,20 +141,26 @@ describe('queues on workers', () => {
   }
 
   it('counts what workers carry', async () => {
+    await lab.apply('');
     await lab.apply(routed(OFF_MAIN));
-    await red.reach('10.1.0.2');
-    await new Promise((resolve) => setTimeout(resolve, 1200));
-    lab.network.clear('interfaces');
     await red.reach('10.1.0.2', { count: 50 });
-    const counted = (): number[] => {
+    // What the kernel has sent there we have received, and what we have sent there it has received.
+    const kernels = (each: Namespace, way: 'rx' | 'tx'): number[] => {
+      const [link] = each.list<{ stats64: Record<string, Traffic> }>('-s link show eth0');
+      const { packets, bytes } = link!.stats64[way]!;
+      return [packets, bytes];
+    };
+    const ours = (): number[] => {
       const { rxPackets, rxBytes } = lab.interface('tap0').counters;
       const { txPackets, txBytes } = lab.interface('tap1').counters;
       return [rxPackets, rxBytes, txPackets, txBytes];
     };
-    await eventually('all is counted', () => counted().every((value) => value >= 50));
-    const [rxPackets, rxBytes, txPackets, txBytes] = counted();
-    assert.ok(rxPackets! < 60 && rxBytes! >= 50 * 98 && rxBytes! < 60 * 110, String(counted()));
-    assert.ok(txPackets! < 60 && txBytes! >= 50 * 98, String(counted()));
+    const theirs = (): number[] => [...kernels(red, 'tx'), ...kernels(blue, 'rx')];
+    await eventually('workers have told of all', () => ours().join() === theirs().join()).catch(() =>
+      assert.deepEqual(ours(), theirs()),
+    );
+    const [rxPackets, rxBytes] = ours();
+    assert.ok(rxPackets! >= 51 && rxBytes! >= 51 * 98, String(ours()));
   });
 
   it('keeps streams while everything around them changes', async () => {
@@ -190,20 +201,24 @@ describe('queues on workers', () => {
       await red.reach('10.0.0.3');
       return red.talk('10.0.0.3');
     });
-    for (let i = 0; i < 12; i++) {
-      await talk.say(`word${i}`);
-      await new Promise((resolve) => setTimeout(resolve, 400));
-    }
-    const stations = lab.network.stations('lan').filter(({ kind }) => kind === 'learnt');
-    assert.deepEqual(new Set(stations.map((each) => each.interface)), new Set(['tap0', 'tap1']));
-    assert.ok(
-      stations.every(({ ageSeconds }) => ageSeconds! <= 2),
-      JSON.stringify(stations),
-    );
+    const flooded = (): number => lab.network.bridges()[0]!.counters['flooded']!;
+    // More than twice the time of ageing. Where nobody ran for as long as that, they are forgotten with good reason.
+    await inOneOf(5, async () => {
+      const before = flooded();
+      for (let i = 0; i < 12; i++) {
+        await talk.say(`word${i}`);
+        await new Promise((resolve) => setTimeout(resolve, 400));
+      }
+      const stations = lab.network.stations('lan').filter(({ kind }) => kind === 'learnt');
+      const areKnown = ['tap0', 'tap1'].every((tap) =>
+        stations.some((each) => each.interface === tap && each.ageSeconds! <= 2),
+      );
+      await red.reach('10.0.0.3', { count: 20 });
+      // The kernel's own multicasts are for everybody.
+      const more = flooded() - before;
+      return areKnown && more <= 8 ? undefined : `${more} frames for everybody; ${JSON.stringify(stations)}`;
+    });
     await talk.end();
-    const flooded = lab.network.bridges()[0]!.counters['flooded']!;
-    await red.reach('10.0.0.3', { count: 20 });
-    assert.ok(lab.network.bridges()[0]!.counters['flooded']! - flooded <= 4);
 
     // The same address behind another tap.
     const mac = red.list<{ address: string }>('link', 'show', 'dev', 'eth0')[0]!.address;
@@ -212,7 +227,7 @@ describe('queues on workers', () => {
     red.shell(
       `ip link set eth0 down; ip link set eth1 address ${mac} up; ip addr flush dev eth0; ip addr add 10.0.0.2/24 dev eth1`,
     );
-    await red.reach('10.0.0.3', { waitSeconds: 5, count: 3 });
+    await red.reach('10.0.0.3', { count: 3 });
     await eventually('it has moved', () =>
       lab.network.stations('lan').some((each) => each.mac === mac && each.interface === 'tap2'),
     );
@@ -241,14 +256,8 @@ describe('queues on workers', () => {
     );
     await red.reach('10.1.0.2');
     await red.reach('10.0.0.1');
-    assert.match(
-      (await red.ping('10.1.0.2', { ttl: 1, waitSeconds: 1 })).text,
-      /From 10\.0\.0\.1 .*Time to live exceeded/,
-    );
-    assert.match(
-      (await red.ping('10.3.0.7', { waitSeconds: 5 })).text,
-      /From 10\.0\.0\.1 .*Destination Host Unreachable/,
-    );
+    assert.match((await red.ping('10.1.0.2', { ttl: 1 })).text, /From 10\.0\.0\.1 .*Time to live exceeded/);
+    assert.match((await red.ping('10.3.0.7')).text, /From 10\.0\.0\.1 .*Destination Host Unreachable/);
     assert.deepEqual(await red.client('udp-echo', '10.1.0.2', '7', '9000'), { echoed: true });
     assert.equal((await red.client('connect', '10.1.0.2', '4'))['outcome'], 'ECONNREFUSED');
   });
@@ -257,11 +266,11 @@ describe('queues on workers', () => {
     await lab.apply(routed(OFF_MAIN));
     await red.reach('10.1.0.2');
     const file = `/run/workers-${process.pid}.pcap`;
-    const started = lab.network.startCapture({ interface: 'tap1', file, filter: 'icmp' });
+    const started = lab.network.startCapture({ interface: 'tap1', file, filter: 'icmp and greater 500' });
     assert.ok(started.ok, JSON.stringify(started));
     await eventually('main serves it', () => placement(lab, 'tap1').every((worker) => worker === 0));
     assert.deepEqual(placement(lab, 'tap0'), [1, 2]);
-    await red.reach('10.1.0.2', { count: 5 });
+    assert.ok((await red.ping('10.1.0.2', { count: 5, bytes: 600 })).answered);
     const stopped = await lab.network.stopCapture(started.value.name);
     assert.ok(stopped.ok && stopped.value.packets === 10, JSON.stringify(stopped));
     await eventually('workers serve again', () => placement(lab, 'tap1').every((worker) => worker > 0));
