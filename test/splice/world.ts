@@ -21,7 +21,9 @@ import { SpliceTcp, type SpliceTcpOptions } from '#tapster/translate/splice-tcp.
 import { SpliceUdp } from '#tapster/translate/splice-udp.js';
 
 const EVENTS_MAX = 256;
-const WAIT_MS = 20_000;
+const WAIT_MS = 60_000;
+/** Nothing has moved so often one look after the other: nothing will. */
+const LOOKS_AT_REST = 40;
 
 export const LOOPBACK: Int32Array = Int32Array.of(0, 0, 0xffff, 0x7f000001);
 export const LOOPBACK_V6: Int32Array = Int32Array.of(0, 0, 0, 1);
@@ -181,6 +183,19 @@ export function call(port: number, host: string = '127.0.0.1'): Socket {
 
 export async function until(what: string, condition: () => boolean): Promise<void> {
   for (const end = Date.now() + WAIT_MS; !condition(); await sleep(5)) assert.ok(Date.now() < end, what);
+}
+
+/** Resolves when a counter has stopped to grow, with what it is. */
+export async function atRest(what: string, counter: () => number): Promise<number> {
+  let last = counter();
+  let looks = 0;
+  await until(`${what} is at rest`, () => {
+    const now = counter();
+    looks = now === last ? looks + 1 : 0;
+    last = now;
+    return looks >= LOOKS_AT_REST;
+  });
+  return last;
 }
 
 export function succeed(result: number): number {
