@@ -22,11 +22,11 @@ describe('the examples', { skip: whyNoInternet() ?? false }, () => {
     const echo = run('tap-echo');
     await echo.says(/^10\.78\.0\.2 answers on tap0$/m);
     for (const options of [
-      ['-c', '3', '-i', '0.2'],
-      ['-c', '3', '-i', '0.2', '-s', '1472', '-M', 'do'],
-      ['-c', '300', '-f'],
+      ['-c', '3', '-l', '3'],
+      ['-c', '3', '-l', '3', '-s', '1472', '-M', 'do'],
+      ['-c', '100', '-l', '100'],
     ]) {
-      const { stdout } = await execute(inside('ping', ...options, '10.78.0.2'));
+      const { stdout } = await execute(inside('ping', '-W', '60', ...options, '10.78.0.2'));
       assert.match(stdout, / 0% packet loss/);
     }
     // Somebody whom nobody knows does not answer.
@@ -45,24 +45,24 @@ describe('the examples', { skip: whyNoInternet() ?? false }, () => {
   it('packet-counter counts', async () => {
     const counter = run('packet-counter');
     await counter.says(/ping 10\.77\.0\.1 from there$/m);
-    await execute(inside('ping', '-c', '3', '-i', '0.2', '10.77.0.1'));
+    await execute(inside('ping', '-W', '60', '-c', '3', '-l', '3', '10.77.0.1'));
     await counter.says(/^icmp: 3$/m);
   });
 
   it('port-knocker hears who has knocked in the right order', async () => {
     const knocker = run('port-knocker');
     await knocker.says(/listens for knocks/);
-    const isHeard = async (): Promise<boolean> =>
-      (await execute(inside('ping', '-c', '1', '-W', '0.3', '10.77.0.1'))).status === 0;
+    const isHeard = async (waitSeconds: string): Promise<boolean> =>
+      (await execute(inside('ping', '-c', '1', '-W', waitSeconds, '10.77.0.1'))).status === 0;
     const knock = (...ports: number[]) => {
       const lines = ports.map((port) => `echo > /dev/udp/10.77.0.1/${port}`);
       return execute(inside('bash', '-c', lines.join('; ')));
     };
-    assert.equal(await isHeard(), false);
+    assert.equal(await isHeard('0.3'), false);
     await knock(7001, 7003, 7002);
-    assert.equal(await isHeard(), false);
+    assert.equal(await isHeard('0.3'), false);
     await knock(7001, 7002, 7003);
-    assert.equal(await isHeard(), true);
+    assert.equal(await isHeard('60'), true);
   });
 });
 
