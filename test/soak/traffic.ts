@@ -26,7 +26,9 @@ const PUBLISHED = { tcp: 7000, udp: 7001 } as const;
 const BYTES_MAX = 2_000_000;
 /** So few that the ports of what has just ended, which rest for a minute, are not used up. */
 const BURST = 20;
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
+/** A datagram that has been away for so long does not come back. */
+const LOST_MS = 10_000;
 const REPORT_MS = 1000;
 
 type Converse = () => Promise<void>;
@@ -198,7 +200,7 @@ async function expectError(host: string, port: number, code: string): Promise<vo
 }
 
 async function resolveName(): Promise<void> {
-  const [address] = await new Resolver({ timeout: 3000, tries: 2 }).resolve4('www.test');
+  const [address] = await new Resolver({ timeout: 15_000, tries: 2 }).resolve4('www.test');
   if (address !== PLACES.server[4]) throw new Error(`resolved to ${address}`);
 }
 
@@ -232,7 +234,7 @@ async function echoDatagram(socket: DatagramSocket, host: string, port: number):
     setTimeout(() => socket.off('message', take), PATIENCE_MS).unref();
   });
   socket.send(sent, port, host);
-  const lost = new Promise<undefined>((resolve) => setTimeout(resolve, 2000, undefined).unref());
+  const lost = new Promise<undefined>((resolve) => setTimeout(resolve, LOST_MS, undefined).unref());
   const answer = await Promise.race([answered, lost]);
   if (answer === undefined) throw new Error('lost');
   if (!answer.equals(sent)) throw new Error('came back as something else');
@@ -240,7 +242,7 @@ async function echoDatagram(socket: DatagramSocket, host: string, port: number):
 }
 
 async function ping(host: string): Promise<void> {
-  const child = spawn('ping', ['-n', '-q', '-c', '1', '-W', '3', host], { stdio: 'ignore' });
+  const child = spawn('ping', ['-n', '-q', '-c', '1', '-W', '30', host], { stdio: 'ignore' });
   const [code] = (await once(child, 'exit')) as [number];
   if (code !== 0) throw new Error(`status ${code}`);
 }
