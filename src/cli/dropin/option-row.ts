@@ -11,37 +11,39 @@ export function row(group: string, short: string, long: string, value: string, a
   return { ...(short === '' ? {} : { short }), long, ...(value === '' ? {} : { value }), group, about };
 }
 
-export function flag<D>(
+/** An option without a value: what it makes of the draft's fields. */
+export function flag<D extends object>(
   group: string,
   short: string,
   long: string,
   about: string,
-  set: (draft: D) => void,
+  fields: Partial<NoInfer<D>>,
 ): OptionRow<D> {
   return {
     ...row(group, short, long, '', about),
     take: (draft) => {
-      set(draft);
+      Object.assign(draft, fields);
       return undefined;
     },
   };
 }
 
-export function one<D, T>(
+/** An option with a value, and the field that this is read into. */
+export function one<D, K extends keyof D>(
   group: string,
   short: string,
   long: string,
   value: string,
   about: string,
-  read: (text: string) => Parsed<T>,
-  set: (draft: D, value: T) => void,
+  read: (text: string) => Parsed<D[K]>,
+  field: K,
 ): OptionRow<D> {
   return {
     ...row(group, short, long, value, about),
     take: (draft, text) => {
       const result = read(text);
       if (!result.ok) return result;
-      set(draft, result.value);
+      draft[field] = result.value;
       return undefined;
     },
   };

@@ -4,9 +4,9 @@ import { DROPIN_NAMES_MAX } from '../../base/limits.ts';
 import { parseDnsAddress } from '../parse/address.ts';
 import { type Parsed, type Wrong, wrong } from '../parse/parsed.ts';
 import type { ForwardCollector } from './forward-spec.ts';
-import { flag, type OptionRow, one, row } from './option-row.ts';
+import { flag, type OptionRow, row } from './option-row.ts';
 import type { FamilyPair, Namespace, PastaOptions, PastaProgram, VirtualMachine } from './pasta-options.ts';
-import { readDomain, readGuestAddress, readGuestSide } from './values.ts';
+import { readDescriptorNumber, readDomain, readGuestAddress, readGuestSide, readHostInterface } from './values.ts';
 
 export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type Direction = 'tcpIn' | 'udpIn' | 'tcpOut' | 'udpOut';
@@ -34,9 +34,9 @@ export interface PastaOption extends OptionRow<PastaDraft> {
 
 export const NO_ADDRESSES: FamilyPair<never> = { ipv4: undefined, ipv6: undefined };
 
+export const ADDRESSES = 'Addresses of the guest';
 export const SERVICES = 'Protocols and mappings';
 const PORTS = 'Port forwarding';
-const MACHINE = 'Virtual machine';
 
 /** An address; the last one of each family counts. */
 export function pair(
@@ -48,9 +48,15 @@ export function pair(
   read: (text: string) => Parsed<IpAddress>,
   key: 'gateways' | 'outboundAddresses' | 'dnsForward' | 'dnsHosts',
 ): PastaOption {
-  return one(group, short, long, value, about, read, (draft, address) => {
-    draft[key] = { ...draft[key], [familyOf(address)]: address };
-  });
+  return {
+    ...row(group, short, long, value, about),
+    take: (draft, text) => {
+      const result = read(text);
+      if (!result.ok) return result;
+      draft[key] = { ...draft[key], [familyOf(result.value)]: result.value };
+      return undefined;
+    },
+  };
 }
 
 export function service(
@@ -58,9 +64,7 @@ export function service(
   about: string,
   key: 'tcp' | 'udp' | 'icmp' | 'dhcp' | 'dhcpv6' | 'ndp' | 'ra',
 ): PastaOption {
-  return flag(SERVICES, '', long, about, (draft) => {
-    draft[key] = false;
-  });
+  return flag(SERVICES, '', long, about, { [key]: false });
 }
 
 export function ports(short: string, long: string, about: string, key: Direction): PastaOption {
@@ -76,31 +80,19 @@ export function ports(short: string, long: string, about: string, key: Direction
   };
 }
 
-export function machineFlag(
-  short: string,
-  long: string,
-  about: string,
-  set: (machine: Mutable<VirtualMachine>) => void,
-): PastaOption {
-  return { ...flag<PastaDraft>(MACHINE, short, long, about, (draft) => set(draft.virtualMachine)), only: 'passt' };
-}
-
-export function machineOne<T>(
-  short: string,
-  long: string,
-  value: string,
-  about: string,
-  read: (text: string) => Parsed<T>,
-  set: (machine: Mutable<VirtualMachine>, value: T) => void,
-): PastaOption {
-  const option = one<PastaDraft, T>(MACHINE, short, long, value, about, read, (draft, result) =>
-    set(draft.virtualMachine, result),
-  );
-  return { ...option, only: 'passt' };
-}
-
+/** Of pasta alone. */
 export function inside(option: PastaOption): PastaOption {
   return { ...option, only: 'pasta' };
+}
+
+/** The same, where it is about the namespace. */
+export function ofNamespace(option: OptionRow<PastaDraft['namespace']>): PastaOption {
+  return { ...option, only: 'pasta', take: (draft, value) => option.take(draft.namespace, value) };
+}
+
+/** Of passt alone. */
+export function ofMachine(option: OptionRow<PastaDraft['virtualMachine']>): PastaOption {
+  return { ...option, only: 'passt', take: (draft, value) => option.take(draft.virtualMachine, value) };
 }
 
 /** Still does what it did. */
@@ -154,6 +146,27 @@ export function takeSearch(draft: PastaDraft, text: string): Wrong | undefined {
   }
   if (domains.length > DROPIN_NAMES_MAX) return tooMany();
   draft.search = domains;
+  return undefined;
+}
+
+export function outboundInterface(long: string, about: string, family: 'ipv4' | 'ipv6'): PastaOption {
+  return {
+    ...row(ADDRESSES, '', long, 'NAME', about),
+    take: (draft, text) => {
+      const result = readHostInterface(text);
+      if (!result.ok) return result;
+      draft.outboundInterfaces = { ...draft.outboundInterfaces, [family]: result.value };
+      return undefined;
+    },
+  };
+}
+
+/** A machine that is connected already is the only one. */
+export function takeConnected(machine: PastaDraft['virtualMachine'], text: string): Wrong | undefined {
+  const result = readDescriptorNumber(text);
+  if (!result.ok) return result;
+  machine.descriptor = result.value;
+  machine.oneOff = true;
   return undefined;
 }
 

@@ -101,29 +101,11 @@ const ISOLATION = 'Isolation';
 const OTHER = 'Other';
 
 export const SLIRP_TABLE: readonly SlirpOption[] = [
-  flag(INTERFACE, 'c', 'configure', 'give the interface its address and bring it up', (draft) => {
-    draft.configure = true;
-  }),
-  one(
-    INTERFACE,
-    'm',
-    'mtu',
-    'MTU',
-    '1 to 65521 (1500)',
-    (text) => readWhole(text, 1, MTU_MAX, 'a number of bytes'),
-    (draft, value) => {
-      draft.mtu = value;
-    },
-  ),
-  flag(INTERFACE, '6', 'enable-ipv6', 'IPv6 too: fd00::/64', (draft) => {
-    draft.ipv6 = true;
-  }),
-  one(INTERFACE, '', 'cidr', 'CIDR', 'the network (10.0.2.0/24)', readSlirpNetwork, (draft, value) => {
-    draft.network = value;
-  }),
-  one(INTERFACE, '', 'macaddress', 'MAC', 'of the interface; only with -c', readLaxMac, (draft, value) => {
-    draft.mac = value;
-  }),
+  flag(INTERFACE, 'c', 'configure', 'give the interface its address and bring it up', { configure: true }),
+  one(INTERFACE, 'm', 'mtu', 'MTU', '1 to 65521 (1500)', readMtu, 'mtu'),
+  flag(INTERFACE, '6', 'enable-ipv6', 'IPv6 too: fd00::/64', { ipv6: true }),
+  one(INTERFACE, '', 'cidr', 'CIDR', 'the network (10.0.2.0/24)', readSlirpNetwork, 'network'),
+  one(INTERFACE, '', 'macaddress', 'MAC', 'of the interface; only with -c', readLaxMac, 'mac'),
   one(
     NAMESPACES,
     '',
@@ -131,13 +113,9 @@ export const SLIRP_TABLE: readonly SlirpOption[] = [
     'TYPE',
     'what the first argument is: pid, path or tapfd (pid)',
     readNetnsType,
-    (draft, value) => {
-      draft.netnsType = value;
-    },
+    'netnsType',
   ),
-  one(NAMESPACES, '', 'userns-path', 'PATH', 'user namespace to join', readPath, (draft, value) => {
-    draft.userNamespacePath = value;
-  }),
+  one(NAMESPACES, '', 'userns-path', 'PATH', 'user namespace to join', readPath, 'userNamespacePath'),
   one(
     NAMESPACES,
     '',
@@ -145,56 +123,22 @@ export const SLIRP_TABLE: readonly SlirpOption[] = [
     'TYPE',
     'netns, or bess for User Mode Linux (netns)',
     readTargetType,
-    (draft, value) => {
-      draft.targetType = value;
-    },
+    'targetType',
   ),
-  flag(REACHABILITY, '', 'disable-host-loopback', "the gateway is not the host's 127.0.0.1", (draft) => {
-    draft.hostLoopback = false;
-  }),
-  flag(REACHABILITY, '', 'disable-dns', "do not answer at the name server's address", (draft) => {
-    draft.dns = false;
-  }),
-  one(
-    REACHABILITY,
-    '',
-    'outbound-addr',
-    'ADDR|IF',
-    'bind IPv4 sockets to this',
-    (text) => readOutbound(text, true),
-    (draft, value) => {
-      draft.outboundIpv4 = value;
-    },
-  ),
-  one(
-    REACHABILITY,
-    '',
-    'outbound-addr6',
-    'ADDR|IF',
-    'bind IPv6 sockets to this',
-    (text) => readOutbound(text, false),
-    (draft, value) => {
-      draft.outboundIpv6 = value;
-    },
-  ),
-  one(CONTROL, 'e', 'exit-fd', 'FD', 'end when something happens here', readDescriptorNumber, (draft, value) => {
-    draft.exitDescriptor = value;
-  }),
-  one(CONTROL, 'r', 'ready-fd', 'FD', 'write 1 here when it works', readDescriptorNumber, (draft, value) => {
-    draft.readyDescriptor = value;
-  }),
-  one(CONTROL, 'a', 'api-socket', 'PATH', 'socket that takes forwards', readSocketPath, (draft, value) => {
-    draft.apiSocketPath = value;
-  }),
+  flag(REACHABILITY, '', 'disable-host-loopback', "the gateway is not the host's 127.0.0.1", { hostLoopback: false }),
+  flag(REACHABILITY, '', 'disable-dns', "do not answer at the name server's address", { dns: false }),
+  one(REACHABILITY, '', 'outbound-addr', 'ADDR|IF', 'bind IPv4 sockets to this', readOutbound4, 'outboundIpv4'),
+  one(REACHABILITY, '', 'outbound-addr6', 'ADDR|IF', 'bind IPv6 sockets to this', readOutbound6, 'outboundIpv6'),
+  one(CONTROL, 'e', 'exit-fd', 'FD', 'end when something happens here', readDescriptorNumber, 'exitDescriptor'),
+  one(CONTROL, 'r', 'ready-fd', 'FD', 'write 1 here when it works', readDescriptorNumber, 'readyDescriptor'),
+  one(CONTROL, 'a', 'api-socket', 'PATH', 'socket that takes forwards', readSocketPath, 'apiSocketPath'),
   // Every session is confined, and there is no way not to be.
-  flag(ISOLATION, '', 'enable-sandbox', 'no effect: file system and rights are always given away', () => {}),
-  flag(ISOLATION, '', 'enable-seccomp', 'no effect: system calls are always filtered', () => {}),
-  outdated('no-host-loopback', 'disable-host-loopback', (draft) => {
-    draft.hostLoopback = false;
-  }),
-  outdated('create-sandbox', 'enable-sandbox', () => {}),
-  flag(OTHER, 'h', 'help', 'show this help', () => {}),
-  flag(OTHER, 'v', 'version', 'show the version', () => {}),
+  flag(ISOLATION, '', 'enable-sandbox', 'no effect: file system and rights are always given away', {}),
+  flag(ISOLATION, '', 'enable-seccomp', 'no effect: system calls are always filtered', {}),
+  outdated('no-host-loopback', 'disable-host-loopback', { hostLoopback: false }),
+  outdated('create-sandbox', 'enable-sandbox', {}),
+  flag(OTHER, 'h', 'help', 'show this help', {}),
+  flag(OTHER, 'v', 'version', 'show the version', {}),
 ];
 
 /** `version` is Tapster's. */
@@ -302,6 +246,18 @@ function readTargetType(text: string): Parsed<'netns' | 'bess'> {
   return text === 'netns' || text === 'bess' ? parsed(text) : wrong('not a type', 'Use netns or bess.');
 }
 
+function readMtu(text: string): Parsed<number> {
+  return readWhole(text, 1, MTU_MAX, 'a number of bytes');
+}
+
+function readOutbound4(text: string): Parsed<IpAddress | string> {
+  return readOutbound(text, true);
+}
+
+function readOutbound6(text: string): Parsed<IpAddress | string> {
+  return readOutbound(text, false);
+}
+
 function readOutbound(text: string, ipv4: boolean): Parsed<IpAddress | string> {
   if (parseIpAddress(text) === undefined) {
     const name = readHostInterface(text);
@@ -320,9 +276,13 @@ function help(): string {
   );
 }
 
-function outdated(long: string, instead: string, set: (draft: Draft) => void): SlirpOption {
-  return flag(OTHER, '', long, `deprecated: --${instead}`, (draft) => {
-    draft.warnings.push(`--${long} is deprecated, use --${instead}`);
-    set(draft);
-  });
+function outdated(long: string, instead: string, fields: Partial<Draft>): SlirpOption {
+  const option: SlirpOption = flag(OTHER, '', long, `deprecated: --${instead}`, fields);
+  return {
+    ...option,
+    take: (draft, value) => {
+      draft.warnings.push(`--${long} is deprecated, use --${instead}`);
+      return option.take(draft, value);
+    },
+  };
 }
