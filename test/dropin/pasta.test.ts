@@ -68,7 +68,7 @@ inLab('pasta, as podman starts it', (lab) => {
   it('names are asked for at the address of --dns-forward', { skip: lacking('dig') }, async () => {
     const container = await Container.start(lab);
     assert.equal((await lab.start(line(container)).ended).status, 0);
-    const asked = await container.run(['dig', '+short', '+timeout=2', '+tries=1', '@169.254.1.1', 'www.test', 'A']);
+    const asked = await container.run(['dig', '+short', '+timeout=30', '+tries=1', '@169.254.1.1', 'www.test', 'A']);
     assert.equal(asked.stdout, `${PLACES.server[4]}\n`);
     await container.end();
   });

@@ -83,7 +83,7 @@ inLab('slirp4netns', (lab) => {
   it('answers for names at its third address', { skip: lacking('dig') }, async () => {
     const container = await Container.start(lab);
     const program = await start(lab, ['-c', String(container.pid), 'tap0']);
-    const asked = await container.run(['dig', '+short', '+timeout=2', '+tries=1', '@10.0.2.3', 'www.test', 'A']);
+    const asked = await container.run(['dig', '+short', '+timeout=30', '+tries=1', '@10.0.2.3', 'www.test', 'A']);
     assert.equal(asked.stdout, `${PLACES.server[4]}\n`);
     await end(program);
     await container.end();

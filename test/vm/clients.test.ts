@@ -15,8 +15,8 @@ const why = whyNoInternet();
 const image = why === undefined ? vmImage('dhclient', 'curl') : why;
 const skip = typeof image === 'string' ? image : false;
 const BODY_BYTES = Number(process.env['TAPSTER_BODY_BYTES'] ?? 4_000_000);
-/** An emulated machine that others run beside makes a megabyte a second. */
-const BODY_TIMEOUT_MS = 30_000 + BODY_BYTES / 1000;
+/** An emulated machine that others run beside makes a megabyte a second, or less. */
+const BODY_TIMEOUT_MS = 180_000 + BODY_BYTES / 500;
 const ENDLESS = { timeoutMs: 0, keepInput: true } as const;
 
 /** What the machine can make endlessly, and of which no shift goes unseen: no segment is a multiple of a line. */

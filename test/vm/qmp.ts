@@ -5,9 +5,9 @@ import { createInterface } from 'node:readline';
 import { eventually } from '../support/netns/process.ts';
 
 /** A migration has this to tell, at each end. */
-const MIGRATION_TIMEOUT_MS = 40_000;
+const MIGRATION_TIMEOUT_MS = 180_000;
 /** Until QEMU listens, and how often that is tried. */
-const LISTEN_TIMEOUT_MS = 10_000;
+const LISTEN_TIMEOUT_MS = 60_000;
 const LISTEN_RETRY_MS = 10;
 /** Bytes in a second. */
 const UNBOUNDED = 10_000_000_000;
