@@ -189,10 +189,11 @@ async function generate(bytes: string): Promise<object> {
 /** `serve-tcp COUNT PORT...`: an echo server; tells who called, when so many have. */
 async function serveTcp(count: string, ...ports: string[]): Promise<object> {
   const callers: string[] = [];
+  let over = 0;
   const served = new Promise<void>((resolve) => {
     const serve = (socket: Socket): void => {
       callers.push(socket.remoteAddress!.replace('::ffff:', ''));
-      socket.on('close', () => callers.length === Number(count) && resolve());
+      socket.on('close', () => ++over === Number(count) && resolve());
       socket.on('error', () => {});
       socket.pipe(socket);
     };
@@ -208,13 +209,14 @@ async function serveTcp(count: string, ...ports: string[]): Promise<object> {
 /** `serve-udp COUNT PORT`: an echo server that ends when it has answered so often. */
 async function serveUdp(count: string, port: string): Promise<object> {
   const callers: string[] = [];
+  let answered = 0;
   await new Promise<void>((resolve) => {
     const sockets = ['udp4', 'udp6'].map((type) => createSocket({ type: type as 'udp4', ipv6Only: type === 'udp6' }));
     let bound = 0;
     for (const socket of sockets) {
       socket.on('message', (message, { address, port: from }) => {
         callers.push(address);
-        socket.send(message, from, address, () => callers.length === Number(count) && resolve());
+        socket.send(message, from, address, () => ++answered === Number(count) && resolve());
       });
       socket.bind(Number(port), () => ++bound === sockets.length && console.log(`listening at ${port}`));
     }
