@@ -162,6 +162,7 @@ describe('a virtual machine of root behind datagrams', { skip }, () => {
     await scene.boot(words);
     await scene.killTapster();
     await scene.serve('--one-off');
+    await scene.program.says(/vm\.sock\.qemu is plugged in/);
     await scene.ping();
     await scene.vm.powerOff();
     assert.equal((await scene.program.ended).status, 0);

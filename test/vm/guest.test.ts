@@ -64,7 +64,7 @@ describe('a virtual machine behind tapster guest', { skip }, () => {
     it('has its addresses, routes and resolvers from DHCP and router advertisements', async () => {
       const lease = await vm.run('/up');
       assert.match(lease, new RegExp(`^lease ${PLACES.host[4]}/24 ${PLACES.gateway[4]} mtu=65520 dns=`, 'm'));
-      await vm.run('for i in 1 2 3 4 5 6 7 8 9; do ip -6 route | grep -q default && break; sleep 0.3; done');
+      await vm.run('until ip -6 route | grep -q default; do sleep 0.1; done');
       assert.match(await vm.run('ip -6 addr show dev eth0'), /inet6 fd99::[^ ]+\/64 scope global/);
       assert.match(await vm.run('ip -6 route'), /default via fe80::/);
     });
@@ -99,7 +99,7 @@ describe('a virtual machine behind tapster guest', { skip }, () => {
 
     it('loses nothing that it is slow to read, and Tapster keeps little of it', async () => {
       vm.begin('(nc -l -p 8082 -e /bin/sh -c "sleep 3; sha256sum") </dev/null >/dev/null 2>&1 &');
-      await vm.run('sleep 0.3');
+      await vm.run('until netstat -ltn | grep -q :8082; do sleep 0.1; done');
       const body = '0123456789abcdef\n'.repeat(SLOW_BYTES / 17);
       const restingKib = residentKib(served.program.pid);
       const script = `const c = require('net').connect(8082, '${PLACES.host[4]}'); c.end('0123456789abcdef\\n'.repeat(${SLOW_BYTES / 17})); c.pipe(process.stdout)`;
@@ -173,9 +173,15 @@ describe('a virtual machine behind tapster guest', { skip }, () => {
     const script = `
       const { createServer, connect } = require('net'); const { spawn } = require('child_process');
       const server = createServer((end) => {
-        const child = spawn(process.argv[1], process.argv.slice(2), { stdio: ['ignore', 'inherit', 'inherit', end] });
-        child.once('spawn', () => { end.destroy(); setTimeout(() => far.destroy(), 1500); });
-        child.once('exit', (code) => process.exit(code));
+        const child = spawn(process.argv[1], process.argv.slice(2), { stdio: ['ignore', 'inherit', 'pipe', end] });
+        child.once('spawn', () => end.destroy());
+        let said = '';
+        child.stderr.on('data', (chunk) => {
+          process.stderr.write(chunk);
+          said += chunk;
+          if (said.includes('is plugged in')) far.destroy();
+        });
+        child.once('close', (code) => process.exit(code));
       }).listen(${JSON.stringify(path)});
       const far = connect(${JSON.stringify(path)});`;
     const ended = await new Program([process.execPath, '-e', script, ...words]).ended;
@@ -189,11 +195,11 @@ describe('a virtual machine behind tapster guest', { skip }, () => {
       ...['-netdev', `stream,id=tapster,server=on,addr.type=unix,addr.path=${path}`],
       ...['-device', 'virtio-net-pci,netdev=tapster'],
     ]);
-    await eventually('QEMU listens', () => existsSync(path));
+    // It listens before: its path is there a moment earlier than that.
+    await vm.booted();
     chmodSync(path, 0o666);
     const tapster = lab.start(['guest', '--connect', path, '-v'], ENDLESS);
     await tapster.says(/is plugged in/);
-    await vm.booted();
     await vm.run('/up');
     assert.match(await vm.run(`ping -c 1 ${PLACES.server[4]}`), /1 packets received/);
     await vm.powerOff();
