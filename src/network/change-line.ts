@@ -16,11 +16,17 @@ const BUSY_MS = 5;
 
 /** Gives the event loop a turn when it has not had one for a while. */
 export class Breather {
-  #since: number = performance.now();
+  readonly #nowMs: () => number;
+  #since: number;
+
+  constructor(nowMs: () => number = () => performance.now()) {
+    this.#nowMs = nowMs;
+    this.#since = nowMs();
+  }
 
   async breathe(): Promise<void> {
-    if (performance.now() - this.#since < BUSY_MS) return;
+    if (this.#nowMs() - this.#since < BUSY_MS) return;
     await new Promise((resolve) => setImmediate(resolve));
-    this.#since = performance.now();
+    this.#since = this.#nowMs();
   }
 }
