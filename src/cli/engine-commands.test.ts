@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('./main.js', import.meta.url));
-const READY_TIMEOUT_MS = 20_000;
+const READY_TIMEOUT_MS = 60_000;
 
 const folder = mkdtempSync(join(tmpdir(), 'tapster-up-'));
 const SOCKET = join(folder, 'engine.sock');
@@ -42,7 +42,7 @@ function tapster(args: readonly string[], input = ''): Told {
     encoding: 'utf8',
     input,
     env,
-    timeout: 30_000,
+    timeout: 60_000,
   });
   return { status, out: stdout, error: stderr };
 }

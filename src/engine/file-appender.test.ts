@@ -4,8 +4,11 @@ import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rm
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { eventually } from '../base/eventually-fixture.test.ts';
 import { FileAppender, openOutput } from './file-appender.ts';
 
+/** Who waits for a reader is not to give it up: no file here takes so long. */
+const PATIENCE_MS = 60_000;
 const folder = mkdtempSync(join(tmpdir(), 'tapster-appender-'));
 after(() => rmSync(folder, { recursive: true }));
 
@@ -54,8 +57,8 @@ describe('FileAppender', () => {
       ['12345', '67890', 'x'].map((text) => appender.append(Buffer.from(text))),
       [true, true, false],
     );
-    while (!appender.append(Buffer.from('y'))) await new Promise((resolve) => setTimeout(resolve, 1));
-    await appender.close(1000);
+    await eventually('there is room', () => appender.append(Buffer.from('y')));
+    await appender.close(PATIENCE_MS);
     assert.equal(readFileSync(path, 'utf8'), '1234567890y');
   });
 
@@ -64,7 +67,7 @@ describe('FileAppender', () => {
     const appender = new FileAppender(writer, true, 1 << 20, assert.fail);
     const pieces = Array.from({ length: 7 }, (_, i) => Buffer.alloc(50_000, i));
     for (const piece of pieces) assert.ok(appender.append(piece));
-    const closed = appender.close(5000);
+    const closed = appender.close(PATIENCE_MS);
     const expected = Buffer.concat(pieces);
     const received = Buffer.alloc(expected.length);
     for (let at = 0; at < expected.length; ) {
@@ -96,12 +99,10 @@ describe('FileAppender', () => {
     const failures: string[] = [];
     const appender = new FileAppender(writer, true, 1 << 20, (reason) => failures.push(reason));
     closeSync(reader);
-    for (let i = 0; i < 3; i++) {
-      appender.append(Buffer.from('x'));
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-    assert.equal(appender.working, false);
-    await appender.close(1000);
+    for (let i = 0; i < 3; i++) appender.append(Buffer.from('x'));
+    await eventually('it gives up', () => !appender.working);
+    assert.equal(appender.append(Buffer.from('x')), false);
+    await appender.close(PATIENCE_MS);
     assert.deepEqual(failures, ['EPIPE']);
   });
 });

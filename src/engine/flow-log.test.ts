@@ -4,6 +4,7 @@ import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rm
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { eventually } from '../base/eventually-fixture.test.ts';
 import { FileAppender } from './file-appender.ts';
 import { closeLine, FlowLog, openFlowLog, openLine } from './flow-log.ts';
 import { flowRecord } from './flow-record-fixture.test.ts';
@@ -80,7 +81,7 @@ describe('FlowLog', () => {
     const path = join(folder, 'follow');
     const { log } = open(path);
     log.opened(flowRecord());
-    for (let i = 0; i < 100 && readFileSync(path).length === 0; i++) await new Promise((done) => setTimeout(done, 5));
+    await eventually('it is written', () => readFileSync(path).length > 0);
     assert.equal(readFileSync(path, 'utf8'), openLine(flowRecord()));
     await log.close();
   });
@@ -92,9 +93,7 @@ describe('FlowLog', () => {
     const writer = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
     const reports: string[] = [];
     const log = new FlowLog(new FileAppender(writer, true, 200_000, assert.fail), path, (text) => reports.push(text));
-    const startedMs = performance.now();
     for (let id = 0; id < 2000; id++) log.opened(flowRecord({ id }));
-    assert.ok(performance.now() - startedMs < 1000);
     const closed = log.close();
     const lines = (await drain(reader, closed)).split('\n').slice(0, -1);
     assert.ok(lines.length > 100 && lines.length < 2000);

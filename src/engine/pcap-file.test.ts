@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { eventually } from '../base/eventually-fixture.test.ts';
 import { Packets } from '../packet/packets.ts';
 import { DIRECTION_INBOUND, DIRECTION_OUTBOUND } from '../packet/pcapng.ts';
 import { readPcapng } from '../packet/pcapng-read.ts';
@@ -138,7 +139,7 @@ describe('PcapFile', () => {
     file.turnEnded(packets);
     // The file's head goes out behind our back too: until then it is empty.
     const packetCount = (): number => (statSync(path).size === 0 ? 0 : read(path).packets.length);
-    for (let i = 0; i < 500 && packetCount() === 0; i++) await new Promise((done) => setTimeout(done, 10));
+    await eventually('it is written', () => packetCount() > 0);
     assert.equal(packetCount(), 1);
     await file.close();
   });

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { eventually } from '../base/eventually-fixture.test.ts';
 import { CAPTURES_ENDED_MAX, CAPTURES_MAX } from '../base/limits.ts';
 import { CapturePoint } from '../link/capture-point.ts';
 import { NO_OFFLOAD } from '../packet/offload.ts';
@@ -115,11 +116,6 @@ function code(captures: Captures, options: Parameters<Captures['start']>[0]): st
   return result.ok ? 'none' : result.failure.code;
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 500 && !condition(); i++) await new Promise((done) => setTimeout(done, 5));
-  assert.ok(condition());
-}
-
 describe('Captures', () => {
   it('write what comes and goes while they run, with its direction', async () => {
     const { captures, tap0, ended } = fixture();
@@ -214,7 +210,7 @@ describe('Captures', () => {
     started(captures, { interface: 'tap0', file, packetsMax: 2 });
     tap0.turn([ARP, SYN, ARP]);
     assert.equal(captures.list()[0].active, false);
-    await until(() => ended.length === 1);
+    await eventually('it has ended', () => ended.length === 1);
     assert.equal(read(file).packets.length, 2);
     assert.deepEqual([ended[0].packets, ended[0].ended], [2, 'it has its 2 packets']);
     started(captures, { interface: 'tap0', file: newFile() });
@@ -231,7 +227,7 @@ describe('Captures', () => {
     const file = newFile();
     started(captures, { interface: 'tap0', file, bytesMax: 50, bytesPerPacketMax: 20 });
     tap0.turn([ARP, SYN, ARP]);
-    await until(() => ended.length === 1);
+    await eventually('it has ended', () => ended.length === 1);
     assert.deepEqual([ended[0].packets, ended[0].bytes], [2, 40]);
     assert.match(ended[0].ended ?? '', /50 bytes/);
     const { packets } = read(file);
@@ -248,7 +244,7 @@ describe('Captures', () => {
     const { captures, ended } = fixture();
     started(captures, { interface: 'tap0', file: newFile() });
     captures.removeInterface(1);
-    await until(() => ended.length === 1);
+    await eventually('it has ended', () => ended.length === 1);
     assert.equal(ended[0].ended, 'interface tap0 is gone');
     assert.equal(code(captures, { interface: 'tap0', file: newFile() }), 'capture-interface-unknown');
   });
@@ -386,7 +382,7 @@ describe('CaptureFile', () => {
     try {
       started(captures, { interface: 'tap0', file: join(mount, 'full.pcapng') });
       for (let i = 0; i < 200; i++) tap0.turn([SYN]);
-      await until(() => ended.length === 1);
+      await eventually('it has ended', () => ended.length === 1);
       assert.equal(ended[0].ended, "the file can't be written: ENOSPC");
     } finally {
       await captures.close();

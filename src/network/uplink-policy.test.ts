@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { formatIpWords, type IpAddress, parseIpAddress, parseIpPrefix } from '../base/address.ts';
+import { eventually } from '../base/eventually-fixture.test.ts';
 import { FlowTable, SIDE, TARGET_WORDS } from '../flow/flow-table.ts';
 import { VERDICT } from '../flow/policy.ts';
 import type { Resolver } from '../flow/resolvers.ts';
@@ -184,7 +184,7 @@ describe("the host's resolvers", () => {
     };
     const follower = followHostResolvers({ setHostResolvers }, path);
     writeFileSync(path, 'nameserver 192.0.2.2\n');
-    for (let i = 0; i < 100 && told.length < 2; i++) await sleep(20);
+    await eventually('the change is told', () => told.length >= 2);
     follower.close();
     rmSync(folder, { recursive: true });
     assert.deepEqual(told, ['192.0.2.1', '192.0.2.2']);

@@ -24,7 +24,7 @@ import { Netlink, type NetlinkCalls } from './netlink/socket.ts';
 import { failed, inOwnNamespace, ip, openDescriptors, startContainer, unwrap } from './own-namespace-fixture.test.ts';
 
 /** How long the kernel may take to take a namespace down. */
-const NAMESPACE_END_TIMEOUT_MS = 5_000;
+const NAMESPACE_END_TIMEOUT_MS = 60_000;
 
 /** RTM_SETLINK, RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE, RTM_DELROUTE. */
 const CHANGES: readonly number[] = [19, 20, 21, 24, 25];

@@ -150,7 +150,7 @@ inOwnNamespace(import.meta.url, 'network namespaces by name, path and process', 
     const nobody = spawnSync('setpriv', [...asNobody, module], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'pipe', root.fd],
-      timeout: 10_000,
+      timeout: 60_000,
     });
     closeSync(root.fd);
     if (nobody.status !== 0) return t.skip(`no user to try this as: ${nobody.error?.message ?? nobody.stderr}`);

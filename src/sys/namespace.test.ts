@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '../base/eventually-fixture.test.ts';
 import type { Result } from '../base/result.ts';
 import {
   type CommandStatus,
@@ -29,7 +30,7 @@ import {
 import { findLink, setLink } from './netlink/link.ts';
 import { Netlink } from './netlink/socket.ts';
 
-const STATUS_TIMEOUT_MS = 5_000;
+const STATUS_TIMEOUT_MS = 60_000;
 const ENOENT = 2;
 const EACCES = 13;
 const SIGTERM = 15;
@@ -233,9 +234,9 @@ test('the command does not outlive us when we are killed', { skip }, async (t) =
   const mark = `8${process.pid}.25`;
   const program = spawnProgram(['sleep', mark]);
   t.after(() => program.kill('SIGKILL'));
-  await until(() => processesWith(mark).length === 1);
+  await eventually('the command runs', () => processesWith(mark).length === 1);
   program.kill('SIGKILL');
-  await until(() => processesWith(mark).length === 0);
+  await eventually('the command has ended', () => processesWith(mark).length === 0);
 });
 
 test('without privilege: our own user, or root inside', { skip: skipUnlessRoot }, () => {
@@ -269,16 +270,16 @@ test('job control: the terminal stops, continues and interrupts the command as a
   const mark = `9${process.pid}.25`;
   const terminal = openTerminal(t);
   terminal.type(`"$NODE" --input-type=module -e "$PROGRAM" sleep ${mark}\n`);
-  await until(() => processesWith(mark).length === 1);
+  await eventually('the command runs', () => processesWith(mark).length === 1);
   terminal.type(CTRL_Z);
-  await until(() => /Stopped/.test(terminal.output()));
+  await eventually('it says Stopped', () => /Stopped/.test(terminal.output()));
   assert.equal(stateOf(processesWith(mark)[0]), 'T');
   terminal.type('fg\n');
-  await until(() => stateOf(processesWith(mark)[0]) === 'S');
+  await eventually('the command goes on', () => stateOf(processesWith(mark)[0]) === 'S');
   terminal.type(CTRL_C);
-  await until(() => processesWith(mark).length === 0);
+  await eventually('the command has ended', () => processesWith(mark).length === 0);
   terminal.type('echo "status:$?"\n');
-  await until(() => /status:130/.test(terminal.output()));
+  await eventually('it says status 130', () => /status:130/.test(terminal.output()));
 });
 
 test('a shell inside has job control, and gives the terminal back', { skip: skip || missing('script') }, async (t) => {
@@ -287,12 +288,12 @@ test('a shell inside has job control, and gives the terminal back', { skip: skip
   terminal.type('"$NODE" --input-type=module -e "$PROGRAM" bash --norc -i\n');
   terminal.type('sleep 60 &\n');
   terminal.type('jobs | grep -c "Running" | sed s/^/jobs:/; exit 3\n');
-  await until(() => /jobs:1/.test(terminal.output()));
+  await eventually('it says jobs 1', () => /jobs:1/.test(terminal.output()));
   terminal.type(`echo "status:$?"; sleep ${mark}\n`);
-  await until(() => /status:3/.test(terminal.output()) && processesWith(mark).length === 1);
+  await eventually('it says status 3', () => /status:3/.test(terminal.output()) && processesWith(mark).length === 1);
   terminal.type(CTRL_C);
   terminal.type('echo "status:$?"\n');
-  await until(() => /status:130/.test(terminal.output()));
+  await eventually('it says status 130', () => /status:130/.test(terminal.output()));
   assert.doesNotMatch(terminal.output(), /no job control|can't set|cannot set/i);
 });
 
@@ -362,7 +363,7 @@ async function statusOf(child: NamespaceChild): Promise<CommandStatus> {
 async function readFrame(tapFd: number): Promise<Buffer> {
   const frame = Buffer.alloc(2048);
   let length = 0;
-  await until(() => {
+  await eventually('there is a frame', () => {
     try {
       length = readSync(tapFd, frame);
     } catch (error) {
@@ -371,14 +372,6 @@ async function readFrame(tapFd: number): Promise<Buffer> {
     return length > 0;
   });
   return frame.subarray(0, length);
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  for (let waitedMs = 0; waitedMs < STATUS_TIMEOUT_MS; waitedMs += 10) {
-    if (condition()) return;
-    await sleep(10);
-  }
-  throw new Error('it does not happen');
 }
 
 /** Processes with this word in their arguments; zombies have none. */

@@ -5,8 +5,8 @@ import { closeSync, existsSync, mkdtempSync, rmSync, unlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { eventually } from '../base/eventually-fixture.test.ts';
 import { startPathRemover } from './path-remover.ts';
 import { listenUnix } from './unix-socket.ts';
 
@@ -53,8 +53,7 @@ describe('the path of a socket', () => {
       encoding: 'utf8',
     });
     assert.equal(signal, 'SIGKILL', stderr);
-    for (let i = 0; i < 100 && existsSync(path); i++) await sleep(10);
-    assert.ok(!existsSync(path));
+    await eventually('the path is gone', () => !existsSync(path));
   });
 
   it('can not be looked after when it is not there', () => {

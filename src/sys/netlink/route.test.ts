@@ -11,7 +11,7 @@ import { findLink, setLink } from './link.ts';
 import { addRoute, listRoutes } from './route.ts';
 import { Netlink } from './socket.ts';
 
-const STATUS_TIMEOUT_MS = 5_000;
+const STATUS_TIMEOUT_MS = 60_000;
 
 const skip = tunReason();
 
