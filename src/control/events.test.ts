@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { connect as connectSocket, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { eventually } from '../base/eventually-fixture.test.ts';
 import { API_LISTENERS_MAX } from '../base/limits.ts';
 import type { EventView } from '../network/views.ts';
 import type { EventsOptions } from './client.ts';
@@ -12,20 +13,17 @@ import { raw, type Served, serve } from './server-fixture.test.ts';
 let served: Served;
 let network: FakeNetwork;
 
-beforeEach(async () => {
-  served = await serve({ eventTimes: { heartbeatMs: 20, stalledMs: 200 } });
+/** Longer than this process ever does something else. */
+const PATIENT_MS = 60_000;
+
+async function start(stalledMs: number): Promise<void> {
+  served = await serve({ eventTimes: { heartbeatMs: 20, stalledMs } });
   ({ network } = served);
-});
+}
+
+beforeEach(() => start(PATIENT_MS));
 
 afterEach(() => served.close());
-
-/** Until `condition` holds, for some seconds. */
-async function until(condition: () => boolean, what: string): Promise<void> {
-  for (let tries = 0; !condition(); tries++) {
-    assert.ok(tries < 1000, what);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
 
 /** Reads events in the background. */
 function listen(options: EventsOptions = {}): { readonly ids: number[]; stop(): void; ended: Promise<void> } {
@@ -41,9 +39,9 @@ describe('events', () => {
   it('come as they happen, of the types that were asked for', async () => {
     const all = listen({ after: 0 });
     const some = listen({ after: 0, types: ['flow', 'error'] });
-    await until(() => network.listeners.size === 1, 'one subscription for all');
+    await eventually('one subscription for all', () => network.listeners.size === 1);
     for (const type of ['interface', 'flow', 'neighbour', 'error'] as const) network.emit({ type });
-    await until(() => all.ids.length === 4 && some.ids.length === 2, 'they came');
+    await eventually('they came', () => all.ids.length === 4 && some.ids.length === 2);
     assert.deepEqual(
       [all.ids, some.ids],
       [
@@ -54,7 +52,7 @@ describe('events', () => {
     all.stop();
     some.stop();
     await Promise.all([all.ended, some.ended]);
-    await until(() => network.listeners.size === 0, 'nothing is listened to for nobody');
+    await eventually('nothing is listened to for nobody', () => network.listeners.size === 0);
   });
 
   it('are replayed from where somebody was, and what was forgotten is counted', async () => {
@@ -62,12 +60,12 @@ describe('events', () => {
     network.log.splice(0, 5);
     let lost = 0;
     const late = listen({ after: 2, onLost: (count) => (lost += count) });
-    await until(() => late.ids.length === 5, 'those of the log');
+    await eventually('those of the log', () => late.ids.length === 5);
     network.emit();
-    await until(() => late.ids.length === 6, 'and those after');
+    await eventually('and those after', () => late.ids.length === 6);
     assert.deepEqual([late.ids, lost], [[6, 7, 8, 9, 10, 11], 3]);
     const other = listen({ after: 1_000_000 });
-    await until(() => other.ids.length === 6, 'a number of another engine means all');
+    await eventually('a number of another engine means all', () => other.ids.length === 6);
     late.stop();
     other.stop();
     await Promise.all([late.ended, other.ended]);
@@ -75,13 +73,15 @@ describe('events', () => {
 
   it('end when the engine ends', async () => {
     const all = listen();
-    await until(() => network.listeners.size === 1, 'it listens');
+    await eventually('it listens', () => network.listeners.size === 1);
     await served.server.close();
     await all.ended.catch(() => {});
     assert.equal(network.listeners.size, 0);
   });
 
   it('leave the engine alone when nobody reads them, who is disconnected in the end', async () => {
+    await served.close();
+    await start(200);
     const deaf = await deafListener();
     const before = process.memoryUsage().rss;
     const data = { text: 'x'.repeat(1000) };
@@ -91,7 +91,7 @@ describe('events', () => {
     }
     network.log.length = 0;
     assert.ok(process.memoryUsage().rss - before < 128 * 1024 * 1024, 'bytes for it are bounded');
-    await until(() => network.listeners.size === 0, 'it is disconnected');
+    await eventually('it is disconnected', () => network.listeners.size === 0);
     deaf.destroy();
     assert.equal((await served.client.engine()).name, 'main');
   });
@@ -110,9 +110,9 @@ describe('events', () => {
         else seen.push(JSON.parse(data) as EventView);
       }
     })();
-    await until(() => lost > 0, 'it is told');
+    await eventually('it is told', () => lost > 0);
     network.emit();
-    await until(() => seen.at(-1)?.id === 201, 'it goes on');
+    await eventually('it goes on', () => seen.at(-1)?.id === 201);
     assert.equal(seen.length + lost, 201, 'each event came or was counted');
     slow.destroy();
     await read.catch(() => {});
@@ -120,9 +120,9 @@ describe('events', () => {
 
   it('are for so many listeners and no more', async () => {
     const listeners = Array.from({ length: API_LISTENERS_MAX }, () => listen());
-    await until(() => network.listeners.size === 1, 'they listen');
+    await eventually('they listen', () => network.listeners.size === 1);
     let status = 0;
-    for (let tries = 0; status !== 503 && tries < 100; tries++) {
+    for (let tries = 0; status !== 503 && tries < 1000; tries++) {
       const probe = await Promise.race([raw(served, 'GET', '/v1/events'), soon()]);
       status = probe?.status ?? 0;
     }
@@ -141,7 +141,7 @@ async function deafListener(): Promise<Socket> {
   const socket = connectSocket(served.socketPath);
   socket.pause();
   socket.write('GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n');
-  await until(() => network.listeners.size === 1, 'it listens');
+  await eventually('it listens', () => network.listeners.size === 1);
   return socket;
 }
 
