@@ -41,7 +41,8 @@ inOwnNamespace(import.meta.url, 'taps as a wire', () => {
         const cut = seen.find(({ header }) => header.gsoType !== 'none')?.header;
         const unsummed = seen.find(({ header }) => header.needsChecksum)?.header;
         if (offload === 'gso') {
-          assert.ok(largest > 20_000, `the largest frame has ${largest} bytes`);
+          // How large a kernel makes them is a matter of how fast the way is.
+          assert.ok(largest > 1514, `the largest frame has ${largest} bytes`);
           assert.equal(cut?.gsoType, 'tcp4');
           assert.ok(cut.gsoSize > 1000 && cut.gsoSize <= 1460 && cut.headerBytes >= 54, JSON.stringify(cut));
         } else {

@@ -98,7 +98,7 @@ export class Network {
 
   /** Runs a program to its end, carrying frames all the while, and returns what it printed. */
   async run(namespace: string, ...command: string[]): Promise<string> {
-    const child = start(namespace, 'timeout', '20', ...command);
+    const child = start(namespace, 'timeout', '120', ...command);
     let out = '';
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (data) => (out += data));
     let status: number | null | undefined;
