@@ -11,9 +11,9 @@ const INIT = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin PS1=
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
-for module in virtio_pci virtio_net af_packet; do modprobe $module 2>/dev/null; done
-echo 0 >/proc/sys/net/ipv6/conf/all/accept_dad
+# Before there is an interface: it keeps what it was made with.
 echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad
+for module in virtio_pci virtio_net af_packet; do modprobe $module 2>/dev/null; done
 ip link set lo up
 cat >/lease <<'END'
 #!/bin/sh

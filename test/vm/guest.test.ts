@@ -14,7 +14,7 @@ import { Lab } from '../support/netns/lab.ts';
 import { patternHash } from '../support/netns/pattern.ts';
 import { endAll, eventually, Program } from '../support/netns/process.ts';
 import { CHECKOUT } from '../support/netns/user.ts';
-import { type Image, Machine, qemuWords, vmImage } from './machine.ts';
+import { ADVERTISED, type Image, Machine, qemuWords, vmImage } from './machine.ts';
 
 const why = whyNoInternet();
 const image = why === undefined ? vmImage() : why;
@@ -64,7 +64,7 @@ describe('a virtual machine behind tapster guest', { skip }, () => {
     it('has its addresses, routes and resolvers from DHCP and router advertisements', async () => {
       const lease = await vm.run('/up');
       assert.match(lease, new RegExp(`^lease ${PLACES.host[4]}/24 ${PLACES.gateway[4]} mtu=65520 dns=`, 'm'));
-      await vm.run('until ip -6 route | grep -q default; do sleep 0.1; done');
+      await vm.run(ADVERTISED);
       assert.match(await vm.run('ip -6 addr show dev eth0'), /inet6 fd99::[^ ]+\/64 scope global/);
       assert.match(await vm.run('ip -6 route'), /default via fe80::/);
     });

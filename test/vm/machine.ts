@@ -24,6 +24,10 @@ const SILENT = 'quiet loglevel=1 nosoftlockup';
 /** For a kernel: what it starts as the first program, with its words. */
 const POWER_OFF = 'rdinit=/bin/busybox -- poweroff -f';
 
+/** A line that ends when a router was heard of, and the address of its network is of use. Without one there is a default route too: to nowhere. */
+export const ADVERTISED: string =
+  'until ip -6 route | grep -q "^default via" && ! ip -6 addr | grep -q tentative; do sleep 0.1; done';
+
 export interface Image {
   readonly kernel: string;
   readonly initramfs: string;
@@ -90,17 +94,21 @@ export class Machine {
   readonly program: Program;
   #lines: number = 0;
   #boots: number = 0;
+  #hasEnded: boolean = false;
 
   /** The program is to have been started with `keepInput` and without a time limit. */
   constructor(program: Program) {
     this.program = program;
+    void program.ended.then(() => {
+      this.#hasEnded = true;
+    });
   }
 
   /** Waits until it has booted, once more with each call. */
   async booted(): Promise<void> {
     this.#boots++;
     const all = (): number => this.program.stdout.split('@ready').length - 1;
-    await eventually('the machine has booted', () => all() >= this.#boots, BOOT_TIMEOUT_MS);
+    await this.#sees('the machine has booted', () => all() >= this.#boots, BOOT_TIMEOUT_MS);
   }
 
   /** Runs a line of shell there, and gives what it printed. It must succeed. */
@@ -119,10 +127,20 @@ export class Machine {
     this.program.write(`${line}\necho "@end ${number} $?"\n`);
     const end = new RegExp(`@end ${number} (\\d+)\r?\n`);
     const match = (): RegExpExecArray | null => end.exec(this.program.stdout.slice(from));
-    await eventually(`the machine has run "${line}"`, () => match() !== null, timeoutMs);
+    await this.#sees(`the machine has run "${line}"`, () => match() !== null, timeoutMs);
     const { 1: status, index } = match()!;
     const text = this.program.stdout.slice(from, from + index).replaceAll('\r', '');
     return { status: Number(status), text: text.replace(/^(?:[/~] # )+/gm, '') };
+  }
+
+  /** Waits for what is seen on its console; says what is there instead. */
+  async #sees(what: string, isThere: () => boolean, timeoutMs: number): Promise<void> {
+    const isOver = (): boolean => isThere() || this.#hasEnded;
+    const told = (why: string): Error => new Error(`${why}: ${this.program.stdout.slice(-2000)}${this.program.stderr}`);
+    await eventually(what, isOver, timeoutMs).catch((error: Error) => {
+      throw told(error.message);
+    });
+    if (!isThere()) throw told(`it has ended before ${what}`);
   }
 
   /** Starts a line of which nothing is waited for. */

@@ -11,7 +11,7 @@ import { inLab, ip, Namespace, onOwnMachine, serveHere } from '../network/lab.ts
 import { patternHash } from '../support/netns/pattern.ts';
 import { eventually, Program } from '../support/netns/process.ts';
 import { CHECKOUT } from '../support/netns/user.ts';
-import { type Image, Machine, qemuWords, SHARED_MEMORY, vmImage, withoutVectors } from './machine.ts';
+import { ADVERTISED, type Image, Machine, qemuWords, SHARED_MEMORY, vmImage, withoutVectors } from './machine.ts';
 
 await onOwnMachine(import.meta.url);
 
@@ -71,7 +71,7 @@ describe('a virtual machine in a network', { skip: typeof image === 'string' ? i
     assert.equal(lab.interface('vm0').linkUp, true);
     assert.match(await vm.run('/up'), /^lease 10\.1\.0\.1\d\d\/24 10\.1\.0\.1 /m);
     assert.match(await vm.run('ping -c 2 10.1.0.2'), /2 packets received/);
-    await vm.run('until ip -6 route | grep -q default; do sleep 0.1; done');
+    await vm.run(ADVERTISED);
     assert.match(await vm.run('ping -c 2 fd00:1::2'), /2 packets received/);
     assert.ok(lab.network.stations('lan').some(({ interface: name }) => name === 'vm0'));
   });
