@@ -74,10 +74,7 @@ export class SessionForwards {
       freebind,
       ephemeral: ephemeralPorts(),
       sinks: this.#hooks.flowSinks,
-      // All that the guest has is behind its own address.
-      reached: ({ w0, w1, w2, w3 }) => {
-        wiring.neighbours.learn(GUEST_INTERFACE, w0, w1, w2, w3, host.guestMac.high, host.guestMac.low);
-      },
+      reached: ({ w0, w1, w2, w3 }) => wiring.neighbours.expect(GUEST_INTERFACE, w0, w1, w2, w3),
     });
     this.#closers.add(() => forwards.close());
     const added = this.#addAll(forwards);

@@ -4,7 +4,7 @@
  *
  * Steps come in the order of the methods. What is made is closed by `closers`.
  */
-import { equalAddress, IpAddress, isIpv4, type MacAddress } from '../base/address.ts';
+import { equalAddress, IpAddress, isIpv4 } from '../base/address.ts';
 import { assert } from '../base/assert.ts';
 import { DATAGRAM_LISTENERS_MAX } from '../base/limits.ts';
 import { failure, type Result, success } from '../base/result.ts';
@@ -62,8 +62,6 @@ const APPLICATION = 'tapster';
 export class SessionHost {
   readonly options: RunOptions;
   readonly guest: GuestNetwork;
-  /** Whom frames to the guest are for: as is planned, unless its tap was there before. */
-  guestMac: MacAddress;
   readonly network: SessionNetwork;
   readonly policy: HostPolicy;
   readonly wiring: GuestWiring;
@@ -94,7 +92,6 @@ export class SessionHost {
     this.#host = host;
     this.#toOutbound = toOutbound;
     this.guest = guest;
-    this.guestMac = guest.mac;
     this.#sinks = [...hooks.flowSinks];
     this.network = this.#planNetwork(readResolvConf());
     const { policy, services, hostAddresses } = this.network;

@@ -30,8 +30,7 @@ export function plugTap(host: SessionHost, engine: Engine, tap: GuestTap, commen
   const link = host.addLink(engine, device, comment);
   if (!link.ok) return link;
   engine.addQueue(GUEST_INTERFACE, link.value, fd);
-  host.guestMac = tap.mac ?? guest.mac;
-  const { high, low } = host.guestMac;
+  const { high, low } = tap.mac ?? guest.mac;
   const addresses = guest.addresses.map((each) => each.address);
   if (guest.linkLocal !== undefined) addresses.push(guest.linkLocal);
   for (const { w0, w1, w2, w3 } of addresses) {

@@ -35,12 +35,23 @@ export class Neighbours implements GuestNeighbours {
     const place = table.places.take(w0, w1, w2, w3);
     table.high[place] = macHigh;
     table.low[place] = macLow;
+    table.latest = place;
+  }
+
+  /** The address is one of the only guest behind the interface: until it speaks from there, it is where the guest spoke from last. */
+  expect(interfaceIndex: number, w0: number, w1: number, w2: number, w3: number): void {
+    const table = this.#table(interfaceIndex);
+    table.expected ??= new AddressTable(this.#neighboursMax);
+    table.expected.take(w0, w1, w2, w3);
   }
 
   /** A neighbour to be given to `macHigh` and `macLow`, or `NO_NEIGHBOUR`. Valid until the next `learn`. */
   find(interfaceIndex: number, w0: number, w1: number, w2: number, w3: number): number {
     if (interfaceIndex >= this.#tables.length) return NO_NEIGHBOUR;
-    return this.#tables[interfaceIndex].places.find(w0, w1, w2, w3);
+    const { places, expected, latest } = this.#tables[interfaceIndex];
+    const place = places.find(w0, w1, w2, w3);
+    if (place >= 0 || expected === undefined) return place;
+    return expected.find(w0, w1, w2, w3) < 0 ? NO_NEIGHBOUR : latest;
   }
 
   macHigh(interfaceIndex: number, neighbour: number): number {
@@ -57,6 +68,8 @@ export class Neighbours implements GuestNeighbours {
         places: new AddressTable(this.#neighboursMax),
         high: new Uint16Array(this.#neighboursMax),
         low: new Int32Array(this.#neighboursMax),
+        latest: NO_NEIGHBOUR,
+        expected: undefined,
       });
     }
     return this.#tables[interfaceIndex];
@@ -67,4 +80,7 @@ interface Table {
   readonly places: AddressTable;
   readonly high: Uint16Array;
   readonly low: Int32Array;
+  /** The address that spoke last. */
+  latest: number;
+  expected: AddressTable | undefined;
 }

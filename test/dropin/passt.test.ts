@@ -69,6 +69,21 @@ inLab('passt', (lab) => {
     assert.match(readFileSync(log, 'utf8'), / info: .* is plugged in\n.* info: the guest has gone\n$/s);
   });
 
+  it('leads ports to an address of the machine from which it has never spoken', async () => {
+    const path = lab.newPath('socket');
+    const pid = await daemons.start(['passt', '-q', '-1', '-s', path, '-t', '2022:10.99.0.77/22']);
+    const machine = await plugIn(path);
+    assert.equal(await whoHas(machine, GATEWAY), PASST);
+    const caller = lab.onHost(lab.nodeProgram('client', 'connect', '127.0.0.1', '2022'));
+    // IPv4 without options, TCP, to port 22.
+    const isCall = (frame: string): boolean => frame.slice(24, 30) === '080045' && frame.slice(72, 76) === '0016';
+    const call = await frameOf(machine, isCall);
+    assert.deepEqual([call.slice(0, 12), call.slice(60, 68)], [MACHINE, '0a63004d']);
+    machine.destroy();
+    await caller.ended;
+    await eventually('the daemon has ended', () => !isAlive(pid));
+  });
+
   it('in the foreground it says where it listens, by default at the first free path of a series', async () => {
     const program = lab.start(['passt', '-f', '-1']);
     const listening = /^passt: listening at (\/tmp\/passt_\d+\.socket)$/m;
@@ -111,16 +126,22 @@ async function whoHas(machine: Socket, address: string): Promise<string> {
   const length = Buffer.alloc(4);
   length.writeUInt32BE(frame.length);
   machine.write(Buffer.concat([length, frame]));
+  // An ARP reply: its sender is behind the kind of addresses and the operation.
+  const reply = await frameOf(machine, (answer) => answer.slice(24, 44) === '08060001080006040002');
+  return reply.slice(44, 56);
+}
+
+/** The next frame for the machine that is meant, as digits; those before it are lost. */
+async function frameOf(machine: Socket, isMeant: (frame: string) => boolean): Promise<string> {
   let received = Buffer.alloc(0);
   for await (const chunk of machine.iterator({ destroyOnReturn: false })) {
     received = Buffer.concat([received, chunk as Buffer]);
     for (let at = 0; at + 4 <= received.length; ) {
       const bytes = received.readUInt32BE(at);
       const answer = received.toString('hex', at + 4, at + 4 + bytes);
-      // An ARP reply: its sender is behind the kind of addresses and the operation.
-      if (answer.slice(24, 44) === '08060001080006040002') return answer.slice(44, 56);
+      if (isMeant(answer)) return answer;
       at += 4 + bytes;
     }
   }
-  throw new Error('nobody answered');
+  throw new Error('it did not come');
 }
