@@ -85,8 +85,8 @@ export const NAMES_MAX: number = 16_384;
 /** Guest addresses whose MAC address is known, on one interface; beyond it the one that spoke longest ago is forgotten. */
 export const NEIGHBOURS_MAX: number = 1024;
 
-/** Sockets of published and forwarded UDP ports, one for each port and family; beyond it `publish` fails. */
-export const DATAGRAM_LISTENERS_MAX: number = 4096;
+/** Sockets of published and forwarded UDP ports: all ports of both families, if there are as many descriptors. Beyond it `publish` fails. */
+export const DATAGRAM_LISTENERS_MAX: number = 131_072;
 
 /** Datagrams taken from one host socket in one turn, so that others have theirs. */
 export const DATAGRAMS_PER_TURN_MAX: number = 256;

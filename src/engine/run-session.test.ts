@@ -5,7 +5,6 @@ import { after, before, describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { parseIpAddress, parseIpPrefix } from '../base/address.ts';
-import { DATAGRAM_LISTENERS_MAX } from '../base/limits.ts';
 import type { FlowRecord } from './flow-record.ts';
 import type { PublishRule, RunOptions } from './run-options.ts';
 import { OPTIONS as DEFAULTS } from './run-options-fixture.test.ts';
@@ -113,15 +112,6 @@ describe('a session', { skip }, () => {
     const { result, published } = await clean({ publish: [rule(0), taken] });
     assert.match(String(result), /^port-in-use: /);
     assert.deepEqual(published, []);
-  });
-
-  it('leaves nothing behind when more UDP ports are published than there may be', async () => {
-    const address = parseIpAddress('127.0.0.1');
-    const half = DATAGRAM_LISTENERS_MAX / 2;
-    const publish = [21_000, 21_000 + half, 21_000 + 2 * half].map((firstPort) =>
-      rule(firstPort, { protocol: 'udp', address, lastPort: firstPort + half - 1 }),
-    );
-    assert.match(String((await clean({ publish })).result), /^port-failed: .*4096 UDP ports are published already$/);
   });
 
   it('leaves nothing behind when its capture can not be written', async () => {

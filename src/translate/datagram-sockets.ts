@@ -8,10 +8,11 @@
  * | LISTENER | the flows of all callers of a published port             | `of[flow]`                      | negative         |
  * | RETIRED  | those flows, when the port is published no more          | `of[flow]`                      | negative         |
  *
- * A shared or retired socket is closed with its last flow. The table has a place for every flow and every published port, so it is never full;
+ * A shared or retired socket is closed with its last flow. The table has a place for every flow, and grows by one for every published port, so it is never full;
  * descriptors may be.
  */
 import { assert } from '../base/assert.ts';
+import { grown } from '../base/column.ts';
 import { DATAGRAM_LISTENERS_MAX } from '../base/limits.ts';
 import { KEY_PORTS, KEY_REMOTE, KEY_WORDS } from '../flow/flow-key.ts';
 import { type FlowTable, SIDE } from '../flow/flow-table.ts';
@@ -33,47 +34,55 @@ const NONE = -1;
 /** UDP's largest payload over IPv4: no segment is larger. */
 const SEGMENT_BYTES_MAX = 65_507;
 
+/** Published ports that there is a place for at first. */
+const LISTENERS_AT_FIRST = 64;
+
 export class DatagramSockets {
-  readonly kind: Uint8Array;
-  readonly fd: Int32Array;
+  // Columns are replaced by longer ones when a port is published, and never by a packet.
+  kind: Uint8Array;
+  fd: Int32Array;
   /** The family of the socket, which is the target's and not always the guest's. */
-  readonly ipv4: Uint8Array;
+  ipv4: Uint8Array;
   /** A raw socket in place of a ping socket. */
-  readonly raw: Uint8Array;
+  raw: Uint8Array;
   /** The only flow of an OWN socket. */
-  readonly flow: Int32Array;
+  flow: Int32Array;
   /** The guest's MAC address, for flows that a stranger opens. */
-  readonly macHigh: Uint16Array;
-  readonly macLow: Int32Array;
+  macHigh: Uint16Array;
+  macLow: Int32Array;
   /** Datagrams up to this size may leave as segments of a larger one. */
-  readonly segmentMax: Int32Array;
+  segmentMax: Int32Array;
   /** Row-major, `ENDPOINT_WORDS` each. */
-  readonly endpoints: Int32Array;
+  endpoints: Int32Array;
   /** The socket of each flow, -1: none. */
   readonly of: Int32Array;
   /** Open sockets. */
   count: number = 0;
+  /** Columns of others, with a row for each socket, must have so many from now on. */
+  onGrowth: (rows: number) => void = () => {};
 
   readonly #sys: Sys;
   readonly #poll: number;
   readonly #flows: FlowTable;
   readonly #tokens: TokenSpace;
   readonly #handler: PollHandler;
-  readonly #token: Int32Array;
-  readonly #references: Int32Array;
-  readonly #free: Int32Array;
+  #token: Int32Array;
+  #references: Int32Array;
+  #free: Int32Array;
   #freeCount: number;
   #listeners: number = 0;
+  /** Published ports, and retired ones, by their descriptors. */
+  readonly #byFd: Map<number, number> = new Map();
   /** Published ports that are not listened to for now. */
   readonly #paused: Set<number> = new Set();
   /** Chains of shared sockets by the hash of their endpoint. */
   readonly #buckets: Int32Array;
-  readonly #chain: Int32Array;
+  #chain: Int32Array;
   readonly #byToken: Map<number, number> = new Map();
 
   /** `handler` is told when a shared or listening socket is ready. */
   constructor(sys: Sys, poll: number, flows: FlowTable, tokens: TokenSpace, handler: PollHandler) {
-    const max = flows.max + DATAGRAM_LISTENERS_MAX;
+    const max = flows.max + LISTENERS_AT_FIRST;
     this.#sys = sys;
     this.#poll = poll;
     this.#flows = flows;
@@ -147,9 +156,11 @@ export class DatagramSockets {
       this.#sys.close(fd);
       return -ERRNO.ENOSPC;
     }
+    if (this.#flows.max + this.#listeners === this.kind.length) this.#grow();
     const socket = this.#add(SOCKET_KIND.LISTENER, fd, ipv4, this.#tokens.allocate(this.#handler));
     if (socket < 0) return socket;
     this.#listeners++;
+    this.#byFd.set(fd, socket);
     const at = socket * ENDPOINT_WORDS;
     this.endpoints[at] = protocol | (interfaceIndex << 8);
     for (let word = 0; word < 4; word++) this.endpoints[at + 1 + word] = guest[word];
@@ -268,10 +279,29 @@ export class DatagramSockets {
   }
 
   #published(fd: number, kind: number): number {
-    for (let socket = 0; socket < this.kind.length; socket++) {
-      if (this.kind[socket] === kind && this.fd[socket] === fd) return socket;
-    }
-    return NONE;
+    const socket = this.#byFd.get(fd);
+    return socket !== undefined && this.kind[socket] === kind ? socket : NONE;
+  }
+
+  /** Makes place for twice as many published ports. */
+  #grow(): void {
+    const rows = this.kind.length;
+    const max = this.#flows.max + 2 * (rows - this.#flows.max);
+    this.kind = grown(this.kind, new Uint8Array(max));
+    this.fd = grown(this.fd, new Int32Array(max).fill(NONE));
+    this.ipv4 = grown(this.ipv4, new Uint8Array(max));
+    this.raw = grown(this.raw, new Uint8Array(max));
+    this.flow = grown(this.flow, new Int32Array(max));
+    this.macHigh = grown(this.macHigh, new Uint16Array(max));
+    this.macLow = grown(this.macLow, new Int32Array(max));
+    this.segmentMax = grown(this.segmentMax, new Int32Array(max));
+    this.endpoints = grown(this.endpoints, new Int32Array(max * ENDPOINT_WORDS));
+    this.#token = grown(this.#token, new Int32Array(max));
+    this.#references = grown(this.#references, new Int32Array(max));
+    this.#chain = grown(this.#chain, new Int32Array(max).fill(NONE));
+    this.#free = grown(this.#free, new Int32Array(max));
+    for (let socket = max - 1; socket >= rows; socket--) this.#free[this.#freeCount++] = socket;
+    this.onGrowth(max);
   }
 
   #watch(socket: number, events: number): void {
@@ -280,6 +310,7 @@ export class DatagramSockets {
 
   #close(socket: number): void {
     if (this.kind[socket] === SOCKET_KIND.SHARED) this.#unchain(socket);
+    if (isPublished(this.kind[socket])) this.#byFd.delete(this.fd[socket]);
     if (this.kind[socket] !== SOCKET_KIND.OWN) {
       this.#byToken.delete(this.#token[socket]);
       this.#tokens.release(this.#token[socket]);

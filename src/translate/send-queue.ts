@@ -9,6 +9,7 @@
  * A full send buffer (EAGAIN, ENOBUFS) loses datagrams, as a full queue of a router would; they are counted. An error that ICMP left on
  * the socket belongs to an earlier datagram: it is fetched from the error queue, and the datagram in hand is tried again.
  */
+import { grown } from '../base/column.ts';
 import { FRAME_PACKETS_MAX } from '../graph/node.ts';
 import type { Packets } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
@@ -60,8 +61,8 @@ export class SendQueue {
   readonly #arrivedEnd: Int32Array = new Int32Array(FRAME_PACKETS_MAX);
   #count: number = 0;
   /** First and last record of each socket; a socket's first is valid only while the socket is among the waiting ones. */
-  readonly #head: Int32Array;
-  readonly #tail: Int32Array;
+  #head: Int32Array;
+  #tail: Int32Array;
   readonly #waiting: Int32Array = new Int32Array(FRAME_PACKETS_MAX);
   #waitingCount: number = 0;
 
@@ -80,6 +81,10 @@ export class SendQueue {
     this.#sink = sink;
     this.#head = new Int32Array(sockets.kind.length).fill(NONE);
     this.#tail = new Int32Array(sockets.kind.length).fill(NONE);
+    sockets.onGrowth = (rows) => {
+      this.#head = grown(this.#head, new Int32Array(rows).fill(NONE));
+      this.#tail = grown(this.#tail, new Int32Array(rows).fill(NONE));
+    };
     this.#batchMemory = sys.register(this.#batch);
     this.#singlesMemory = sys.register(this.#singles);
   }
