@@ -5,6 +5,7 @@ import { GuestWiring } from '#tapster/engine/guest-wiring.js';
 import { NameTable } from '#tapster/flow/names.js';
 import { VERDICT } from '#tapster/flow/policy.js';
 import { FRAME_PACKETS_MAX } from '#tapster/graph/node.js';
+import { NO_SERVICES } from '#tapster/nodes/service-config.js';
 import type { Packets } from '#tapster/packet/packets.js';
 import { POLL } from '#tapster/sys/sys.js';
 import * as tcp from '#tapster/wire/tcp.js';
@@ -43,16 +44,7 @@ export class PathEngine {
   #sequence: number = GUEST_SEQUENCE + 1;
 
   constructor() {
-    const services = {
-      ourMac: new MacAddress(OUR_MAC.high, OUR_MAC.low),
-      mtu: MTU,
-      searchDomains: [],
-      leaseSeconds: 3600,
-      dhcp: false,
-      dhcpv6: false,
-      ndp: false,
-      ra: false,
-    };
+    const services = { ...NO_SERVICES, ourMac: new MacAddress(OUR_MAC.high, OUR_MAC.low), mtu: MTU };
     this.#engine = new Engine(this.sys, {
       flowsMax: FLOWS_MAX,
       policy: { decide: () => VERDICT.ALLOW },

@@ -8,6 +8,7 @@ import { TARGET_WORDS } from '../flow/flow-table.ts';
 import { NameTable } from '../flow/names.ts';
 import { VERDICT } from '../flow/policy.ts';
 import type { Link } from '../link/link.ts';
+import { NO_SERVICES } from '../nodes/service-config.ts';
 import { VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { LinuxSys } from '../sys/linux.ts';
 import { SOCKET_FAMILY, SOCKET_TYPE } from '../sys/sys.ts';
@@ -76,16 +77,7 @@ export class StreamGuest {
   #buffersLeft: number = 0;
 
   constructor(options: StreamGuestOptions = {}) {
-    const services = {
-      ourMac: new MacAddress(0x0200, 2),
-      mtu: MTU,
-      searchDomains: [],
-      leaseSeconds: 3600,
-      dhcp: false,
-      dhcpv6: false,
-      ndp: false,
-      ra: false,
-    };
+    const services = { ...NO_SERVICES, ourMac: new MacAddress(0x0200, 2), mtu: MTU };
     const listener = this.#listen();
     const target = Int32Array.of(0, 0, 0xffff, LOOPBACK, listener.port, 0);
     this.engine = new Engine(this.sys, {

@@ -31,6 +31,16 @@ export interface ServiceConfig {
   readonly ra: boolean;
 }
 
+/** Only ARP speaks: for a guest that has its addresses already. */
+export const NO_SERVICES: Omit<ServiceConfig, 'ourMac' | 'mtu'> = {
+  searchDomains: [],
+  leaseSeconds: 3600,
+  dhcp: false,
+  dhcpv6: false,
+  ndp: false,
+  ra: false,
+};
+
 export interface Ipv4Service {
   /** The guest's address, and the prefix of its network. */
   readonly address: IpPrefix;

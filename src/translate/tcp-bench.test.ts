@@ -15,6 +15,7 @@ import { type FlowTable, OUTCOME_NAMES } from '../flow/flow-table.ts';
 import { NameTable } from '../flow/names.ts';
 import { type Policy, VERDICT } from '../flow/policy.ts';
 import { TapLink } from '../link/tap.ts';
+import { NO_SERVICES } from '../nodes/service-config.ts';
 import type { LinkOffload } from '../packet/offload.ts';
 import { SimulatedSys } from '../sys/simulated.ts';
 import type { SimulatedDevice } from '../sys/simulated-device.ts';
@@ -89,16 +90,7 @@ export class TcpBench {
     const random = new Random(7);
     const policy: Policy = { decide: () => options.verdict ?? VERDICT.ALLOW };
     const mtu = options.mtu ?? 1500;
-    const services = {
-      ourMac: new MacAddress(0x0200, 2),
-      mtu,
-      searchDomains: [],
-      leaseSeconds: 3600,
-      dhcp: false,
-      dhcpv6: false,
-      ndp: false,
-      ra: false,
-    };
+    const services = { ...NO_SERVICES, ourMac: new MacAddress(0x0200, 2), mtu };
     const wiring = new GuestWiring({ services, localNames: new Map() });
     this.engine = new Engine(this.sys, {
       flowsMax: options.flowsMax ?? 64,

@@ -19,7 +19,7 @@ import { GuestWiring } from '#tapster/engine/guest-wiring.js';
 import { HostPolicy } from '#tapster/flow/host-policy.js';
 import { NameTable } from '#tapster/flow/names.js';
 import { TapLink } from '#tapster/link/tap.js';
-import type { ServiceConfig } from '#tapster/nodes/service-config.js';
+import { NO_SERVICES, type ServiceConfig } from '#tapster/nodes/service-config.js';
 import type { SimulatedDevice } from '#tapster/sys/simulated-device.js';
 import { endpoint } from '#tapster/sys/simulated-endpoint.js';
 import { PollSet } from '#tapster/sys/simulated-poll.js';
@@ -342,6 +342,7 @@ function sysOptions(plan: WorldPlan): object {
 function services(mtu: number): ServiceConfig {
   const [address4, address6] = addressesOf(0);
   return {
+    ...NO_SERVICES,
     ourMac: new MacAddress(0x0200, 2),
     mtu,
     ipv4: {
@@ -356,12 +357,6 @@ function services(mtu: number): ServiceConfig {
       ourLinkLocal: parseIpAddress('fe80::2')!,
       dns: [parseIpAddress(PLACES[6].dns)!],
     },
-    searchDomains: [],
-    leaseSeconds: 3600,
-    dhcp: false,
-    dhcpv6: false,
-    ndp: false,
-    ra: false,
   };
 }
 
