@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { connect } from '../control/client.ts';
-import { layoutFor } from '../engine/flow-summary.ts';
+import { layoutFor } from '../engine/table-layout.ts';
 import { lineOfWords } from './ctl/line.ts';
 import { type Outcome, Session } from './ctl/session.ts';
 import { runShell } from './ctl/shell.ts';

@@ -8,7 +8,7 @@
 import fs from 'node:fs';
 import { isatty, WriteStream } from 'node:tty';
 import { FileAppender } from '../engine/file-appender.ts';
-import { layoutFor, type TableLayout } from '../engine/flow-summary.ts';
+import { layoutFor, type TableLayout } from '../engine/table-layout.ts';
 
 const FD = 2;
 /** Lines beyond this, while nobody reads, are lost. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { FlowRecord } from './flow-record.ts';
 import { flowRecord } from './flow-record-fixture.test.ts';
-import { FlowSummary, GROUPS_MAX, layoutFor } from './flow-summary.ts';
+import { FlowSummary, GROUPS_MAX } from './flow-summary.ts';
 
 const PLAIN = { columns: 100, colours: false };
 
@@ -83,19 +83,5 @@ published    tcp      80      1    517 B       9 B  1 closed
     const text = summary.render(PLAIN);
     assert.match(text, /^\(others\) +100 +100 B +0 B {2}100 closed$/m);
     assert.match(text, new RegExp(`, ${GROUPS_MAX + 100} flows `));
-  });
-});
-
-describe('layoutFor', () => {
-  const terminal = { isTTY: true, columns: 132 } as NodeJS.WriteStream;
-  const pipe = {} as NodeJS.WriteStream;
-
-  it('follows the terminal, COLUMNS, NO_COLOR and FORCE_COLOR', () => {
-    assert.deepEqual(layoutFor(terminal, {}), { columns: 132, colours: true });
-    assert.deepEqual(layoutFor(terminal, { COLUMNS: '90', NO_COLOR: '1' }), { columns: 90, colours: false });
-    assert.deepEqual(layoutFor(terminal, { TERM: 'dumb' }), { columns: 132, colours: false });
-    assert.deepEqual(layoutFor(pipe, {}), { columns: 100, colours: false });
-    assert.deepEqual(layoutFor(pipe, { FORCE_COLOR: '1', COLUMNS: 'x' }), { columns: 100, colours: true });
-    assert.equal(layoutFor(terminal, { COLUMNS: '5' }).columns, 60);
   });
 });

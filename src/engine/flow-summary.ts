@@ -12,14 +12,13 @@
  * row, `(others)`. Text only: names come from the network and are made harmless (`text.ts`), which leaves them one column per character, so no library
  * is needed to measure them; colours are Node's own (`util.styleText`).
  */
-import { styleText } from 'node:util';
 import type { FlowRecord, FlowSink } from './flow-record.ts';
-import { clip, formatBytes, formatDuration, harmless } from './text.ts';
+import { type Colour, paint, type TableLayout } from './table-layout.ts';
+import { clip, counted, formatBytes, formatDuration, harmless } from './text.ts';
 
 /** Rows of the table; a port scan must not eat the memory. */
 export const GROUPS_MAX: number = 4096;
 
-const COLUMNS_MIN = 60;
 const NAME_COLUMNS_MIN = 12;
 const GAP = '  ';
 
@@ -33,12 +32,6 @@ interface Group {
   bytesIn: number;
   /** How often each outcome was. */
   readonly outcomes: Map<string, number>;
-}
-
-export interface TableLayout {
-  /** Columns of the terminal. */
-  readonly columns: number;
-  readonly colours: boolean;
 }
 
 export class FlowSummary implements FlowSink {
@@ -92,17 +85,6 @@ export class FlowSummary implements FlowSink {
   }
 }
 
-/** The width and the colours that a stream allows: COLUMNS and the terminal's own width, NO_COLOR and FORCE_COLOR (no-color.org, force-color.org). */
-export function layoutFor(
-  stream: { readonly isTTY?: boolean; readonly columns?: number },
-  env: NodeJS.ProcessEnv = process.env,
-): TableLayout {
-  const columns = Number(env['COLUMNS']) || (stream.isTTY === true ? stream.columns : 0) || 100;
-  const forced = env['FORCE_COLOR'] !== undefined && env['FORCE_COLOR'] !== '0';
-  const terminal = stream.isTTY === true && env['TERM'] !== 'dumb';
-  return { columns: Math.max(columns, COLUMNS_MIN), colours: !env['NO_COLOR'] && (forced || terminal) };
-}
-
 function nameAndPort(record: FlowRecord): { name: string; port: number | undefined } {
   if (record.direction === 'in') return { name: 'published', port: record.guest.port };
   const icmp = record.protocol === 'icmp' || record.protocol === 'icmpv6';
@@ -121,11 +103,7 @@ function totalLine(groups: readonly Group[], durationMs: number): string {
   const names = new Set(groups.map((group) => group.name)).size;
   const sent = formatBytes(sum((group) => group.bytesOut));
   const received = formatBytes(sum((group) => group.bytesIn));
-  return `${count(names, 'name')}, ${count(flows, 'flow')} in ${took}: ${sent} sent, ${received} received`;
-}
-
-function count(n: number, noun: string): string {
-  return `${n} ${noun}${n === 1 ? '' : 's'}`;
+  return `${counted(names, 'name')}, ${counted(flows, 'flow')} in ${took}: ${sent} sent, ${received} received`;
 }
 
 const HEADER = ['NAME', 'PROTO', 'PORT', 'FLOWS', 'SENT', 'RECEIVED', 'OUTCOME'];
@@ -183,14 +161,8 @@ function cell(row: readonly string[], column: number): string {
   return row[column] ?? '';
 }
 
-type Colour = 'bold' | 'dim' | 'red' | 'cyan' | 'plain';
-
-function colourOf(column: number, text: string): Colour {
+function colourOf(column: number, text: string): Colour | undefined {
   if (column === 0) return 'cyan';
   const isOutcome = column === HEADER.length - 1;
-  return isOutcome && /refused|unreachable|timeout|reset|denied|failed/.test(text) ? 'red' : 'plain';
-}
-
-function paint(layout: TableLayout, colour: Colour, text: string): string {
-  return layout.colours && colour !== 'plain' ? styleText(colour, text, { validateStream: false }) : text;
+  return isOutcome && /refused|unreachable|timeout|reset|denied|failed/.test(text) ? 'red' : undefined;
 }

@@ -42,6 +42,11 @@ export function formatDuration(durationMs: number): string {
   return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }
 
+/** `1 packet`, `2 packets`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
 /** `192.0.2.1:80`, `[2001:db8::1]:80`; without a port where there is none. */
 export function formatEndpoint(address: string, port: number | undefined): string {
   if (port === undefined) return address;

@@ -20,7 +20,7 @@ export function makeDoctorCommand(finish: (status: number) => void, output: Outp
     .action(async (flags: { json?: true }) => {
       const { probeMachine } = await import('../../engine/probe/probe.ts');
       const { doctorJson, doctorText, isFit } = await import('../doctor/report.ts');
-      const { layoutFor } = await import('../../engine/flow-summary.ts');
+      const { layoutFor } = await import('../../engine/table-layout.ts');
       const checks = await probeMachine();
       output.out(flags.json ? doctorJson(checks) : doctorText(checks, layoutFor(process.stdout).colours));
       finish(isFit(checks) ? EXIT.success : EXIT.unfit);

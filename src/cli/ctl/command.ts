@@ -1,6 +1,6 @@
 /** A command of `tapster ctl`: its grammar, what it asks of the engine, and how the answer reads. */
 import type { Client } from '../../control/client.ts';
-import type { TableLayout } from '../../engine/flow-summary.ts';
+import type { TableLayout } from '../../engine/table-layout.ts';
 import type { Entry, Pattern } from './parser.ts';
 import { type Syntax, sequence } from './syntax.ts';
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
-import type { TableLayout } from '../../engine/flow-summary.ts';
+import type { TableLayout } from '../../engine/table-layout.ts';
 import type { BridgeView, CaptureView, FlowView, InterfaceView, RouteView, TraceView } from '../../network/views.ts';
 import { applyText } from '../apply-command.ts';
 import { captureEnded, captureTable } from './render/captures.ts';

@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import { formatProblems } from '../../config/problem.ts';
 import { ApiError } from '../../control/api-error.ts';
 import type { Client } from '../../control/client.ts';
-import type { TableLayout } from '../../engine/flow-summary.ts';
+import type { TableLayout } from '../../engine/table-layout.ts';
 import { harmless } from '../../engine/text.ts';
 import { readText } from '../read-text.ts';
 import { Arguments, type Command, CommandError, type Context } from './command.ts';

@@ -1,8 +1,8 @@
 /** Captures. */
-import type { TableLayout } from '../../../engine/flow-summary.ts';
-import { formatBytes, harmless } from '../../../engine/text.ts';
+import type { TableLayout } from '../../../engine/table-layout.ts';
+import { counted, formatBytes, harmless } from '../../../engine/text.ts';
 import type { CaptureView } from '../../../network/views.ts';
-import { type Column, counted, table } from './table.ts';
+import { type Column, table } from './table.ts';
 
 export function captureStarted({ name, interface: where, file }: CaptureView): string {
   return `${harmless(name)}: ${where === 'any' ? 'all interfaces' : harmless(where)} to ${harmless(file)}\n`;

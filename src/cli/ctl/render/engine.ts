@@ -1,8 +1,8 @@
 /** `show version`. */
-import type { TableLayout } from '../../../engine/flow-summary.ts';
+import { paint, type TableLayout } from '../../../engine/table-layout.ts';
 import { formatDuration, harmless } from '../../../engine/text.ts';
 import type { EngineView } from '../../../network/views.ts';
-import { facts, paint } from './table.ts';
+import { facts } from './table.ts';
 
 export function engineText(engine: EngineView, layout: TableLayout): string {
   const { name, version, pid, uptimeSeconds, revision, unmet } = engine;

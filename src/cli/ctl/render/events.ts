@@ -1,8 +1,7 @@
 /** Events, a line each. */
-import type { TableLayout } from '../../../engine/flow-summary.ts';
+import { paint, type TableLayout } from '../../../engine/table-layout.ts';
 import { harmless } from '../../../engine/text.ts';
 import type { EventView } from '../../../network/views.ts';
-import { paint } from './table.ts';
 
 export function eventLines(events: readonly EventView[], layout: TableLayout): string {
   return events.length === 0 ? 'no events\n' : events.map((event) => eventLine(event, layout)).join('');

@@ -1,6 +1,6 @@
 /** Bridges and their stations, routes, neighbours, flows. */
-import type { TableLayout } from '../../../engine/flow-summary.ts';
-import { formatBytes, formatDuration, harmless } from '../../../engine/text.ts';
+import { paint, type TableLayout } from '../../../engine/table-layout.ts';
+import { counted, formatBytes, formatDuration, harmless } from '../../../engine/text.ts';
 import type {
   BridgeView,
   FlowView,
@@ -9,7 +9,7 @@ import type {
   RouteView,
   StationView,
 } from '../../../network/views.ts';
-import { type Column, counted, facts, paint, table } from './table.ts';
+import { type Column, facts, table } from './table.ts';
 
 export function bridgeTable(bridges: readonly BridgeView[], layout: TableLayout): string {
   if (bridges.length === 0) return 'no bridges\n';

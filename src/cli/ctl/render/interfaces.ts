@@ -1,9 +1,9 @@
 /** Interfaces, what is behind them, and the kernel's side of taps. */
 import type { InterfaceDetail } from '../../../control/client.ts';
-import type { TableLayout } from '../../../engine/flow-summary.ts';
-import { formatBytes, harmless } from '../../../engine/text.ts';
+import { paint, type TableLayout } from '../../../engine/table-layout.ts';
+import { counted, formatBytes, harmless } from '../../../engine/text.ts';
 import type { HardwareView, InterfaceView, QueueView, TapView } from '../../../network/views.ts';
-import { type Column, colourOfState, counted, facts, paint, table, upDown } from './table.ts';
+import { type Column, colourOfState, facts, table, upDown } from './table.ts';
 
 const NAME: Column<InterfaceView> = { title: 'NAME', cell: ({ name }) => name, colour: () => 'cyan' };
 const STATE: Column<InterfaceView> = {

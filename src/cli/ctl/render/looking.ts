@@ -1,8 +1,8 @@
 /** Nodes, errors, threads, traces. */
-import type { TableLayout } from '../../../engine/flow-summary.ts';
+import { paint, type TableLayout } from '../../../engine/table-layout.ts';
 import { harmless } from '../../../engine/text.ts';
 import type { ErrorView, NodeView, ThreadView, TraceView } from '../../../network/views.ts';
-import { type Column, paint, table } from './table.ts';
+import { type Column, table } from './table.ts';
 
 /** Reading the clock around each node costs more than some nodes do, so nobody pays for it who did not ask. */
 const TIMED_FROM_NOW = 'Nodes are timed from now on: ask again for ns per packet.\n';

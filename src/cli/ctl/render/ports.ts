@@ -1,5 +1,5 @@
 /** Ports of the host that lead somewhere. */
-import type { TableLayout } from '../../../engine/flow-summary.ts';
+import type { TableLayout } from '../../../engine/table-layout.ts';
 import { type Column, table } from './table.ts';
 
 export interface ForwardedPort {

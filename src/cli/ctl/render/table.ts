@@ -2,8 +2,7 @@
  * Tables for people: columns as wide as what stands in them, text on the left, numbers on the right. Nothing is cut. Every cell is made harmless: names come
  * from guests, files and the network.
  */
-import { styleText } from 'node:util';
-import type { TableLayout } from '../../../engine/flow-summary.ts';
+import { type Colour, paint, type TableLayout } from '../../../engine/table-layout.ts';
 import { harmless } from '../../../engine/text.ts';
 
 export type Cell = string | number | undefined;
@@ -15,8 +14,6 @@ export interface Column<Row> {
   readonly right?: boolean;
   readonly colour?: (row: Row) => Colour | undefined;
 }
-
-export type Colour = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 
 const GAP = '  ';
 
@@ -67,21 +64,12 @@ export function facts(list: readonly (readonly [string, Cell])[], indent: string
   return known.map(([name, text]) => `${indent}${name.padEnd(width)}${GAP}${text}\n`).join('');
 }
 
-export function paint(layout: TableLayout, colour: Colour | undefined, text: string): string {
-  return layout.colours && colour !== undefined ? styleText(colour, text, { validateStream: false }) : text;
-}
-
 export function upDown(up: boolean): string {
   return up ? 'up' : 'down';
 }
 
 export function colourOfState(up: boolean): Colour {
   return up ? 'green' : 'red';
-}
-
-/** `1 packet`, `2 packets`. */
-export function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 function cellText(cell: Cell): string {
