@@ -26,6 +26,16 @@ function pipe(name: string): { reader: number; writer: number } {
   return { reader, writer: open(path, true) };
 }
 
+/** Reads what is there; 0: nothing. */
+function read(fd: number, into: Buffer): number {
+  try {
+    return readSync(fd, into);
+  } catch (error) {
+    assert.equal((error as NodeJS.ErrnoException).code, 'EAGAIN');
+    return 0;
+  }
+}
+
 describe('openOutput', () => {
   it('keeps a file or starts it anew', async () => {
     const path = join(folder, 'file');
@@ -71,16 +81,34 @@ describe('FileAppender', () => {
     const expected = Buffer.concat(pieces);
     const received = Buffer.alloc(expected.length);
     for (let at = 0; at < expected.length; ) {
-      try {
-        at += readSync(reader, received, at, Math.min(10_000, expected.length - at), null);
-      } catch (error) {
-        assert.equal((error as NodeJS.ErrnoException).code, 'EAGAIN');
-        await new Promise((resolve) => setTimeout(resolve, 1));
-      }
+      const got = read(reader, received.subarray(at, at + 10_000));
+      if (got === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+      at += got;
     }
     await closed;
     closeSync(reader);
     assert.ok(received.equals(expected));
+  });
+
+  it('does not give a slow reader up, as long as it takes something', async () => {
+    const { reader, writer } = pipe('slow');
+    const appender = new FileAppender(writer, true, 1 << 20, assert.fail);
+    const bytes = 800_000;
+    assert.ok(appender.append(Buffer.alloc(bytes)));
+    let isClosed = false;
+    const timeoutMs = 1000;
+    const startedAt = performance.now();
+    const closed = appender.close(timeoutMs).then(() => {
+      isClosed = true;
+    });
+    // What the pipe holds, each tenth of the time.
+    while (!isClosed) {
+      await new Promise((resolve) => setTimeout(resolve, timeoutMs / 10));
+      read(reader, Buffer.alloc(65_536));
+    }
+    await closed;
+    assert.ok(performance.now() - startedAt > timeoutMs);
+    closeSync(reader);
   });
 
   it('does not wait for ever for a reader that has stopped', async () => {

@@ -13,6 +13,9 @@ import { errnoName } from '../sys/errno.ts';
 /** A pipe that is full, or a terminal that somebody else made non-blocking, is tried again after this time. */
 const RETRY_MS = 10;
 
+/** Into so many looks, with turns of the loop between them, the time of `close` is cut: where nobody let us run, the time alone would be over. */
+const CLOSE_LOOKS = 10;
+
 export class FileAppender {
   readonly #fd: number;
   readonly #owned: boolean;
@@ -22,6 +25,7 @@ export class FileAppender {
   #queuedBytes: number = 0;
   /** What the kernel has been given, and has not taken yet. */
   #writing: Uint8Array[] = [];
+  #writtenBytes: number = 0;
   #stopped: boolean = false;
   #idle: (() => void) | undefined;
   readonly #atExit: () => void = () => this.#flushAtExit();
@@ -49,16 +53,12 @@ export class FileAppender {
     return true;
   }
 
-  /** Resolves when everything is written, or `timeoutMs` have passed: a pipe that nobody reads must not keep us. */
+  /** Resolves when everything is written, or nothing was taken for `timeoutMs`: a pipe that nobody reads must not keep us. */
   async close(timeoutMs: number): Promise<void> {
-    if (this.#writing.length > 0 && !this.#stopped) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, timeoutMs);
-        this.#idle = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
+    for (let looks = 0; looks < CLOSE_LOOKS && this.#writing.length > 0 && !this.#stopped; ) {
+      const before = this.#writtenBytes;
+      await this.#idleWithin(timeoutMs / CLOSE_LOOKS);
+      looks = this.#writtenBytes === before ? looks + 1 : 0;
     }
     const stuck = this.#writing.length > 0 && !this.#stopped;
     if (stuck) this.#stop('nobody reads what is written');
@@ -66,6 +66,16 @@ export class FileAppender {
     this.#stopped = true;
     // A write that is stuck still uses the descriptor.
     if (this.#owned && !stuck) fs.closeSync(this.#fd);
+  }
+
+  async #idleWithin(timeoutMs: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, timeoutMs);
+      this.#idle = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   #write(): void {
@@ -87,6 +97,7 @@ export class FileAppender {
       this.#stop(error.errno === undefined ? error.message : errnoName(error.errno));
       return;
     }
+    this.#writtenBytes += written;
     this.#queuedBytes -= written;
     this.#writing = behind(this.#writing, written);
     if (this.#writing.length > 0 || this.#queue.length > 0) this.#write();
