@@ -284,8 +284,11 @@ class GuestSession extends Session<GuestOptions, GuestHooks> {
   }
 }
 
-/** How long a command may take to end with us: what it leaves behind when it has ended, its socket's path, is removed then. */
-const COMMAND_END_MS = 1000;
+/**
+ * How long a command may take to end with us: what it leaves behind when it has ended, its socket's path, is removed then. QEMU needs 100 ms; on a busy machine a second is
+ * soon over.
+ */
+const COMMAND_END_MS = 10_000;
 
 /** Where QEMU binds its side of datagrams, beside ours: both sides must know the path of the other. */
 function qemuPathOf(path: string): string {
