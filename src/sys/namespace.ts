@@ -32,8 +32,8 @@ const FILE_BYTES_MAX = 65_536;
 /** Making a network namespace waits for others that are being taken down: milliseconds, on a busy machine a second. */
 const START_TIMEOUT_MS = 15_000;
 
-/** How long the kernel may take to kill all that lives in the namespaces. */
-const END_TIMEOUT_MS = 2_000;
+/** How long the kernel may take to kill all that lives in the namespaces: milliseconds, on a busy machine longer than one likes. */
+const END_TIMEOUT_MS = 10_000;
 
 /** struct virtio_net_hdr_mrg_rxbuf. */
 const VNET_HEADER_BYTES = 12;
