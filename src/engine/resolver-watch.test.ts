@@ -4,8 +4,8 @@ import { type IpAddress, parseIpAddress } from '../base/address.ts';
 import { FlowTable, TARGET_WORDS } from '../flow/flow-table.ts';
 import { HostPolicy } from '../flow/host-policy.ts';
 import * as make from '../nodes/packet-fixtures.test.ts';
+import { echoService } from '../sys/simulated/datagram-service.ts';
 import { SimulatedSys } from '../sys/simulated.ts';
-import { echoService } from '../sys/simulated-datagram-service.ts';
 import { Bench } from '../translate/datagram-bench-fixture.test.ts';
 import { ResolverWatch } from './resolver-watch.ts';
 

@@ -13,8 +13,8 @@ import {
 import { type LinkOffload, NO_OFFLOAD } from '../packet/offload.ts';
 import { type Packet, Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
+import type { SimulatedDevice } from '../sys/simulated/device.ts';
 import { SimulatedSys } from '../sys/simulated.ts';
-import type { SimulatedDevice } from '../sys/simulated-device.ts';
 import * as vnet from '../wire/vnet-header.ts';
 import type { Link } from './link.ts';
 import { SoftwareOffload } from './software-offload.ts';

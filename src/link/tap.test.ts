@@ -4,8 +4,8 @@ import { FRAME_PACKETS_MAX } from '../graph/node.ts';
 import { NO_OFFLOAD } from '../packet/offload.ts';
 import { Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
+import type { SimulatedDevice } from '../sys/simulated/device.ts';
 import { SimulatedSys } from '../sys/simulated.ts';
-import type { SimulatedDevice } from '../sys/simulated-device.ts';
 import { TapLink } from './tap.ts';
 
 /** A tap at both ends: the device that the test sends and receives by, and our link on it. */

@@ -4,9 +4,9 @@ import fc from 'fast-check';
 import { Random } from '../base/random.ts';
 import { ERRNO } from './errno.ts';
 import { IP, SO, SOL, UDP } from './options.ts';
+import { echoService, pingService } from './simulated/datagram-service.ts';
+import { endpoint, endpointText, readEndpoint, writeEndpoint } from './simulated/endpoint.ts';
 import { SimulatedSys } from './simulated.ts';
-import { echoService, pingService } from './simulated-datagram-service.ts';
-import { endpoint, endpointText, readEndpoint, writeEndpoint } from './simulated-endpoint.ts';
 import {
   DATAGRAM_WORDS,
   ERROR_RECORD_WORDS,

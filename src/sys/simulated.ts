@@ -21,20 +21,20 @@
 import { Random } from '../base/random.ts';
 import { ERRNO } from './errno.ts';
 import { SO, SOL } from './options.ts';
-import { totalBytes } from './simulated-bytes.ts';
-import { SimulatedClock } from './simulated-clock.ts';
-import { DatagramSocket } from './simulated-datagram.ts';
-import * as datagrams from './simulated-datagram-calls.ts';
-import { type DeviceOptions, SimulatedDevice } from './simulated-device.ts';
-import { familyOf, readEndpoint, unspecified, writeEndpoint } from './simulated-endpoint.ts';
-import { FAULT_PASSES_US, type FaultPlan, Faults, type FaultyCall } from './simulated-faults.ts';
-import { Memories } from './simulated-memory.ts';
-import { localTowards, SimulatedNetwork } from './simulated-network.ts';
-import { type Descriptor, PollSet } from './simulated-poll.ts';
-import { getOption, setOption } from './simulated-socket-options.ts';
-import { SplicePipe, splice } from './simulated-splice.ts';
-import { StreamSocket } from './simulated-stream.ts';
-import { Timer } from './simulated-timer.ts';
+import { totalBytes } from './simulated/bytes.ts';
+import { SimulatedClock } from './simulated/clock.ts';
+import { DatagramSocket } from './simulated/datagram.ts';
+import * as datagrams from './simulated/datagram-calls.ts';
+import { type DeviceOptions, SimulatedDevice } from './simulated/device.ts';
+import { familyOf, readEndpoint, unspecified, writeEndpoint } from './simulated/endpoint.ts';
+import { FAULT_PASSES_US, type FaultPlan, Faults, type FaultyCall } from './simulated/faults.ts';
+import { Memories } from './simulated/memory.ts';
+import { localTowards, SimulatedNetwork } from './simulated/network.ts';
+import { type Descriptor, PollSet } from './simulated/poll.ts';
+import { getOption, setOption } from './simulated/socket-options.ts';
+import { SplicePipe, splice } from './simulated/splice.ts';
+import { StreamSocket } from './simulated/stream.ts';
+import { Timer } from './simulated/timer.ts';
 import { SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE, type Sys } from './sys.ts';
 
 export interface SimulatedOptions {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { endpoint } from '../sys/simulated-endpoint.ts';
+import { endpoint } from '../sys/simulated/endpoint.ts';
 import { SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE } from '../sys/sys.ts';
 import { ForwardListeners, type ForwardRoute, type Introduces } from './forward-listen.ts';
 import { SimulatedTurns } from './splice-fixture.test.ts';

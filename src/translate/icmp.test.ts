@@ -5,8 +5,8 @@ import { type FlowTable, TARGET_WORDS } from '../flow/flow-table.ts';
 import { VERDICT } from '../flow/policy.ts';
 import * as make from '../nodes/packet-fixtures.test.ts';
 import { ERRNO } from '../sys/errno.ts';
+import { pingService } from '../sys/simulated/datagram-service.ts';
 import { SimulatedSys } from '../sys/simulated.ts';
-import { pingService } from '../sys/simulated-datagram-service.ts';
 import { SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE } from '../sys/sys.ts';
 import { Bench, type BenchOptions, type GuestFrame } from './datagram-bench-fixture.test.ts';
 

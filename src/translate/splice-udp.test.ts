@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { OUTCOME_NAMES } from '../flow/flow-table.ts';
-import { endpoint } from '../sys/simulated-endpoint.ts';
+import { endpoint } from '../sys/simulated/endpoint.ts';
 import { SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE } from '../sys/sys.ts';
 import { SimulatedTurns } from './splice-fixture.test.ts';
 import { SpliceUdp } from './splice-udp.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { endpoint } from '../sys/simulated/endpoint.ts';
+import type { SimulatedPeer } from '../sys/simulated/peer.ts';
 import { SimulatedSys } from '../sys/simulated.ts';
-import { endpoint } from '../sys/simulated-endpoint.ts';
-import type { SimulatedPeer } from '../sys/simulated-peer.ts';
 import { SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE } from '../sys/sys.ts';
 import { pattern } from './tcp-bench.test.ts';
 import { TcpHeld } from './tcp-held.ts';

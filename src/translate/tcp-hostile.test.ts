@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { TCP_HELD_BYTES_MAX } from '../base/limits.ts';
-import type { StreamService } from '../sys/simulated-peer.ts';
+import type { StreamService } from '../sys/simulated/peer.ts';
 import { type Conversation, pattern, TcpBench } from './tcp-bench.test.ts';
 
 /**

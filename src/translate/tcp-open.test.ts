@@ -3,8 +3,8 @@ import { afterEach, describe, it } from 'node:test';
 import { VERDICT } from '../flow/policy.ts';
 import { ERRNO } from '../sys/errno.ts';
 import { SO, SOL } from '../sys/options.ts';
-import { endpoint } from '../sys/simulated-endpoint.ts';
-import { StreamSocket } from '../sys/simulated-stream.ts';
+import { endpoint } from '../sys/simulated/endpoint.ts';
+import { StreamSocket } from '../sys/simulated/stream.ts';
 import { SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE } from '../sys/sys.ts';
 import { type Conversation, REMOTE, REMOTE6, TcpBench, type TcpBenchOptions } from './tcp-bench.test.ts';
 

@@ -4,9 +4,9 @@ import fc from 'fast-check';
 import * as make from '../nodes/packet-fixtures.test.ts';
 import { ERRNO } from '../sys/errno.ts';
 import { UDP } from '../sys/options.ts';
+import type { DatagramSocket } from '../sys/simulated/datagram.ts';
+import { endpoint } from '../sys/simulated/endpoint.ts';
 import { SimulatedSys } from '../sys/simulated.ts';
-import type { DatagramSocket } from '../sys/simulated-datagram.ts';
-import { endpoint } from '../sys/simulated-endpoint.ts';
 import { Bench } from './datagram-bench-fixture.test.ts';
 
 import {

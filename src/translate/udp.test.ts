@@ -5,9 +5,9 @@ import { type FlowTable, TARGET_WORDS } from '../flow/flow-table.ts';
 import { VERDICT } from '../flow/policy.ts';
 import * as make from '../nodes/packet-fixtures.test.ts';
 import { ERRNO } from '../sys/errno.ts';
+import { echoService } from '../sys/simulated/datagram-service.ts';
+import { endpoint } from '../sys/simulated/endpoint.ts';
 import type { SimulatedSys } from '../sys/simulated.ts';
-import { echoService } from '../sys/simulated-datagram-service.ts';
-import { endpoint } from '../sys/simulated-endpoint.ts';
 import { SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE } from '../sys/sys.ts';
 
 import {

@@ -5,7 +5,7 @@
  * Positions count from 0, the first byte behind the SYN.
  */
 import assert from 'node:assert/strict';
-import type { SimulatedPeer } from '#tapster/sys/simulated-peer.js';
+import type { SimulatedPeer } from '#tapster/sys/simulated/peer.js';
 import * as ethernet from '#tapster/wire/ethernet.js';
 import * as ipv4 from '#tapster/wire/ipv4.js';
 import * as tcp from '#tapster/wire/tcp.js';

@@ -1,8 +1,8 @@
 /** Turns of an engine on a simulated host, and time that passes there. */
 import assert from 'node:assert/strict';
 import type { Engine } from '#tapster/engine/engine.js';
+import { PollSet } from '#tapster/sys/simulated/poll.js';
 import type { SimulatedSys } from '#tapster/sys/simulated.js';
-import { PollSet } from '#tapster/sys/simulated-poll.js';
 
 const TURNS_MAX = 20_000;
 

@@ -1,8 +1,8 @@
 /** One TCP conversation of a simulated world: what both sides are to do, and whether what came out is right. */
 import type { Random } from '#tapster/base/random.js';
 import { ERRNO } from '#tapster/sys/errno.js';
-import type { SimulatedClock } from '#tapster/sys/simulated-clock.js';
-import type { SimulatedPeer, StreamService } from '#tapster/sys/simulated-peer.js';
+import type { SimulatedClock } from '#tapster/sys/simulated/clock.js';
+import type { SimulatedPeer, StreamService } from '#tapster/sys/simulated/peer.js';
 import type { GuestTcp, GuestTcpOptions } from '../support/guest-tcp.ts';
 import { HOUR_US, type JourneyPlan, MINUTE_US } from './plan.ts';
 

@@ -1,8 +1,8 @@
 /** What a seed decides: the world, each conversation over TCP, each one over datagrams, and the accidents. */
 import { TCP_HELD_BYTES_MAX } from '#tapster/base/limits.js';
 import type { Random } from '#tapster/base/random.js';
-import type { FaultPlan } from '#tapster/sys/simulated-faults.js';
-import type { ConnectOutcome } from '#tapster/sys/simulated-peer.js';
+import type { FaultPlan } from '#tapster/sys/simulated/faults.js';
+import type { ConnectOutcome } from '#tapster/sys/simulated/peer.js';
 import type { Impairment } from '../support/guest-link.ts';
 
 const SECOND_US = 1_000_000;

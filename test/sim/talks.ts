@@ -2,9 +2,10 @@
  * Conversations in datagrams: UDP echo, closed ports, published ports, DNS, pings. Nothing that arrives may be another than was sent, or come from or go to somebody else, or
  * come more often than it was sent; in a clean world everything must arrive.
  */
+
+import { pingService } from '#tapster/sys/simulated/datagram-service.js';
+import { endpoint } from '#tapster/sys/simulated/endpoint.js';
 import type { SimulatedSys } from '#tapster/sys/simulated.js';
-import { pingService } from '#tapster/sys/simulated-datagram-service.js';
-import { endpoint } from '#tapster/sys/simulated-endpoint.js';
 import type { Address } from '../support/guest-frame.ts';
 import {
   type Arrival,

@@ -3,9 +3,9 @@
  * which the worlds must find (`canary.test.ts`), or they would find nothing.
  */
 import { ERRNO } from '#tapster/sys/errno.js';
+import type { SimulatedPeer } from '#tapster/sys/simulated/peer.js';
+import { StreamSocket } from '#tapster/sys/simulated/stream.js';
 import { type SimulatedOptions, SimulatedSys } from '#tapster/sys/simulated.js';
-import type { SimulatedPeer } from '#tapster/sys/simulated-peer.js';
-import { StreamSocket } from '#tapster/sys/simulated-stream.js';
 import { PIECE_WORDS } from '#tapster/sys/sys.js';
 
 /**

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Random } from '#tapster/base/random.js';
-import { SimulatedClock } from '#tapster/sys/simulated-clock.js';
+import { SimulatedClock } from '#tapster/sys/simulated/clock.js';
 import { Guest, type GuestOptions } from './guest.ts';
 import { ACK, FIN, SYN, type TcpSegment, URG, writeTcp } from './guest-frame.ts';
 import { ImpairedLink, type Impairment } from './guest-link.ts';

@@ -11,8 +11,8 @@
  * | others | a turn                                                                  |
  */
 import type { Random } from '#tapster/base/random.js';
+import type { SimulatedPeer } from '#tapster/sys/simulated/peer.js';
 import type { SimulatedSys } from '#tapster/sys/simulated.js';
-import type { SimulatedPeer } from '#tapster/sys/simulated-peer.js';
 import { frame, pick, repairFrame } from '../frames.ts';
 import { Rig } from '../rig.ts';
 import { type FuzzTarget, joinByLength, splitByLength } from '../target.ts';

@@ -5,7 +5,7 @@
  * what was acknowledged is not lost; and when the guest falls silent, nothing is left in the end.
  */
 import type { Random } from '#tapster/base/random.js';
-import type { SimulatedPeer } from '#tapster/sys/simulated-peer.js';
+import type { SimulatedPeer } from '#tapster/sys/simulated/peer.js';
 import * as tcp from '#tapster/wire/tcp.js';
 import { pick } from '../frames.ts';
 import { GuestScript, hostBytes, PORT } from '../guest-script.ts';

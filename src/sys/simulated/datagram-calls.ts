@@ -1,9 +1,9 @@
 /** The batch calls of `Sys` on a simulated datagram socket: records in registered memory on one side, datagrams as objects on the other. */
-import { ERRNO } from './errno.ts';
-import type { DatagramSocket } from './simulated-datagram.ts';
-import { readEndpoint, writeEndpoint } from './simulated-endpoint.ts';
-import type { Memories } from './simulated-memory.ts';
-import { DATAGRAM_WORDS, ERROR_RECORD_WORDS } from './sys.ts';
+import { ERRNO } from '../errno.ts';
+import { DATAGRAM_WORDS, ERROR_RECORD_WORDS } from '../sys.ts';
+import type { DatagramSocket } from './datagram.ts';
+import { readEndpoint, writeEndpoint } from './endpoint.ts';
+import type { Memories } from './memory.ts';
 
 /** Where payloads are to be put. */
 export interface ReceiveArea {

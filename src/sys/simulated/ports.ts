@@ -1,7 +1,7 @@
 /** Which ports of the simulated host are taken, per protocol, by the rules of bind(2). */
-import { isUnspecified } from '../base/address.ts';
-import { ERRNO } from './errno.ts';
-import { type Endpoint, endpointText, familyOf } from './simulated-endpoint.ts';
+import { isUnspecified } from '../../base/address.ts';
+import { ERRNO } from '../errno.ts';
+import { type Endpoint, endpointText, familyOf } from './endpoint.ts';
 
 export type PortSpace = 'tcp' | 'udp' | 'icmp';
 

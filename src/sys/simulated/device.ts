@@ -2,9 +2,9 @@
  * A simulated tap: two queues of frames, as read(2) and write(2) of the descriptor see them (a virtio-net header in front when the link uses one).
  * The test is the guest: it fills one queue and drains the other, or gets each frame as it is written.
  */
-import { ERRNO } from './errno.ts';
-import { Descriptor } from './simulated-poll.ts';
-import { POLL } from './sys.ts';
+import { ERRNO } from '../errno.ts';
+import { POLL } from '../sys.ts';
+import { Descriptor } from './poll.ts';
 
 export interface DeviceOptions {
   /** Frames that wait for the engine; beyond it a frame of the guest is lost, as in an interface's full transmit queue. */

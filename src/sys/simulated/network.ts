@@ -4,17 +4,17 @@
  * A destination is looked for as `address:port`, then `address:*`, then `*:port`, then `*:*`. Where nothing is found, a stream is refused
  * and a datagram is answered with port unreachable.
  */
-import type { IpAddress } from '../base/address.ts';
-import { isUnspecified } from '../base/address.ts';
-import { ERRNO } from './errno.ts';
-import type { SimulatedClock } from './simulated-clock.ts';
-import type { DatagramSocket, SimulatedDatagram } from './simulated-datagram.ts';
-import { type DatagramService, icmpError, PORT_UNREACHABLE, TTL_DEFAULT } from './simulated-datagram-service.ts';
-import { type Endpoint, endpoint, familyOf, ipAddress, sourceTowards } from './simulated-endpoint.ts';
-import { SimulatedPeer, type StreamService } from './simulated-peer.ts';
-import { Pipe } from './simulated-pipe.ts';
-import { isHeldBy, Ports } from './simulated-ports.ts';
-import type { StreamSocket } from './simulated-stream.ts';
+import type { IpAddress } from '../../base/address.ts';
+import { isUnspecified } from '../../base/address.ts';
+import { ERRNO } from '../errno.ts';
+import type { SimulatedClock } from './clock.ts';
+import type { DatagramSocket, SimulatedDatagram } from './datagram.ts';
+import { type DatagramService, icmpError, PORT_UNREACHABLE, TTL_DEFAULT } from './datagram-service.ts';
+import { type Endpoint, endpoint, familyOf, ipAddress, sourceTowards } from './endpoint.ts';
+import { SimulatedPeer, type StreamService } from './peer.ts';
+import { Pipe } from './pipe.ts';
+import { isHeldBy, Ports } from './ports.ts';
+import type { StreamSocket } from './stream.ts';
 
 const PEER_RECEIVE_BYTES = 64 * 1024;
 /** How long Linux sends SYNs before it gives up (tcp_syn_retries 6). */

@@ -2,11 +2,11 @@
  * Pipes and splice(2), between a simulated stream socket and a pipe. As in the kernel a pipe holds a number of pieces, and each splice into it takes one at
  * least: it may be full with little in it.
  */
-import { ERRNO } from './errno.ts';
-import { ByteQueue } from './simulated-bytes.ts';
-import { Descriptor } from './simulated-poll.ts';
-import { StreamSocket } from './simulated-stream.ts';
-import { POLL } from './sys.ts';
+import { ERRNO } from '../errno.ts';
+import { POLL } from '../sys.ts';
+import { ByteQueue } from './bytes.ts';
+import { Descriptor } from './poll.ts';
+import { StreamSocket } from './stream.ts';
 
 const PIECE_BYTES = 4096;
 

@@ -3,8 +3,8 @@
  * Bytes move when the clock does, one latency after they were written, no more than the receiver has room for. An end (FIN) comes
  * behind the last byte.
  */
-import { ByteQueue } from './simulated-bytes.ts';
-import type { SimulatedClock } from './simulated-clock.ts';
+import { ByteQueue } from './bytes.ts';
+import type { SimulatedClock } from './clock.ts';
 
 export interface PipeListener {
   /** Bytes have become readable. */

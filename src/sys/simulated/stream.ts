@@ -6,13 +6,13 @@
  * - a reset leaves what had arrived readable; then the error is given once, then the end of the stream;
  * - closing with unread bytes, or with SO_LINGER 0, resets; otherwise what was written is still delivered.
  */
-import { ERRNO } from './errno.ts';
-import { spread } from './simulated-bytes.ts';
-import type { Endpoint } from './simulated-endpoint.ts';
-import type { SimulatedPeer } from './simulated-peer.ts';
-import type { Pipe } from './simulated-pipe.ts';
-import { Descriptor } from './simulated-poll.ts';
-import { POLL, SHUTDOWN, TCP_INFO_WORDS } from './sys.ts';
+import { ERRNO } from '../errno.ts';
+import { POLL, SHUTDOWN, TCP_INFO_WORDS } from '../sys.ts';
+import { spread } from './bytes.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { SimulatedPeer } from './peer.ts';
+import type { Pipe } from './pipe.ts';
+import { Descriptor } from './poll.ts';
 
 export type StreamState = 'fresh' | 'connecting' | 'connected' | 'closed' | 'listening';
 

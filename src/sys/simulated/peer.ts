@@ -2,10 +2,10 @@
  * The far end of a simulated TCP connection, with its own application: it reads fast, slowly or only when told, echoes, sends, ends its half, resets.
  * A test holds this object and drives it, or describes its behaviour once in a `StreamService` and lets the clock run.
  */
-import type { SimulatedClock } from './simulated-clock.ts';
-import type { Endpoint } from './simulated-endpoint.ts';
-import type { Pipe } from './simulated-pipe.ts';
-import type { StreamSocket } from './simulated-stream.ts';
+import type { SimulatedClock } from './clock.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { Pipe } from './pipe.ts';
+import type { StreamSocket } from './stream.ts';
 
 /**
  * How a connect ends. `refuse`: ECONNREFUSED; `unreachable`: EHOSTUNREACH from an ICMP error; `timeout`: ETIMEDOUT when the SYNs were given up;

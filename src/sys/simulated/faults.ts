@@ -5,8 +5,8 @@
  * A fault is one that the kernel may really produce, so it also keeps the kernel's promise: after an EAGAIN or a short write, readiness is
  * signalled anew (`FAULT_PASSES_US` later), or whoever waits for an edge would wait for ever.
  */
-import type { Random } from '../base/random.ts';
-import { ERRNO } from './errno.ts';
+import type { Random } from '../../base/random.ts';
+import { ERRNO } from '../errno.ts';
 
 export type FaultyCall =
   | 'socket'

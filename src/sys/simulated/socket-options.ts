@@ -1,8 +1,8 @@
 /** setsockopt(2) and getsockopt(2) of simulated sockets: what has an effect there; every other option is remembered and given back. */
-import { ERRNO } from './errno.ts';
-import { IP, IPV6, SO, SOL } from './options.ts';
-import type { DatagramSocket } from './simulated-datagram.ts';
-import { StreamSocket } from './simulated-stream.ts';
+import { ERRNO } from '../errno.ts';
+import { IP, IPV6, SO, SOL } from '../options.ts';
+import type { DatagramSocket } from './datagram.ts';
+import { StreamSocket } from './stream.ts';
 
 const TTL_MAX = 255;
 

@@ -1,8 +1,8 @@
 /** timerfd_create(2): readable from its moment on until it is read or set anew; a read gives how often it went off, as 64 bits. */
-import { ERRNO } from './errno.ts';
-import type { AppointmentId, SimulatedClock } from './simulated-clock.ts';
-import { Descriptor } from './simulated-poll.ts';
-import { POLL } from './sys.ts';
+import { ERRNO } from '../errno.ts';
+import { POLL } from '../sys.ts';
+import type { AppointmentId, SimulatedClock } from './clock.ts';
+import { Descriptor } from './poll.ts';
 
 const COUNT_BYTES = 8;
 

@@ -5,8 +5,9 @@
  * - What is sent with a segment size is cut; what arrives in a row from one sender in equal sizes is merged when UDP_GRO is set.
  * - A ping socket takes echo requests only; the kernel writes its port into their identifier, and the checksum.
  */
-import { ERRNO } from './errno.ts';
-import { IP, IPV6, SOL, UDP } from './options.ts';
+import { ERRNO } from '../errno.ts';
+import { IP, IPV6, SOL, UDP } from '../options.ts';
+import { POLL, SOCKET_FAMILY } from '../sys.ts';
 import {
   ECHO_REPLY_V4,
   ECHO_REPLY_V6,
@@ -14,12 +15,11 @@ import {
   ECHO_REQUEST_V6,
   type IcmpError,
   TTL_DEFAULT,
-} from './simulated-datagram-service.ts';
-import { type Endpoint, endpointText, familyOf } from './simulated-endpoint.ts';
-import { localTowards, type SimulatedNetwork } from './simulated-network.ts';
-import { Descriptor } from './simulated-poll.ts';
-import { isHeldBy } from './simulated-ports.ts';
-import { POLL, SOCKET_FAMILY } from './sys.ts';
+} from './datagram-service.ts';
+import { type Endpoint, endpointText, familyOf } from './endpoint.ts';
+import { localTowards, type SimulatedNetwork } from './network.ts';
+import { Descriptor } from './poll.ts';
+import { isHeldBy } from './ports.ts';
 
 /** 65,535 less the headers of IPv4 and UDP. */
 const PAYLOAD_BYTES_MAX = 65_507;

@@ -1,7 +1,7 @@
 /** What answers datagrams and echo requests in the simulated network, and the ICMP errors that may come back instead. */
-import { ERRNO } from './errno.ts';
-import { type Endpoint, familyOf } from './simulated-endpoint.ts';
-import { SOCKET_FAMILY } from './sys.ts';
+import { ERRNO } from '../errno.ts';
+import { SOCKET_FAMILY } from '../sys.ts';
+import { type Endpoint, familyOf } from './endpoint.ts';
 
 /** What Linux sends with. */
 export const TTL_DEFAULT = 64;

@@ -5,8 +5,8 @@
  * is not ready any more is forgotten; a level-triggered one is reported and stays in the queue; an edge-triggered one is reported and
  * leaves it until its descriptor is woken again. As in the kernel, a wake reports all that is ready, not only what caused it.
  */
-import { ERRNO } from './errno.ts';
-import { POLL, POLL_EVENT_WORDS, POLL_OPERATION } from './sys.ts';
+import { ERRNO } from '../errno.ts';
+import { POLL, POLL_EVENT_WORDS, POLL_OPERATION } from '../sys.ts';
 
 /** Reported whether asked for or not. */
 const ALWAYS = POLL.ERR | POLL.HUP;

@@ -1,4 +1,4 @@
-import { PIECE_WORDS } from './sys.ts';
+import { PIECE_WORDS } from '../sys.ts';
 
 /** The table of registered memories. A wrong id or a range outside is a bug of ours and throws, as `sys.ts` says. */
 export class Memories {

@@ -1,6 +1,6 @@
 /** Socket addresses as values, for the simulated network; between the calls they travel as words (see `sys.ts`). */
-import { formatIpAddress, IpAddress, isIpv4, isLoopback, isUnspecified, parseIpAddress } from '../base/address.ts';
-import { SOCKET_FAMILY } from './sys.ts';
+import { formatIpAddress, IpAddress, isIpv4, isLoopback, isUnspecified, parseIpAddress } from '../../base/address.ts';
+import { SOCKET_FAMILY } from '../sys.ts';
 
 export interface Endpoint {
   readonly address: IpAddress;
