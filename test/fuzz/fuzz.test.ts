@@ -1,5 +1,6 @@
 /**
- * A short fuzz of every target, 20 s in all, and the corpus. `TAPSTER_FUZZ_SEED` repeats the dice of an earlier run; a failing input is printed with the command that needs no dice.
+ * A short fuzz of every target, 20 s in all, and the corpus. The dice are the same each time, so that a change is judged and not luck: new ones are thrown by `npm run fuzz`, and
+ * `TAPSTER_FUZZ_SEED` has others here. A failing input is printed with the command that needs no dice.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -12,8 +13,9 @@ import { virtqueueCanaryTarget } from './targets/virtqueue.ts';
 import { TARGETS } from './targets.ts';
 
 const ALL_MS = 20_000;
-const CANARY_MS = 10_000;
-const seed = Number(process.env['TAPSTER_FUZZ_SEED'] ?? Date.now() % 1_000_000_000);
+/** Found within seconds, on a machine that has nothing else to do. */
+const CANARY_MS = 100_000;
+const seed = Number(process.env['TAPSTER_FUZZ_SEED'] ?? 1);
 
 describe(`fuzzing with seed ${seed}`, () => {
   for (const target of TARGETS) {
