@@ -13,7 +13,9 @@
  *   there too: the other's memory is given up at once, the addresses when the last window has been collected.
  *
  * The table of mappings belongs to the process, as signal dispositions do. A slot is written before it is announced
- * (`start`), and a mapping is only touched by who holds a window of it: the handler needs no lock.
+ * (`start`), and a mapping is only touched by who holds a window of it: the handler needs no lock. The slot is free
+ * again with `guestUnmap`, behind which there are no faults: who maps and unmaps without end must not have to wait for
+ * windows to be collected.
  */
 #include "addon.h"
 
@@ -33,23 +35,26 @@
 #define FUSE_MAGIC 0x65735546
 
 struct mapping {
-  _Atomic(uintptr_t) start; /* 0: the slot is free */
-  size_t length;            /* whole pages */
-  size_t skipped;           /* bytes in front of what was asked for, to the start of its page */
+  uint8_t *start;
+  size_t length;         /* whole pages */
+  size_t skipped;        /* bytes in front of what was asked for, to the start of its page */
   size_t asked;
-  atomic_int references;    /* windows, and one until guestUnmap */
-  atomic_bool lost;         /* SIGBUS has replaced it */
-  atomic_bool unmapped;
+  atomic_int references; /* windows, and one until guestUnmap */
 };
 
-static struct mapping mappings[MAPPINGS_MAX];
+static struct {
+  _Atomic(uintptr_t) start; /* 0: the slot is free */
+  size_t length;
+  atomic_bool lost; /* SIGBUS has replaced it */
+  struct mapping *mapping;
+} slots[MAPPINGS_MAX];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction before;
 static bool installed;
 
 /* Zeros in the place of all pages. Only system calls that a signal handler may make. */
-static bool replace(uintptr_t start, size_t length) {
-  return mmap((void *)start, length, PROT_READ | PROT_WRITE,
+static bool replace(void *start, size_t length) {
+  return mmap(start, length, PROT_READ | PROT_WRITE,
               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
 }
 
@@ -57,10 +62,10 @@ static void on_bus_error(int signal, siginfo_t *info, void *context) {
   const int error = errno;
   const uintptr_t at = (uintptr_t)info->si_addr;
   for (size_t i = 0; i < MAPPINGS_MAX; i++) {
-    const uintptr_t start = atomic_load_explicit(&mappings[i].start, memory_order_acquire);
-    if (start == 0 || at < start || at - start >= mappings[i].length) continue;
-    if (!replace(start, mappings[i].length)) break;
-    atomic_store(&mappings[i].lost, true);
+    const uintptr_t start = atomic_load_explicit(&slots[i].start, memory_order_acquire);
+    if (start == 0 || at < start || at - start >= slots[i].length) continue;
+    if (!replace((void *)start, slots[i].length)) break;
+    atomic_store(&slots[i].lost, true);
     errno = error;
     return;
   }
@@ -86,10 +91,8 @@ static int install(void) {
 
 static void release(struct mapping *mapping) {
   if (atomic_fetch_sub(&mapping->references, 1) != 1) return;
-  const uintptr_t start = atomic_load(&mapping->start);
-  const size_t length = mapping->length;
-  atomic_store_explicit(&mapping->start, 0, memory_order_release);
-  munmap((void *)start, length);
+  munmap(mapping->start, mapping->length);
+  free(mapping);
 }
 
 /* The slot of a mapping, or -errno. */
@@ -108,29 +111,31 @@ static int map(int fd, int64_t offset, int64_t length) {
   const int handled = install();
   if (handled < 0) return handled;
   size_t slot = 0;
-  while (slot < MAPPINGS_MAX && atomic_load(&mappings[slot].start) != 0) slot++;
+  while (slot < MAPPINGS_MAX && atomic_load(&slots[slot].start) != 0) slot++;
   if (slot == MAPPINGS_MAX) return -ENOSPC;
+  struct mapping *mapping = malloc(sizeof *mapping);
+  if (mapping == NULL) return -ENOMEM;
   void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, offset - skipped);
-  if (start == MAP_FAILED) return -errno;
+  if (start == MAP_FAILED) {
+    const int error = errno;
+    free(mapping);
+    return -error;
+  }
   /* It has no place in a core dump, nor in a child. */
   madvise(start, bytes, MADV_DONTDUMP);
   madvise(start, bytes, MADV_DONTFORK);
-  struct mapping *mapping = &mappings[slot];
-  mapping->length = bytes;
-  mapping->skipped = (size_t)skipped;
-  mapping->asked = (size_t)length;
+  *mapping = (struct mapping){.start = start, .length = bytes, .skipped = (size_t)skipped, .asked = (size_t)length};
   atomic_store(&mapping->references, 1);
-  atomic_store(&mapping->lost, false);
-  atomic_store(&mapping->unmapped, false);
-  atomic_store_explicit(&mapping->start, (uintptr_t)start, memory_order_release);
+  slots[slot].mapping = mapping;
+  slots[slot].length = bytes;
+  atomic_store(&slots[slot].lost, false);
+  atomic_store_explicit(&slots[slot].start, (uintptr_t)start, memory_order_release);
   return (int)slot;
 }
 
 /* A mapping that was not unmapped; NULL with a RangeError. */
 static struct mapping *mapping_of(napi_env env, int32_t slot) {
-  if (slot >= 0 && slot < MAPPINGS_MAX && atomic_load(&mappings[slot].start) != 0 &&
-      !atomic_load(&mappings[slot].unmapped))
-    return &mappings[slot];
+  if (slot >= 0 && slot < MAPPINGS_MAX && atomic_load(&slots[slot].start) != 0) return slots[slot].mapping;
   addon_range_error(env, "no guest memory is mapped with this number");
   return NULL;
 }
@@ -171,7 +176,7 @@ static napi_value guest_window(napi_env env, napi_callback_info info) {
   if (mapping == NULL) return NULL;
   if (at < 0 || length <= 0 || (uint64_t)at > mapping->asked || (uint64_t)length > mapping->asked - (uint64_t)at)
     return addon_range_error(env, "the window is not inside the mapping");
-  uint8_t *start = (uint8_t *)atomic_load(&mapping->start) + mapping->skipped + at;
+  uint8_t *start = mapping->start + mapping->skipped + at;
   atomic_fetch_add(&mapping->references, 1);
   if (napi_create_external_arraybuffer(env, start, (size_t)length, window_collected, mapping, &buffer) == napi_ok)
     return buffer;
@@ -186,8 +191,8 @@ static napi_value guest_unmap(napi_env env, napi_callback_info info) {
   if (!addon_integer_arguments(env, info, 1, &slot, NULL)) return NULL;
   struct mapping *mapping = mapping_of(env, slot);
   if (mapping == NULL) return NULL;
-  if (!replace(atomic_load(&mapping->start), mapping->length)) return addon_result(env, -1);
-  atomic_store(&mapping->unmapped, true);
+  if (!replace(mapping->start, mapping->length)) return addon_result(env, -1);
+  atomic_store_explicit(&slots[slot].start, 0, memory_order_release);
   release(mapping);
   return addon_number(env, 0);
 }
@@ -196,8 +201,7 @@ static napi_value guest_unmap(napi_env env, napi_callback_info info) {
 static napi_value guest_lost(napi_env env, napi_callback_info info) {
   int32_t slot;
   if (!addon_integer_arguments(env, info, 1, &slot, NULL)) return NULL;
-  const struct mapping *mapping = mapping_of(env, slot);
-  return mapping == NULL ? NULL : addon_number(env, atomic_load(&mapping->lost) ? 1 : 0);
+  return mapping_of(env, slot) == NULL ? NULL : addon_number(env, atomic_load(&slots[slot].lost) ? 1 : 0);
 }
 
 #define PIECE_WORDS 5

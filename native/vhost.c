@@ -17,6 +17,7 @@
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 /* Bytes of a ring's parts without and for its entries (virtio 1.2, section 2.7), the event index included. */
 #define DESCRIPTOR_BYTES 16
@@ -33,8 +34,9 @@ static napi_value vhost_event_create(napi_env env, napi_callback_info info) {
 }
 
 /*
- * eventAdopt(fd): makes another's event descriptor one that never blocks us; -EINVAL when it can not be one. What has a
- * file type (a pipe, a file, a device) is none.
+ * eventAdopt(fd): makes another's event descriptor one that does not block us; -EINVAL when it can not be one. What has a
+ * file type (a pipe, a file, a device) is none, and of the others only an event takes the number zero, which tells
+ * nobody anything. A poll set of theirs in ours would have us ask files of theirs, whose answer could take for ever.
  */
 static napi_value vhost_event_adopt(napi_env env, napi_callback_info info) {
   int32_t fd;
@@ -43,7 +45,9 @@ static napi_value vhost_event_adopt(napi_env env, napi_callback_info info) {
   if (fstat(fd, &status) < 0) return addon_result(env, -1);
   if ((status.st_mode & S_IFMT) != 0) return addon_number(env, -EINVAL);
   const int flags = fcntl(fd, F_GETFL);
-  return addon_result(env, flags < 0 ? flags : fcntl(fd, F_SETFL, flags | O_NONBLOCK));
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return addon_result(env, -1);
+  const uint64_t zero = 0;
+  return addon_number(env, write(fd, &zero, sizeof zero) == sizeof zero ? 0 : -EINVAL);
 }
 
 /* vhostOpen() */

@@ -253,8 +253,17 @@ export const VHOST_USER_QUEUE_SIZE_MAX: number = 4096;
 /** Descriptors of one chain, those of an indirect table included; beyond it the queue is broken. Linux uses 19 for a frame. */
 export const CHAIN_DESCRIPTORS_MAX: number = 1024;
 
+/** Descriptors that are read to find room for one frame to a virtual machine; beyond it the queue is broken: it would have us look for room all the time. More than any chain has. */
+export const FRAME_DESCRIPTORS_MAX: number = 2 * CHAIN_DESCRIPTORS_MAX;
+
 /** Bytes of one virtual machine's memory: beyond it the front end's message fails. Each gigabyte is a registered memory. */
 export const GUEST_MEMORY_BYTES_MAX: number = 1024 * 1024 * 1024 * 1024;
+
+/**
+ * Windows, of a gigabyte, of all memory that virtual machines share with us: beyond it the front end's message fails. Links and sockets have their registered memories beside
+ * them, of which there are 4096.
+ */
+export const GUEST_WINDOWS_MAX: number = 3072;
 
 /** Bytes of the bitmap of a virtual machine's written pages; a larger one is refused. Enough for guest addresses below 8 TiB. */
 export const DIRTY_LOG_BYTES_MAX: number = 256 * 1024 * 1024;

@@ -13,6 +13,9 @@ import { describePeer, type UnixListener, unixCalls } from '../sys/unix-socket.t
 /** How long another waits for a guest to be gone. QEMU tries again at once: this is also how often. */
 const WAIT_MS = 50;
 
+/** Who comes beyond that waits for the next turn: somebody who connects again and again is not to hold this one up. */
+const ACCEPTS_PER_TURN_MAX = 8;
+
 /** Where the listener is watched: an engine. */
 export interface Watching {
   watch(fd: number, events: number, ready: (events: number) => void): () => void;
@@ -68,7 +71,9 @@ export class GuestListener {
   }
 
   #accept(): void {
-    for (let fd = unixCalls.unixAccept(this.#fd); fd >= 0; fd = unixCalls.unixAccept(this.#fd)) {
+    for (let count = 0; count < ACCEPTS_PER_TURN_MAX; count++) {
+      const fd = unixCalls.unixAccept(this.#fd);
+      if (fd < 0) return;
       const peer = describePeer(fd);
       if (!this.#isTaken) this.#take(fd, peer);
       else if (this.#waiting !== undefined) this.#refuse(fd, peer);

@@ -8,7 +8,7 @@ import { LENT_PIECE_WORDS, Packets, VNET_HEADER_BYTES } from '../packet/packets.
 import { LinuxSys } from '../sys/linux.ts';
 import { mapSharedMemory, type SharedMemory, sharedMemoryCalls } from '../sys/shared-memory.ts';
 import { connectUnix, listenUnix, unixCalls } from '../sys/unix-socket.ts';
-import { DriverQueue, queueLayout } from '../virtio/driver-queue.ts';
+import { DriverQueue, type QueueLayout, queueLayout } from '../virtio/driver-queue.ts';
 import { REQUEST } from '../virtio/vhost-user-message.ts';
 import { VhostUserGuest } from './vhost-user-guest.ts';
 
@@ -55,7 +55,8 @@ export class FrontEnd {
   readonly #memoryBytes: number;
   /** They are not those of an engine. */
   readonly #ownsLinks: boolean;
-  #ready: () => void = () => {};
+  /** Has the back end handle what it was sent. */
+  ready: () => void = () => {};
   #closed: boolean = false;
 
   constructor(pairs: number = 1, place: FrontEndPlace = {}) {
@@ -79,7 +80,7 @@ export class FrontEnd {
     this.fd = connected.value;
     const watching = {
       watch: (_fd: number, _events: number, ready: (events: number) => void) => {
-        this.#ready = () => ready(1);
+        this.ready = () => ready(1);
         return () => {};
       },
     };
@@ -114,7 +115,7 @@ export class FrontEnd {
 
   /** Has the back end handle what it was sent. Returns the payload of its answer, if there is one. */
   answer(): DataView | undefined {
-    this.#ready();
+    this.ready();
     const got = unixCalls.unixReceive(this.fd, this.#memoryId, 0, 512, new Int32Array(9));
     if (got <= 0) return undefined;
     assert.equal(new DataView(this.#message.buffer).getUint32(4, true), 5, 'a reply of version 1');
@@ -164,9 +165,9 @@ export class FrontEnd {
     }
   }
 
-  setAddresses(ring: number, at: number, isLogged: boolean = false): void {
-    const places = [LAYOUT.descriptors, LAYOUT.used, LAYOUT.available].map((part) => BigInt(USER_ADDRESS + at + part));
-    const log = BigInt(GUEST_ADDRESS + at + LAYOUT.used);
+  setAddresses(ring: number, at: number, isLogged: boolean = false, layout: QueueLayout = LAYOUT): void {
+    const places = [layout.descriptors, layout.used, layout.available].map((part) => BigInt(USER_ADDRESS + at + part));
+    const log = BigInt(GUEST_ADDRESS + at + layout.used);
     this.request(REQUEST.SET_VRING_ADDR, new Uint8Array([...u32(ring, isLogged ? 1 : 0), ...u64(...places, log)]));
   }
 

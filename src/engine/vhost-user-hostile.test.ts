@@ -1,7 +1,14 @@
-import { ftruncateSync } from 'node:fs';
+import assert from 'node:assert/strict';
+import { ftruncateSync, readdirSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { CHAIN_DESCRIPTORS_MAX, VHOST_USER_QUEUE_SIZE_MAX } from '../base/limits.ts';
+import { queueLayout } from '../virtio/driver-queue.ts';
+import { DESCRIPTOR_FLAG } from '../virtio/split-ring.ts';
+import { REQUEST } from '../virtio/vhost-user-message.ts';
 import {
+  ALL_FEATURES,
+  BUFFERS_AT,
   FrontEnd,
   frameOf,
   GUEST_ADDRESS,
@@ -9,6 +16,7 @@ import {
   messageOf,
   QUEUE_SIZE,
   u32,
+  u64,
   withHeader,
 } from './vhost-user-front-end-fixture.test.ts';
 
@@ -56,6 +64,137 @@ describe('a vhost-user connection to one who means harm', () => {
     );
   });
 });
+
+describe('descriptors that a front end sends', () => {
+  /** How many are open beside those of `act`'s front end. */
+  function left(act: (front: FrontEnd) => void): number {
+    const open = (): number => readdirSync('/proc/self/fd').length;
+    const before = open();
+    const front = new FrontEnd(2);
+    try {
+      act(front);
+    } finally {
+      front.close();
+    }
+    return open() - before;
+  }
+  const header = messageOf(REQUEST.SET_OWNER, new Uint8Array(0));
+
+  it('are closed where nobody keeps them, whatever they come with', () => {
+    const sent = left((front) => {
+      front.negotiate();
+      front.start();
+      for (let request = 0; request < 48 && front.gone.length === 0; request++) {
+        if (request === REQUEST.SET_PROTOCOL_FEATURES) continue;
+        const payload = new Uint8Array([...u32(1, 0), ...u64(0n, 0n, 0n, 0n)]);
+        for (const length of [0, 8, 16, 40]) {
+          front.acknowledged(request, payload.subarray(0, length), front.memoryFd);
+          front.acknowledged(request, payload.subarray(0, length), front.kicks[0]);
+        }
+      }
+      assert.deepEqual(front.gone, []);
+    });
+    assert.equal(sent, 0);
+  });
+
+  it('are not more than a message may have, though each of its bytes brings one', () => {
+    const sent = left((front) => {
+      for (const byte of header) if (front.gone.length === 0) front.send(Uint8Array.of(byte), front.memoryFd);
+      front.answer();
+      assert.deepEqual(front.gone, ['it sent too many descriptors']);
+    });
+    assert.equal(sent, 0);
+  });
+
+  it('are closed with a message that never ends', () => {
+    const sent = left((front) => {
+      for (const byte of header.subarray(0, 8)) front.send(Uint8Array.of(byte), front.memoryFd);
+      front.answer();
+      assert.deepEqual(front.gone, []);
+    });
+    assert.equal(sent, 0);
+  });
+});
+
+describe('a front end that reads no answers', () => {
+  it('is left as soon as one has no room, and nobody waits', () => {
+    const front = new FrontEnd();
+    try {
+      const question = messageOf(REQUEST.GET_FEATURES, new Uint8Array(0));
+      for (let sent = 0; front.gone.length === 0; sent++) {
+        assert.ok(sent < 100_000, 'its buffer has an end');
+        front.send(question);
+        front.ready();
+      }
+      assert.deepEqual(front.gone, ['it does not read our answers']);
+    } finally {
+      front.close();
+    }
+  });
+});
+
+describe('a guest that offers room for frames crumb by crumb', () => {
+  it('has its queue broken by the first frame', () => {
+    const front = new FrontEnd(1, { memoryBytes: 4 * MEMORY_BYTES });
+    try {
+      front.negotiate();
+      offerCrumbs(front);
+      assert.equal(front.transmit(...Array.from({ length: 256 }, () => frameOf(1500))), 256);
+      assert.match(front.logged.join(), /^a queue of pair 0 is broken, .*: more than \d+ descriptors for one frame$/);
+      assert.equal(front.transmit(frameOf(60)), 0);
+    } finally {
+      front.close();
+    }
+  });
+
+  it('loses what waits for it a turn at a time, where it can not have it in pieces', () => {
+    const front = new FrontEnd(1);
+    try {
+      front.negotiate(ALL_FEATURES & ~(1n << 15n));
+      front.start();
+      for (let turn = 0; turn < 3; turn++) front.transmit(...Array.from({ length: 200 }, () => frameOf(60)));
+      assert.equal(front.link.blocked, true);
+      front.guestOffers(BUFFERS_AT, 20);
+      front.kick(0);
+      for (const unfit of [256, 512, 600]) {
+        assert.ok(front.isReady());
+        front.receive();
+        assert.equal(front.link.unfit, unfit);
+      }
+      assert.equal(front.link.blocked, false);
+    } finally {
+      front.close();
+    }
+  });
+});
+
+/** As many chains as there can be, of as many descriptors as there can be, one byte in each chain: all by one indirect table. */
+function offerCrumbs(front: FrontEnd): void {
+  const { view } = front;
+  const size = VHOST_USER_QUEUE_SIZE_MAX;
+  const ringAt = MEMORY_BYTES;
+  const tableAt = 2 * MEMORY_BYTES;
+  const layout = queueLayout(size);
+  const describe = (at: number, address: number, bytes: number, flags: number, next: number): void => {
+    view.setBigUint64(at, BigInt(address), true);
+    view.setUint32(at + 8, bytes, true);
+    view.setUint16(at + 12, flags, true);
+    view.setUint16(at + 14, next, true);
+  };
+  const { NEXT, WRITE, INDIRECT } = DESCRIPTOR_FLAG;
+  for (let i = 0; i < CHAIN_DESCRIPTORS_MAX - 1; i++) describe(tableAt + 16 * i, GUEST_ADDRESS, 0, NEXT, i + 1);
+  describe(tableAt + 16 * (CHAIN_DESCRIPTORS_MAX - 1), GUEST_ADDRESS + 3 * MEMORY_BYTES, 1, WRITE, 0);
+  for (let i = 0; i < size; i++) {
+    const at = ringAt + layout.descriptors + 16 * i;
+    describe(at, GUEST_ADDRESS + tableAt, 16 * CHAIN_DESCRIPTORS_MAX, INDIRECT, 0);
+    view.setUint16(ringAt + layout.available + 4 + 2 * i, i, true);
+  }
+  view.setUint16(ringAt + layout.available + 2, size, true);
+  front.request(REQUEST.SET_VRING_NUM, u32(0, size));
+  front.setAddresses(0, ringAt, false, layout);
+  front.number(REQUEST.SET_VRING_KICK, 0n, front.kicks[0]);
+  front.request(REQUEST.SET_VRING_ENABLE, u32(0, 1));
+}
 
 type Step =
   | { request: number; words: number[]; withDescriptor: boolean; flags: number }

@@ -175,6 +175,18 @@ describe('frames over a stream', () => {
     assert.equal(scene.link.skipped, 3);
   });
 
+  it('leave a turn its end when somebody sends what is none without end', () => {
+    const scene = new Scene();
+    let reads = 0;
+    scene.socket.receive = (_fd, memory, at, length) => {
+      assert.ok(++reads < 100, 'this would go on for ever');
+      scene.socket.memories.get(memory)!.fill(reads === 1 ? 0xff : 0, at, at + length);
+      return length;
+    };
+    assert.deepEqual(scene.receive(), []);
+    assert.ok(scene.link.skipped > 0);
+  });
+
   it('of the largest size pass, and wait for a socket that is full, as many as there is room for', () => {
     const scene = new Scene();
     const large = frameOf(1, 65_535);

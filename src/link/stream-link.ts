@@ -99,12 +99,13 @@ export class StreamLink implements Link {
       const at = startBehind(packets.used) - LENGTH_BYTES;
       const waiting = this.#received - this.#used;
       const room = Math.min(this.#half, packets.bytes.length - MOVED_BYTES_MAX - at);
+      const before = count;
       const got = this.#read(at, room);
       if (got <= 0) return count > 0 || got === -ERRNO.EAGAIN ? count : got;
       count = this.#takeRead(packets, frame, count, framesMax, at, waiting + got);
       count = this.#take(packets, frame, count, framesMax);
-      // It had no more: the poll set says when it has.
-      if (waiting + got < room) break;
+      // It had no more, or nothing but what is skipped: the poll set says when it has.
+      if (waiting + got < room || count === before) break;
     }
     return count;
   }

@@ -18,7 +18,7 @@
  * when a queue has been emptied.
  */
 import type { MacAddress } from '../base/address.ts';
-import { FRAME_BYTES_MAX, VHOST_USER_QUEUED_BYTES } from '../base/limits.ts';
+import { FRAME_BYTES_MAX, FRAME_DESCRIPTORS_MAX, VHOST_USER_QUEUED_BYTES } from '../base/limits.ts';
 import { FRAME_PACKETS_MAX } from '../graph/node.ts';
 import { type LinkOffload, NO_OFFLOAD } from '../packet/offload.ts';
 import { NOT_LENT, type Packet, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
@@ -72,7 +72,6 @@ export const NO_VHOST_USER_FEATURES: VhostUserFeatures = {
 
 /** A frame of more pieces than that is not sent. */
 const COPIES_PER_FRAME_MAX = COPIES_MAX / 2;
-const CHAINS_PER_FRAME_MAX = 1024;
 const HEADER_WORDS = VNET_HEADER_BYTES / 4;
 const FRAME_BYTES_MIN = 14;
 const EVENTS_MAX = 4;
@@ -110,8 +109,8 @@ export class VhostUserLink implements PairLink {
   readonly #headersMemory: number;
   #headerCount: number = 0;
   /** The chains of a frame, and how much of it each holds. */
-  readonly #heads: Int32Array = new Int32Array(CHAINS_PER_FRAME_MAX);
-  readonly #headBytes: Int32Array = new Int32Array(CHAINS_PER_FRAME_MAX);
+  readonly #heads: Int32Array = new Int32Array(FRAME_DESCRIPTORS_MAX);
+  readonly #headBytes: Int32Array = new Int32Array(FRAME_DESCRIPTORS_MAX);
   /** Frames that wait, each behind its length and its virtio-net header: from its first byte to behind its last. */
   readonly #store: Uint8Array = new Uint8Array(VHOST_USER_QUEUED_BYTES);
   readonly #storeView: DataView = new DataView(this.#store.buffer);
@@ -256,6 +255,7 @@ export class VhostUserLink implements PairLink {
   drain(): boolean {
     const ring = this.#toGuest;
     if (ring === undefined || ring.queue.broken !== '') return !this.blocked;
+    const unfit = this.unfit;
     while (this.blocked) {
       const at = this.#storeStart + LENGTH_BYTES;
       const length = this.#storeView.getInt32(this.#storeStart);
@@ -265,6 +265,11 @@ export class VhostUserLink implements PairLink {
         break;
       }
       this.#storeStart += entryBytes(length);
+      // One whose buffers are all too small is not to hold the turn up: what is left comes in the next.
+      if (this.unfit - unfit === FRAME_PACKETS_MAX) {
+        this.signal(ring.kickFd);
+        break;
+      }
     }
     this.#finish(ring);
     if (this.blocked) return false;
@@ -390,15 +395,22 @@ export class VhostUserLink implements PairLink {
     const copies = this.#copies.count;
     const header = this.#headerCount * HEADER_WORDS;
     let chains = 0;
+    let descriptors = 0;
     // Bytes of header and frame that have a place.
     let done = 0;
     while (done < headerBytes + length) {
-      const taken = queue.take();
-      if (taken) chains++;
+      let taken = queue.take();
+      if (taken) {
+        chains++;
+        descriptors += queue.descriptorCount;
+        if (descriptors > FRAME_DESCRIPTORS_MAX) {
+          queue.broken = `more than ${FRAME_DESCRIPTORS_MAX} descriptors for one frame`;
+          taken = false;
+        }
+      }
       const before = done;
-      if (taken && chains <= CHAINS_PER_FRAME_MAX) done = this.#scatter(queue, header, memory, at, done, length);
-      const isUnfit =
-        taken && (chains > CHAINS_PER_FRAME_MAX || done < 0 || (!mergeable && done < headerBytes + length));
+      if (taken) done = this.#scatter(queue, header, memory, at, done, length);
+      const isUnfit = taken && (done < 0 || (!mergeable && done < headerBytes + length));
       if (!taken || isUnfit) {
         this.#copies.count = copies;
         queue.untake(chains);

@@ -4,6 +4,7 @@ import { closeSync, ftruncateSync, mkdtempSync, openSync, readSync, rmSync, writ
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { GUEST_WINDOWS_MAX } from '../base/limits.ts';
 import { ERRNO } from './errno.ts';
 import { LinuxSys } from './linux.ts';
 import { mapSharedMemory, type SharedMemory, sharedMemoryCalls, WINDOW_BYTES } from './shared-memory.ts';
@@ -101,6 +102,29 @@ describe('shared memory', () => {
     }
   });
 
+  it('can be mapped as often as somebody likes, whoever still holds windows', () => {
+    const fd = file(4096);
+    const held = Array.from({ length: 3000 }, () => {
+      const memory = map(fd, 0, 4096);
+      memory.unmap();
+      return memory.windows[0]!.view;
+    });
+    assert.ok(held.every((view) => view.getUint8(0) === 0));
+    closeSync(fd);
+  });
+
+  it('is refused beyond what leaves room for other registered memories, and taken when some was given up', () => {
+    const fd = file(4096);
+    const most = GUEST_WINDOWS_MAX * 1024 ** 3;
+    assert.equal(mapSharedMemory(fd, 0, most + 1), -ERRNO.ENOSPC);
+    assert.equal(mapSharedMemory(fd, 0, most), -ERRNO.ERANGE);
+    const one = map(fd, 0, 4096);
+    assert.equal(mapSharedMemory(fd, 0, most), -ERRNO.ENOSPC);
+    one.unmap();
+    assert.equal(mapSharedMemory(fd, 0, most), -ERRNO.ERANGE);
+    closeSync(fd);
+  });
+
   it('refuses files that are too short, and what is no file', () => {
     const fd = file(4096);
     assert.equal(mapSharedMemory(fd, 0, 4097), -ERRNO.ERANGE);
@@ -108,10 +132,19 @@ describe('shared memory', () => {
     assert.equal(mapSharedMemory(fd, -4096, 1), -ERRNO.EINVAL);
     const event = sharedMemoryCalls.eventCreate();
     assert.equal(mapSharedMemory(event, 0, 1), -ERRNO.EACCES);
-    assert.deepEqual([sharedMemoryCalls.eventAdopt(event), sharedMemoryCalls.eventAdopt(fd)], [0, -ERRNO.EINVAL]);
     closeSync(event);
     closeSync(fd);
     assert.equal(mapSharedMemory(fd, 0, 1), -ERRNO.EBADF);
+  });
+
+  it('takes for an event what is one, and no poll set: what others put there, our polls would ask', () => {
+    const event = sharedMemoryCalls.eventCreate();
+    const poll = sys.pollCreate();
+    const fd = file(4096);
+    const adopted = [event, poll, fd].map((each) => sharedMemoryCalls.eventAdopt(each));
+    assert.deepEqual(adopted, [0, -ERRNO.EINVAL, -ERRNO.EINVAL]);
+    for (const each of [event, poll, fd]) closeSync(each);
+    assert.equal(sharedMemoryCalls.eventAdopt(event), -ERRNO.EBADF);
   });
 
   it('copies nothing when one of the pieces can not be', () => {

@@ -7,6 +7,8 @@
  *
  * Windows lie over each other by `WINDOW_OVERLAP_BYTES`, so that what is no longer than that lies in one.
  */
+import { GUEST_WINDOWS_MAX } from '../base/limits.ts';
+import { ERRNO } from './errno.ts';
 import { loadNative } from './native.ts';
 
 const STEP_BYTES = 1024 * 1024 * 1024;
@@ -52,14 +54,22 @@ export interface SharedMemoryCalls {
 
 export const sharedMemoryCalls: SharedMemoryCalls = loadNative<SharedMemoryCalls>();
 
-/** Maps a part of a file, to read and to write; or -errno: -ERANGE when the file is too short. The descriptor may be closed afterwards. */
+/** Those that are there. */
+let windowCount = 0;
+
+/**
+ * Maps a part of a file, to read and to write; or -errno: -ERANGE when the file is too short, -ENOSPC when too much is mapped already. The descriptor may be
+ * closed afterwards.
+ */
 export function mapSharedMemory(fd: number, offset: number, length: number): SharedMemory | number {
   const calls = sharedMemoryCalls;
+  if (windowCount + Math.ceil(length / STEP_BYTES) > GUEST_WINDOWS_MAX) return -ERRNO.ENOSPC;
   const mapping = calls.guestMap(fd, offset, length);
   if (mapping < 0) return mapping;
   const windows: SharedWindow[] = [];
   for (let at = 0; at < length; at += STEP_BYTES) {
     const buffer = calls.guestWindow(mapping, at, Math.min(WINDOW_BYTES, length - at));
+    windowCount++;
     windows.push({ memory: calls.register(new Uint8Array(buffer)), at, view: new DataView(buffer) });
   }
   return {
@@ -67,6 +77,7 @@ export function mapSharedMemory(fd: number, offset: number, length: number): Sha
     isLost: () => calls.guestLost(mapping) === 1,
     unmap: () => {
       for (const { memory } of windows) calls.unregister(memory);
+      windowCount -= windows.length;
       calls.guestUnmap(mapping);
     },
   };

@@ -76,6 +76,8 @@ export class DeviceQueue {
   pieceCount: number = 0;
   readableBytes: number = 0;
   writableBytes: number = 0;
+  /** Those of the chain, the one that leads to an indirect table included. */
+  descriptorCount: number = 0;
   readonly #memory: GuestMemory;
   readonly #options: DeviceQueueOptions;
   readonly #eventIndex: boolean;
@@ -237,6 +239,7 @@ export class DeviceQueue {
     const table = this.#descriptors;
     let index = head;
     for (let count = 1; ; count++) {
+      this.descriptorCount = count;
       if (index >= this.size) return this.#fail(`descriptor ${index} of a queue of ${this.size}`);
       if (count > this.size || count > CHAIN_DESCRIPTORS_MAX) return this.#fail('a chain without an end');
       const at = index * DESCRIPTOR_BYTES;
@@ -267,6 +270,7 @@ export class DeviceQueue {
     const { view, at } = memory;
     let index = 0;
     for (let count = 1; ; count++) {
+      this.descriptorCount++;
       if (index >= entries) return this.#fail(`descriptor ${index} of an indirect table of ${entries}`);
       if (count > entries || count > CHAIN_DESCRIPTORS_MAX) return this.#fail('an indirect chain without an end');
       const from = at + index * DESCRIPTOR_BYTES;

@@ -16,6 +16,8 @@ const HEADER_BYTES = 12;
 export interface Chain {
   readonly readable: Extent[];
   readonly writable: Extent[];
+  /** How many it is made of, the one that leads to an indirect table included. */
+  descriptors: number;
 }
 
 /** The chain that begins at `head` of a table of `size` descriptors at `table` of the file; undefined: it can't be. Indirect tables on the way are added to `tables`. */
@@ -28,13 +30,14 @@ export function readChain(
   tables: Extent[],
 ): Chain | undefined {
   const view = new DataView(memory.expected.buffer);
-  const chain: Chain = { readable: [], writable: [] };
+  const chain: Chain = { readable: [], writable: [], descriptors: 0 };
   let from = table;
   let entries = size;
   let isIndirect = false;
   let index = head;
   for (let count = 1; ; count++) {
     if (index >= entries || count > Math.min(entries, CHAIN_DESCRIPTORS_MAX)) return undefined;
+    chain.descriptors++;
     const at = from + index * DESCRIPTOR_BYTES;
     const address = view.getBigUint64(at, true);
     const length = view.getUint32(at + 8, true);

@@ -5,7 +5,7 @@
  * back, a write in the middle of it) makes a ring uncertain until it is started anew: then nothing may be touched outside of the regions, and that is all.
  */
 import assert from 'node:assert/strict';
-import { FRAME_BYTES_MAX } from '#tapster/base/limits.js';
+import { FRAME_BYTES_MAX, FRAME_DESCRIPTORS_MAX } from '#tapster/base/limits.js';
 import { FRAME_PACKETS_MAX } from '#tapster/graph/node.js';
 import { type VhostUserFeatures, VhostUserLink } from '#tapster/link/vhost-user.js';
 import { Packets, VNET_HEADER_BYTES } from '#tapster/packet/packets.js';
@@ -336,10 +336,13 @@ export class VirtqueueRig {
   /** The chains that a frame takes with its header. */
   #chainsFor(ring: Ring, bytes: number): Taken[] | 'none' | 'wrong' | 'unfit' {
     const chains: Taken[] = [];
+    let descriptors = 0;
     for (let room = 0; room < bytes; ) {
       const next = this.#chainAt(ring, chains.length);
       if (next === undefined) return 'none';
       if (next === 'wrong') return 'wrong';
+      descriptors += next.chain.descriptors;
+      if (descriptors > FRAME_DESCRIPTORS_MAX) return 'wrong';
       room += bytesOf(next.chain.writable);
       chains.push(next);
       if (!this.#negotiated.features.mergeable && room < bytes) return 'unfit';
