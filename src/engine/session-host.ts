@@ -17,7 +17,7 @@ import { type GuestNetwork, planGuestNetwork } from '../sys/guest-network.ts';
 import { type HostNetwork, readHostNetwork } from '../sys/host-network.ts';
 import type { LinuxSys } from '../sys/linux.ts';
 import { startRawSocketServer } from '../sys/raw-socket-server.ts';
-import { type ResolvConf, readResolvConf, watchResolvConf } from '../sys/resolv-conf.ts';
+import { RESOLV_CONF_PATH, type ResolvConf, readResolvConf, watchResolvConf } from '../sys/resolv-conf.ts';
 import type { Sys } from '../sys/sys.ts';
 import { openClassicPcapFile } from './classic-pcap-file.ts';
 import type { Closers } from './closers.ts';
@@ -72,6 +72,8 @@ export class SessionHost {
   readonly #toOutbound: (sys: Sys) => Sys;
   readonly #names: NameTable = new NameTable();
   readonly #sinks: FlowSink[];
+  /** The host's, as the network was planned with. */
+  readonly #resolvConf: ResolvConf;
   #reporter: FlowReporter | undefined;
   /** Published sockets that the engine does not have yet. */
   #published: PublishedSocket[] = [];
@@ -93,7 +95,8 @@ export class SessionHost {
     this.#toOutbound = toOutbound;
     this.guest = guest;
     this.#sinks = [...hooks.flowSinks];
-    this.network = this.#planNetwork(readResolvConf());
+    this.#resolvConf = readResolvConf();
+    this.network = this.#planNetwork(this.#resolvConf);
     const { policy, services, hostAddresses } = this.network;
     for (const { w0, w1, w2, w3 } of policy.loopbackAddresses) this.#names.add(HOST_NAME, w0, w1, w2, w3);
     this.policy = new HostPolicy(policy);
@@ -200,12 +203,13 @@ export class SessionHost {
   /** New resolvers of the host are asked from the next question on; `changed` hears of them. */
   followResolvConf(changed: (resolvConf: ResolvConf) => void): void {
     if (this.options.dns === 'none' && this.options.details === undefined) return;
-    const watcher = watchResolvConf((resolvConf) => {
+    const follow = (resolvConf: ResolvConf): void => {
       const network = this.#planNetwork(resolvConf);
       this.policy.configure(network.policy);
       this.wiring.configure(network.services);
       changed(resolvConf);
-    });
+    };
+    const watcher = watchResolvConf(follow, RESOLV_CONF_PATH, this.#resolvConf);
     this.#closers.add(() => watcher.close());
   }
 

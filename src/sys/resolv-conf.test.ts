@@ -154,3 +154,19 @@ function summary(conf: ResolvConf): { nameservers: string[]; search: readonly st
     options: conf.options,
   };
 }
+
+test('a change before anybody watched is told too, where what is known is said', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'resolv-conf-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'resolv.conf');
+  writeFileSync(path, 'nameserver 10.0.0.1\n');
+  const known = readResolvConf(path);
+  writeFileSync(path, 'nameserver 10.0.0.2\n');
+  const hangs = setTimeout(() => assert.fail('the change was not told'), CHANGE_TIMEOUT_MS);
+  const told = await new Promise<ResolvConf>((resolve) => {
+    const watcher = watchResolvConf(resolve, path, known);
+    t.after(() => watcher.close());
+  });
+  clearTimeout(hangs);
+  assert.deepEqual(summary(told).nameservers, ['10.0.0.2%0']);
+});

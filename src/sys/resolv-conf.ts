@@ -6,6 +6,7 @@
  */
 import { type FSWatcher, openSync, readFileSync, readSync, realpathSync, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { type IpAddress, ipv4Address, parseIpAddress } from '../base/address.ts';
 
 export const RESOLV_CONF_PATH = '/etc/resolv.conf';
@@ -83,17 +84,19 @@ export function resolvConfFiles(path: string = RESOLV_CONF_PATH): string[] {
 }
 
 /**
- * Calls back with the host's new configuration whenever it changes, until closed. Does not keep the program alive.
+ * Calls back with the host's new configuration whenever it changes, until closed. Does not keep the program alive. `known` is what the caller has read already: what is
+ * different by now is told too.
  *
  * Folders are watched too, since programs replace the file, or the link that leads to it.
  */
 export function watchResolvConf(
   changed: (conf: ResolvConf) => void,
   path: string = RESOLV_CONF_PATH,
+  known?: ResolvConf,
 ): { close(): void } {
   let watchers: FSWatcher[] = [];
   let timer: NodeJS.Timeout | undefined;
-  let last = readText(path);
+  let last: string | undefined;
   openInterfaces();
 
   const reread = (): void => {
@@ -116,6 +119,11 @@ export function watchResolvConf(
     watchers = resolvConfFiles(path).flatMap((file) => watchFile(file, settle));
   };
   follow();
+  last = readText(path);
+  if (known !== undefined && !isDeepStrictEqual(known, parseResolvConf(last ?? '', interfaceIndex))) {
+    last = undefined;
+    settle();
+  }
   return {
     close: () => {
       clearTimeout(timer);
