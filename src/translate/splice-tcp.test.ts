@@ -72,6 +72,34 @@ describe('connections between two loopback interfaces', () => {
     splice.end();
   });
 
+  it('let callers wait for whom there is no descriptor, and lose none of them', () => {
+    const splice = new Splice();
+    splice.serve({ echo: true });
+    const said = bytes(1000);
+    const call = (): SimulatedPeer => {
+      const caller = splice.call();
+      caller.send(said);
+      return caller;
+    };
+    const first = call();
+    assert.ok(splice.runUntil(() => first.received.length === said.length));
+    splice.sys.faults.plan = { socket: { noDescriptors: 1 } };
+    const others = [call(), call(), call()];
+    splice.run(100);
+    splice.tcp.housekeep();
+    // One was accepted before that was known.
+    assert.deepEqual([splice.tcp.count, splice.tcp.hasRoom, splice.tcp.counters.refused], [2, false, 0]);
+    splice.sys.faults.plan = {};
+    first.end();
+    assert.ok(splice.runUntil(() => others.every(({ received }) => received.length === said.length)));
+    for (const { received } of others) assert.deepEqual(received, said);
+    splice.sys.faults.plan = { socket: { noDescriptors: 1 } };
+    call();
+    splice.run(100);
+    assert.equal(splice.tcp.hasRoom, false);
+    splice.end();
+  });
+
   for (const pipesMax of [0, 1, 8]) {
     it(`lose nothing when calls fail, fall short and find no room, with ${pipesMax} pipes`, () => {
       for (let seed = 1; seed <= 12; seed++) {

@@ -18,6 +18,7 @@
  * - *Ends.* The end of a stream is passed on by shutdown(2) when all before it has moved; with both ends passed on the connection is over.
  * - *Errors.* A socket that fails is read to its end; then the other is reset (SO_LINGER 0), as its peer would have been. So is a caller whose target
  *   refuses: he has been accepted by then.
+ * - *No descriptor* for the socket to the target: that caller waits, who has been accepted, and no other is, until there is one.
  * - *Time.* A connection that says nothing stays as long as its sockets do, unless `idleMsMax` says otherwise.
  *
  * A slot is not used again in the turn in which its connection ended, for events of that one may have been collected already.
@@ -59,7 +60,7 @@ const FILL_BYTES = 1024 * 1024;
 const WATCHED: number = POLL.IN | POLL.OUT | POLL.RDHUP | POLL.EDGE;
 const NONE = -1;
 
-const STATE = { FREE: 0, CONNECTING: 1, OPEN: 2 } as const;
+const STATE = { FREE: 0, WAITING: 1, CONNECTING: 2, OPEN: 3 } as const;
 
 /** Of a half. `ENDED`: its stream has ended, and the other has been told. `HUNG_UP`: an end or an error is behind what can be read. */
 const FLAG = { READABLE: 1, WRITABLE: 2, ENDED: 4, HUNG_UP: 8 } as const;
@@ -101,6 +102,8 @@ export class SpliceTcp implements NumberedReceiver {
   readonly #free: Int32Array;
   #freeHead: number = 0;
   #freeCount: number;
+  /** The connection that has no socket to its target yet. */
+  #waiting: { readonly slot: number; readonly target: SpliceTarget; readonly port: number } | undefined = undefined;
   // By half; `#pipe`, `#held` (bytes in the pipe) and `#moved` are of the direction that goes from it.
   readonly #fd: Int32Array;
   readonly #flags: Uint8Array;
@@ -143,6 +146,7 @@ export class SpliceTcp implements NumberedReceiver {
 
   /** Whether `open` has a place for one more. */
   get hasRoom(): boolean {
+    if (this.#waiting !== undefined) return false;
     return this.#freeCount > 0 && this.#freeUs[this.#free[this.#freeHead]] !== this.#deps.clock.nowUs;
   }
 
@@ -156,7 +160,8 @@ export class SpliceTcp implements NumberedReceiver {
     const { sys } = this.#deps;
     this.counters.accepted++;
     const far = this.hasRoom ? this.#connect(target, port) : -ERRNO.ENOSPC;
-    if (far < 0) {
+    const waits = far === -ERRNO.EMFILE || far === -ERRNO.ENFILE;
+    if (far < 0 && !waits) {
       this.counters.refused++;
       this.#reset(fd);
       return false;
@@ -165,7 +170,7 @@ export class SpliceTcp implements NumberedReceiver {
     this.#freeHead = (this.#freeHead + 1) % this.#max;
     this.#freeCount--;
     this.count++;
-    this.#state[slot] = STATE.CONNECTING;
+    this.#state[slot] = waits ? STATE.WAITING : STATE.CONNECTING;
     this.#activeUs[slot] = this.#deps.clock.nowUs;
     for (const half of [2 * slot, 2 * slot + 1]) {
       this.#flags[half] = 0;
@@ -173,13 +178,13 @@ export class SpliceTcp implements NumberedReceiver {
       this.#moved[half] = 0;
     }
     this.#fd[2 * slot] = fd;
-    this.#fd[2 * slot + 1] = far;
+    this.#fd[2 * slot + 1] = waits ? NONE : far;
     // What waits for something has waited for it in the sender's kernel already.
     sys.setOption(fd, SOL.TCP, TCP.NODELAY, 1);
     this.observer?.begun(slot, target, port);
-    if (this.#watch(2 * slot + 1) === 0) return true;
-    this.#fail(slot);
-    return false;
+    if (waits) this.#waiting = { slot, target, port };
+    else if (this.#watch(2 * slot + 1) !== 0) this.#fail(slot);
+    return this.#state[slot] !== STATE.FREE;
   }
 
   /** `half` is ready. */
@@ -191,6 +196,7 @@ export class SpliceTcp implements NumberedReceiver {
 
   /** To be called about every second. */
   housekeep(): void {
+    this.#connectWaiting();
     if (this.#idleMsMax === 0 || this.count === 0) return;
     const oldestUs = this.#deps.clock.nowUs - this.#idleMsMax * 1000;
     for (let slot = 0; slot < this.#max; slot++) {
@@ -260,6 +266,19 @@ export class SpliceTcp implements NumberedReceiver {
     if (error === 0 || error === -ERRNO.EINPROGRESS) return fd;
     sys.close(fd);
     return error;
+  }
+
+  /** Tries again: descriptors are given back by connections that end, and by others. */
+  #connectWaiting(): void {
+    if (this.#waiting === undefined) return;
+    const { slot, target, port } = this.#waiting;
+    const far = this.#connect(target, port);
+    if (far === -ERRNO.EMFILE || far === -ERRNO.ENFILE) return;
+    this.#waiting = undefined;
+    this.#state[slot] = STATE.CONNECTING;
+    this.#fd[2 * slot + 1] = Math.max(far, NONE);
+    if (far < 0 || this.#watch(2 * slot + 1) !== 0) this.#fail(slot);
+    else this.onRoom();
   }
 
   #watch(half: number): number {
@@ -456,16 +475,19 @@ export class SpliceTcp implements NumberedReceiver {
     this.observer?.ended(slot, outcome);
     for (let half = 2 * slot; half <= 2 * slot + 1; half++) {
       this.#giveBack(half);
+      if (this.#fd[half] === NONE) continue;
       if (reset) this.#reset(this.#fd[half]);
       else sys.close(this.#fd[half]);
       this.#fd[half] = NONE;
     }
+    if (this.#waiting?.slot === slot) this.#waiting = undefined;
     this.#state[slot] = STATE.FREE;
     this.#freeUs[slot] = this.#deps.clock.nowUs;
     this.#free[(this.#freeHead + this.#freeCount) % this.#max] = slot;
     this.#freeCount++;
     this.count--;
     this.onRoom();
+    this.#connectWaiting();
   }
 
   #reset(fd: number): void {
