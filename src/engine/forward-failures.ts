@@ -63,3 +63,11 @@ export function noWay({ protocol, rule }: Forward): Result<never> {
     `can't forward ${formatEndpoint(address === undefined ? 'any address' : address.toString(), address === undefined ? undefined : firstPort)}/${protocol}: nobody on the other side has an address of that family`,
   );
 }
+
+/** Ports of a namespace lead to the host by splicing alone. */
+export function noSplice({ protocol, rule }: Forward): Result<never> {
+  return failure(
+    'splice-missing',
+    `can't forward port ${rule.firstPort}/${protocol} of the namespace: it would lead to the host without the tap, which --no-splice forbids`,
+  );
+}

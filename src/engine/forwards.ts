@@ -23,7 +23,7 @@ import { SpliceTcp } from '../translate/splice-tcp.ts';
 import { SpliceUdp } from '../translate/splice-udp.ts';
 import type { Engine } from './engine.ts';
 import type { FlowSink } from './flow-record.ts';
-import { noWay, portFailure } from './forward-failures.ts';
+import { noSplice, noWay, portFailure } from './forward-failures.ts';
 import {
   type Forward,
   type ForwardDirection,
@@ -132,7 +132,8 @@ export class Forwards {
     const id = this.#lastId + 1;
     const entry: Entry = { id, direction, protocol, rule, auto, ports: 0, columns: [] };
     const places = placesOf(forward, this.#ways);
-    if (places.length === 0 || (direction === 'out' && !this.#ways.splice)) return noWay(forward);
+    if (direction === 'out' && !this.#ways.splice) return noSplice(forward);
+    if (places.length === 0) return noWay(forward);
     const ranges = auto ? [{ first: rule.firstPort, last: rule.lastPort }] : this.#rangesOf(rule);
     const ports = ranges.reduce((sum, { first, last }) => sum + last - first + 1, 0);
     const room = this.#sockets.checkRoom(forward, ports, places.length);

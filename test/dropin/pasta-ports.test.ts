@@ -147,6 +147,13 @@ inLab('ports of pasta', (lab) => {
     const none = ['-t', 'none', '-u', 'none', '-T', 'none', '-U', 'none'];
     await withPasta(lab, [...none, '-c', path, '--host-lo-to-ns-lo'], async (container) => {
       assert.equal(await ctl('show'), 'no forwarded ports\n');
+      await ctl('add', 'host', '7005:7004');
+      const outside = lab.onHost(lab.nodeProgram('client', 'serve-tcp', '1', '7004'));
+      await outside.says(/^listening/m);
+      assert.equal(report(await container.run(exchange(lab, '127.0.0.1', '7005')))['answer'], 'hello');
+      await outside.ended;
+      assert.match(await ctl('show'), /^host +7005:7004\/tcp$/m);
+      await ctl('del', 'host', '7005:7004');
       await ctl('add', 'guest', '8080:80');
       assert.match(await ctl('show'), /^guest +8080:80\/tcp$/m);
       const server = container.spawn(lab.nodeProgram('client', 'serve-tcp', '1', '80'));

@@ -31,17 +31,17 @@ class FakeForwards implements Pick<Forwards, 'add' | 'remove' | 'list'> {
 
 function start(...texts: string[]): { readonly forwards: FakeForwards; readonly rules: SessionRules } {
   const forwards = new FakeForwards();
-  const rules = new SessionRules(forwards);
-  assert.ok(rules.apply(texts).ok);
+  const rules = new SessionRules(forwards, ['in', 'out']);
+  assert.ok(rules.apply('in', texts).ok);
   return { forwards, rules };
 }
 
 describe('forwards of a session as rules', () => {
   it('are told as they were written, and changed by what is different', () => {
     const { forwards, rules } = start('8080:80', '127.0.0.1:53:5300/udp');
-    assert.deepEqual(rules.texts, ['8080:80/tcp', '127.0.0.1:53:5300/udp']);
+    assert.deepEqual(rules.texts('in'), ['8080:80/tcp', '127.0.0.1:53:5300/udp']);
     const [first] = forwards.open;
-    const applied = rules.apply(['8080:80/tcp', '9000-9001:90']);
+    const applied = rules.apply('in', ['8080:80/tcp', '9000-9001:90']);
     assert.deepEqual(applied.ok && applied.value.map(({ action, text }) => `${action} ${text}`), [
       'remove publish guest 127.0.0.1:53:5300/udp',
       'add publish guest 9000-9001:90/tcp',
@@ -53,23 +53,48 @@ describe('forwards of a session as rules', () => {
   it('are changed all, or none', () => {
     const { forwards, rules } = start('8080:80');
     forwards.taken.add(82);
-    const applied = rules.apply(['81', '82']);
+    const applied = rules.apply('in', ['81', '82']);
     assert.equal(applied.ok ? '' : applied.failure.code, 'port-in-use');
-    assert.deepEqual([rules.texts, rules.revision], [['8080:80/tcp'], 2]);
-    const wrong = rules.apply(['81', 'nonsense']);
+    assert.deepEqual([rules.texts('in'), rules.revision], [['8080:80/tcp'], 2]);
+    const wrong = rules.apply('in', ['81', 'nonsense']);
     assert.match(wrong.ok ? '' : wrong.failure.message, /^"nonsense": .*; write \[ADDR:\]PORT/);
-    assert.deepEqual(rules.texts, ['8080:80/tcp']);
+    assert.deepEqual(rules.texts('in'), ['8080:80/tcp']);
+  });
+
+  it('may have more ports than a new rule may, when they were there before', () => {
+    const { forwards, rules } = start();
+    const rule = { address: undefined, firstPort: 2000, lastPort: 9000, toAddress: undefined, toPort: 2000 };
+    forwards.add({ direction: 'in', protocol: 'tcp', rule: { ...rule, interfaceName: undefined, weak: false } });
+    const [large = ''] = rules.texts('in');
+    assert.equal(large, '2000-9000:2000/tcp');
+    assert.ok(rules.apply('in', [large, '80']).ok);
+    assert.deepEqual(rules.texts('in'), [large, '80:80/tcp']);
+    const wrong = rules.apply('in', ['2000-9000:3000/tcp']);
+    assert.match(wrong.ok ? '' : wrong.failure.message, /7001 ports in one rule/);
+  });
+
+  it('lead inside, and from there to the host, each by itself', () => {
+    const { forwards, rules } = start('8080:80');
+    assert.ok(rules.apply('out', ['5432']).ok);
+    assert.deepEqual([rules.texts('in'), rules.texts('out')], [['8080:80/tcp'], ['5432:5432/tcp']]);
+    assert.ok(rules.apply('in', []).ok);
+    assert.deepEqual(
+      forwards.open.map(({ direction }) => direction),
+      ['out'],
+    );
+    const removed = rules.apply('out', []);
+    assert.deepEqual(removed.ok && removed.value.map(({ text }) => text), ['publish host 5432:5432/tcp']);
   });
 
   it('leave alone what no rule can say', () => {
     const { forwards, rules } = start();
     const ports = { address: undefined, firstPort: 1, lastPort: 1, toAddress: undefined, toPort: 1 };
     const rule = { ...ports, interfaceName: undefined, weak: false };
-    forwards.add({ direction: 'out', protocol: 'tcp', rule });
+    forwards.add({ direction: 'out', protocol: 'tcp', rule: { ...rule, weak: true } });
     forwards.add({ direction: 'in', protocol: 'tcp', rule: { ...rule, interfaceName: 'lo' } });
     forwards.add({ direction: 'in', protocol: 'udp', rule: { ...rule, weak: true } });
-    assert.ok(rules.apply(['80']).ok);
-    assert.ok(rules.apply([]).ok);
-    assert.deepEqual([rules.texts, forwards.open.length, rules.all.length], [[], 3, 3]);
+    assert.ok(rules.apply('in', ['80']).ok);
+    assert.ok(rules.apply('in', []).ok);
+    assert.deepEqual([rules.texts('in'), forwards.open.length, rules.all.length], [[], 3, 3]);
   });
 });

@@ -1,15 +1,16 @@
 /**
  * The socket of `--conf-path`: what `tapster ctl --socket PATH` needs to tell and change the forwards of a session that runs. It is a small part of the API of a running
- * network (docs/api.md), with one interface, `guest`, whose only property is `publish`.
+ * network (docs/api.md), with two interfaces, whose only property is `publish`: `guest`, to whom ports of the host lead, and, where there is a namespace, `host`, to which ports of the
+ * namespace's loopback lead.
  *
  * | request                            | answer                                                                  |
  * | ---------------------------------- | ----------------------------------------------------------------------- |
  * | `GET /v1/engine`                   | version and process                                                     |
- * | `GET /v1/config`                   | the ports of the host that lead inside, as rules                        |
- * | `PATCH /v1/interfaces/guest`       | makes these rules so: all of them, or none                              |
- * | `GET /v1/forwards`                 | all forwards, those from inside and those that follow others too        |
+ * | `GET /v1/config`                   | the ports that lead to each, as rules                                   |
+ * | `PATCH /v1/interfaces/NAME`        | makes these rules so: all of them, or none                              |
+ * | `GET /v1/forwards`                 | all forwards, those that follow others too                              |
  *
- * Rules of `all`, of `auto`, of one interface and from inside are only told by the last: they stay as they are.
+ * Rules of `all`, of `auto` and of one interface are only told by the last: they stay as they are.
  */
 import { closeSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -18,13 +19,15 @@ import { failure, type Result, success } from '../../base/result.ts';
 import { formatPublish, parsePublish } from '../../config/publish.ts';
 import { PROBLEM_TYPE, problemDocument } from '../../control/api-error.ts';
 import { etagOf, revisionOf } from '../../control/revision-tag.ts';
+import type { ForwardDirection } from '../../engine/forward-places.ts';
 import type { Forwards, OpenForward } from '../../engine/forwards.ts';
 import { packageVersion } from '../../engine/package-version.ts';
 import { startPathRemover } from '../../sys/path-remover.ts';
 import { listenUnix } from '../../sys/unix-socket.ts';
 
-const SESSION_INTERFACE = 'guest';
-const TARGET = `/v1/interfaces/${SESSION_INTERFACE}`;
+/** Who ports lead to, by the way that they do. */
+const NAMES: Readonly<Record<ForwardDirection, string>> = { in: 'guest', out: 'host' };
+const INTERFACES_PATH = '/v1/interfaces/';
 const IDLE_MS = 30_000;
 
 export interface SessionApi {
@@ -43,7 +46,7 @@ export function startSessionApi(path: string, program: string, forwards: Forward
     closeSync(listener.value.fd);
     return remover;
   }
-  const rules = new SessionRules(forwards);
+  const rules = new SessionRules(forwards, program === 'pasta' ? ['in', 'out'] : ['in']);
   // In the sandbox the package can't be asked any more.
   const engine = { name: program, version: packageVersion(), pid: process.pid, unmet: [] };
   const server: Server = createServer((request, response) => {
@@ -86,14 +89,16 @@ async function replyTo(rules: SessionRules, engine: object, request: IncomingMes
     return { status: 200, body: { ...engine, uptimeSeconds, revision: rules.revision } };
   }
   if (method === 'GET' && path === '/v1/config') {
-    return { status: 200, body: { interfaces: { [SESSION_INTERFACE]: { publish: rules.texts } } } };
+    const interfaces = rules.directions.map((direction) => [NAMES[direction], { publish: rules.texts(direction) }]);
+    return { status: 200, body: { interfaces: Object.fromEntries(interfaces) } };
   }
   if (method === 'GET' && path === '/v1/forwards') return { status: 200, body: rules.all };
-  if (method === 'PATCH' && path === TARGET) return change(rules, request);
+  const direction = rules.directions.find((each) => path === `${INTERFACES_PATH}${NAMES[each]}`);
+  if (method === 'PATCH' && direction !== undefined) return change(rules, direction, request);
   return refusal(404, 'not-found', `${method} ${path} is not for sessions: see "tapster ctl forward"`);
 }
 
-async function change(rules: SessionRules, request: IncomingMessage): Promise<Reply> {
+async function change(rules: SessionRules, direction: ForwardDirection, request: IncomingMessage): Promise<Reply> {
   const wanted = request.headers['if-match'];
   if (wanted !== undefined && revisionOf(wanted) !== rules.revision) {
     return refusal(412, 'revision-conflict', `the forwards are at revision ${rules.revision}, not at ${wanted}`);
@@ -104,7 +109,7 @@ async function change(rules: SessionRules, request: IncomingMessage): Promise<Re
   if (!isList || Object.keys(body as object).length > 1) {
     return refusal(400, 'body-invalid', 'a session has only "publish", a list of rules such as "8080:80/tcp"');
   }
-  const applied = rules.apply(publish);
+  const applied = rules.apply(direction, publish);
   if (!applied.ok) return refusal(409, applied.failure.code, applied.failure.message);
   return { status: 200, body: { revision: rules.revision, dryRun: false, actions: applied.value } };
 }
@@ -135,14 +140,16 @@ type RuleChange = { readonly action: 'add' | 'remove'; readonly part: string; re
 export class SessionRules {
   /** Grows with each change. */
   revision: number = 1;
+  readonly directions: readonly ForwardDirection[];
   readonly #forwards: Pick<Forwards, 'add' | 'remove' | 'list'>;
 
-  constructor(forwards: Pick<Forwards, 'add' | 'remove' | 'list'>) {
+  constructor(forwards: Pick<Forwards, 'add' | 'remove' | 'list'>, directions: readonly ForwardDirection[]) {
     this.#forwards = forwards;
+    this.directions = directions;
   }
 
-  get texts(): string[] {
-    return [...this.#open().keys()];
+  texts(direction: ForwardDirection): string[] {
+    return [...this.#open(direction).keys()];
   }
 
   get all(): object[] {
@@ -161,19 +168,25 @@ export class SessionRules {
   }
 
   /** Makes the list so: what is new first, so that a failure leaves all as it was. */
-  apply(wanted: readonly string[]): Result<RuleChange[]> {
+  apply(direction: ForwardDirection, wanted: readonly string[]): Result<RuleChange[]> {
+    const open = this.#open(direction);
     const rules = new Map<string, Parameters<Forwards['add']>[0]>();
     for (const text of wanted) {
+      const there = open.get(text);
+      // A command line may name more ports in one than a rule that is new may.
+      if (there !== undefined) {
+        rules.set(text, there);
+        continue;
+      }
       const rule = parsePublish(text);
       if (typeof rule === 'string') return failure('rule-invalid', `"${text}": ${rule}`);
       const { protocol, ...ports } = rule;
       rules.set(formatPublish(rule), {
-        direction: 'in',
+        direction,
         protocol,
         rule: { ...ports, interfaceName: undefined, weak: false },
       });
     }
-    const open = this.#open();
     const added: OpenForward[] = [];
     for (const [text, forward] of rules) {
       if (open.has(text)) continue;
@@ -189,17 +202,17 @@ export class SessionRules {
     for (const [, { id }] of removed) this.#forwards.remove(id);
     if (added.length + removed.length > 0) this.revision++;
     return success([
-      ...removed.map(([text]) => changeOf('remove', text)),
-      ...added.map((forward) => changeOf('add', textOf(forward))),
+      ...removed.map(([text]) => changeOf('remove', direction, text)),
+      ...added.map((forward) => changeOf('add', direction, textOf(forward))),
     ]);
   }
 
   /** Those that a rule's text says all of. */
-  #open(): Map<string, OpenForward> {
+  #open(direction: ForwardDirection): Map<string, OpenForward> {
     const open = new Map<string, OpenForward>();
     for (const forward of this.#forwards.list()) {
-      const { direction, auto, rule } = forward;
-      const isPlain = direction === 'in' && !auto && !rule.weak && rule.interfaceName === undefined;
+      const { auto, rule } = forward;
+      const isPlain = forward.direction === direction && !auto && !rule.weak && rule.interfaceName === undefined;
       if (isPlain) open.set(textOf(forward), forward);
     }
     return open;
@@ -210,6 +223,7 @@ function textOf({ protocol, rule }: OpenForward): string {
   return formatPublish({ protocol, ...rule });
 }
 
-function changeOf(action: RuleChange['action'], text: string): RuleChange {
-  return { action, part: `publish ${SESSION_INTERFACE} ${text}`, text: `publish ${SESSION_INTERFACE} ${text}` };
+function changeOf(action: RuleChange['action'], direction: ForwardDirection, text: string): RuleChange {
+  const part = `publish ${NAMES[direction]} ${text}`;
+  return { action, part, text: part };
 }
