@@ -25,6 +25,7 @@ import { NO_PACKET, type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts
 import { ERRNO } from '../sys/errno.ts';
 import { SO, SOL } from '../sys/options.ts';
 import { PIECE_WORDS, type Sys } from '../sys/sys.ts';
+import * as vnet from '../wire/vnet-header.ts';
 import { FrameQueue, LENGTH_BYTES } from './frame-queue.ts';
 import type { Link } from './link.ts';
 
@@ -203,7 +204,7 @@ export class StreamLink implements Link {
       const length = packets.length[frame[i]];
       from -= length;
       if (from !== start) bytes.copyWithin(start, from, from + length);
-      bytes.fill(0, start - VNET_HEADER_BYTES, start);
+      vnet.clear(this.#view, start - VNET_HEADER_BYTES);
       from -= LENGTH_BYTES;
     }
   }

@@ -48,6 +48,23 @@ describe('tcp: the guest calls', () => {
     }
   });
 
+  it('asks for segments that fit the MTU, and for whole pages where these are large', () => {
+    for (const [mtu, remote, mss] of [
+      [9000, REMOTE, 8960],
+      [9000, REMOTE6, 8940],
+      [32_807, REMOTE, 32_767],
+      [32_808, REMOTE, 32_768],
+      [65_520, REMOTE, 61_440],
+      [65_520, REMOTE6, 61_440],
+    ] as const) {
+      start({ mtu });
+      const guest = bench.talk({}, { remote });
+      assert.deepEqual(guest.ask('S', { mss: 1460 }), [`SA 0 ack 1 mss ${mss}`]);
+      bench.close();
+    }
+    start();
+  });
+
   it('sends segments of the size that the guest asked for, of 536 or 1,220 bytes if it did not ask', () => {
     start();
     for (const [remote, mss, bytes] of [

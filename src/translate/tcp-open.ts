@@ -197,7 +197,7 @@ export class TcpOpener {
     columns.guestScale[flow] = scale < 0 ? UNSCALED : Math.min(scale, tcp.WINDOW_SCALE_MAX);
     const unsaid = this.#flows.isIpv4(flow) ? tcp.MSS_DEFAULT_IPV4 : tcp.MSS_DEFAULT_IPV6;
     const mss = this.#options[tcp.OPTION_MSS] < 0 ? unsaid : this.#options[tcp.OPTION_MSS];
-    columns.mss[flow] = Math.min(Math.max(mss, MSS_MIN), this.#segments.ourMss(flow));
+    columns.mss[flow] = Math.min(Math.max(mss, MSS_MIN), this.#segments.mssMax(flow));
     columns.rcvNxt[flow] = (tcp.sequence(view, at) + 1) | 0;
     columns.rcvEdge[flow] = columns.rcvNxt[flow];
     columns.sndWl1[flow] = tcp.sequence(view, at);

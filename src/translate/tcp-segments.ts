@@ -22,6 +22,9 @@ import { type TcpColumns, WINDOW_SCALE } from './tcp-columns.ts';
 const TIME_TO_LIVE = 64;
 const IP_PACKET_BYTES_MAX = 65_535;
 const WINDOW_FIELD_MAX = 0xffff;
+const PAGE_BYTES = 4096;
+/** An MSS that loses little by the last page's rest: an eighth, at most. */
+const PAGES_BYTES_MIN = 8 * PAGE_BYTES;
 
 export class TcpSegments {
   readonly #packets: Packets;
@@ -42,9 +45,15 @@ export class TcpSegments {
     return this.#links[this.#flows.interfaceIndex(flow)]!;
   }
 
-  /** The MSS that we announce: what fits the link's MTU without options. */
-  ourMss(flow: number): number {
+  /** Payload of the largest segment that fits the link's MTU, without options. */
+  mssMax(flow: number): number {
     return this.link(flow).mtu - this.#networkBytes(flow) - tcp.HEADER_BYTES;
+  }
+
+  /** The MSS that we announce: where it is many pages, whole ones. So a guest's large writes fill its pages and its segments alike. */
+  ourMss(flow: number): number {
+    const most = this.mssMax(flow);
+    return most < PAGES_BYTES_MIN ? most : most - (most % PAGE_BYTES);
   }
 
   /** Payload bytes of one frame to the guest: whole segments as many as an IP packet holds where the link segments, one otherwise. */

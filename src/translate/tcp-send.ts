@@ -95,7 +95,7 @@ export class TcpSender {
     const fresh = distance(acknowledgment, columns.sndUna[flow]);
     if (distance(acknowledgment, columns.sndMax[flow]) > 0) return false;
     if (fresh < 0) return true;
-    const window = Math.min(windowField * 2 ** shiftOf(columns.guestScale[flow]), WINDOW_MAX);
+    const window = Math.min(windowField << shiftOf(columns.guestScale[flow]), WINDOW_MAX);
     if (fresh > 0) {
       this.#advance(flow, acknowledgment, fresh, nowUs);
     } else if (plain && window === columns.sndWnd[flow] && this.outstanding(flow) > 0) {
