@@ -36,7 +36,7 @@ export function passtVersion(): Version {
 
 let lab: Promise<GuestLab | Failed> | undefined;
 
-/** The one laboratory, made when it is asked for first. Each network has transferred that long each way by then: a program that is always there is warm. */
+/** The one laboratory, made when it is asked for first. Each network has transferred that long each way by then, in small frames and in large ones: a program that is always there is warm. */
 export function guestLab(networks: readonly GuestNetwork[], milliseconds: number): Promise<GuestLab | Failed> {
   lab ??= GuestLab.make(networks, milliseconds);
   return lab;
@@ -77,7 +77,9 @@ export class GuestLab {
     if ('failed' in served) return served;
     const made = new GuestLab(machine, programs, inside, served.stop);
     for (const network of networks) {
-      for (const direction of ['out', 'in'] as const) await made.transfer(network, direction, MTU_MAX, warmUpMs);
+      for (const mtu of [1500, MTU_MAX]) {
+        for (const direction of ['out', 'in'] as const) await made.transfer(network, direction, mtu, warmUpMs);
+      }
     }
     return made;
   }

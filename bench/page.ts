@@ -41,8 +41,10 @@ const READING: readonly string[] = [
   '  packet is for another route than the one before.',
   '- “guest” has one virtual machine with a device in each network, asked in turns. Where it is emulated, as where there is no KVM,',
   '  its one processor is the limit, and what tells the networks apart is the processor time that each costs the host. passt has the',
-  '  MTU that suits it best, 65,520, in all rows; `PASST=/path` measures another build. Of the small frames, the other side of the queues',
-  '  is as good as free and never late; with testpmd it is another process, and only our own processor time counts.',
+  '  MTU that suits it best, 65,520, in all rows, and where it is told 1500 as well: a stream socket has no offloads, so that the guest',
+  '  makes and takes each frame of that size by itself, whoever is at the other end. `PASST=/path` measures another build. Of the small',
+  '  frames, the other side of the queues is as good as free and never late; with testpmd it is another process, and only our own processor',
+  '  time counts.',
   '- UDP is sent as fast as the sender can, and what arrives is counted: a network that is slower than the sender loses the',
   '  rest. slirp4netns and pasta do that too.',
 ];
