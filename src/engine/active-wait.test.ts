@@ -62,4 +62,23 @@ describe('active waiting', () => {
     while (wait.spinUs > 0) wait.asked(false);
     assert.equal(sleepsUntilTrial(wait), 1);
   });
+
+  it('rests while a stream goes to someone distant, and goes on behind it', () => {
+    const wait = new ActiveWait();
+    sleepsUntilTrial(wait);
+    wait.asked(true);
+    let bytes = 0;
+    let nowUs = 1_000_000;
+    const carry = (rate: number): number => {
+      nowUs += 10_000;
+      bytes += rate * 10_000;
+      wait.carried(bytes, nowUs);
+      return wait.spinUs;
+    };
+    assert.equal(carry(15), ACTIVE_WAIT_US, 'small questions and answers are none');
+    assert.equal(carry(25), 0);
+    wait.carried(bytes, nowUs + 9_999);
+    assert.equal(wait.spinUs, 0, 'a stream may halt');
+    assert.equal(carry(15), ACTIVE_WAIT_US);
+  });
 });

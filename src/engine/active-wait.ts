@@ -5,6 +5,9 @@
  * there. Asking on for as long as an answer takes that comes at once spares both; asking for one that does not come burns a processor that
  * somebody else may need, perhaps the very one who would answer. So it is tried only where the last sleeps were short enough that asking would have
  * spared them, it goes on only as long as it succeeds, and each failure makes the next trial rarer, up to one in `TRIAL_SLEEPS_MAX` sleeps.
+ *
+ * Nor does it pay while a stream goes from or to someone distant, a machine: what is on its way keeps the other side busy, a sleep delays nothing, and asking would take
+ * longer than sleeping and waking up. A kernel behind a tap answers so soon that a stream gains by asking, too.
  */
 
 /** How long to ask at most. */
@@ -15,6 +18,9 @@ const SHORT_SLEEP_US = 150;
 /** Failures in a row that end it, after a success. */
 const FAILURES_MAX = 8;
 const TRIAL_SLEEPS_MAX = 1024;
+/** What makes a stream, 160 Mbit/s, and how long it is measured: a stream may halt for some milliseconds. Questions and answers of one byte, 50,000 a second, are less. */
+const STREAM_BYTES_PER_US = 20;
+const MEASURE_US = 10_000;
 
 export class ActiveWait {
   /** Failures that are still allowed; 0: go to sleep. */
@@ -23,9 +29,23 @@ export class ActiveWait {
   #untilTrial: number = 1;
   #trialAfter: number = 1;
 
+  /** Bytes that had been carried from and to those who are distant when they were looked at last, and whether they came as a stream does. */
+  #carriedBytes: number = 0;
+  #carriedUs: number = 0;
+  #streams: boolean = false;
+
   /** How long to ask now before sleeping; 0: not at all. */
   get spinUs(): number {
-    return this.#credit > 0 ? ACTIVE_WAIT_US : 0;
+    return this.#credit > 0 && !this.#streams ? ACTIVE_WAIT_US : 0;
+  }
+
+  /** So many bytes have been carried from and to those who are distant, since the beginning. */
+  carried(bytes: number, nowUs: number): void {
+    const elapsedUs = nowUs - this.#carriedUs;
+    if (elapsedUs < MEASURE_US) return;
+    this.#streams = bytes - this.#carriedBytes >= elapsedUs * STREAM_BYTES_PER_US;
+    this.#carriedBytes = bytes;
+    this.#carriedUs = nowUs;
   }
 
   /** We slept for `sleptUs` until something came. */

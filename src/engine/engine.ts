@@ -300,6 +300,11 @@ export class Engine {
     return this.#collected <= 0;
   }
 
+  /** Bytes that links with a distant other side have carried since the beginning. */
+  get distantBytes(): number {
+    return this.#interfaceOutput.distantBytes;
+  }
+
   /** Timers of flows that are set. */
   get timers(): number {
     return this.#timers.count;
@@ -413,7 +418,7 @@ export class Engine {
     }
     counters.rxBytes += bytes;
     counters.rxPackets += count;
-    this.#interfaceOutput.touch(index);
+    this.#interfaceOutput.touch(index, bytes);
   }
 
   /** A frame has gone through the graph: sends what came of it, and what that set free. */

@@ -12,6 +12,7 @@ class Machine {
   unwatched: number = 0;
   handle: number = 1;
   idle: boolean = true;
+  distantBytes: number = 0;
   /** What each turn was to ask for. */
   readonly spinsUs: number[] = [];
   readonly fatal: unknown[] = [];
@@ -80,6 +81,18 @@ describe('the event loop', () => {
     const asked = machine.spinsUs.length;
     assert.ok(asked > 5 && asked < 40, `something came, until the stretch was over: ${asked}`);
     assert.ok(machine.spinsUs.slice(1).every((spinUs) => spinUs === 50));
+    loop.stop();
+  });
+
+  it('does not ask on while a stream goes to someone distant', () => {
+    const machine = new Machine();
+    const loop = machine.start();
+    machine.distantBytes = 1_000_000;
+    machine.wake(10_000);
+    machine.wake(10);
+    assert.deepEqual(machine.spinsUs, [0, 0, 0], 'though the last sleep was short');
+    machine.wake(10_000);
+    assert.deepEqual(machine.spinsUs, [0, 0, 0, 0, 50]);
     loop.stop();
   });
 

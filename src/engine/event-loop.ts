@@ -42,6 +42,8 @@ export interface Driven {
   turn(spinUs: number): boolean;
   /** Whether nothing was ready in the last turn. */
   readonly idle: boolean;
+  /** Bytes that were carried from and to those who take long to answer, since the beginning. */
+  readonly distantBytes: number;
 }
 
 export class EventLoop {
@@ -109,9 +111,10 @@ export class EventLoop {
     this.#asleepSinceUs = 0;
     let more = this.#engine.turn(0);
     for (;;) {
-      const spinUs = more ? 0 : this.#spinUs();
+      const nowUs = this.#sys.nowUs();
+      const spinUs = more ? 0 : this.#spinUs(nowUs);
       if (!more && spinUs === 0) break;
-      if (this.#sys.nowUs() - startUs >= BUSY_US) {
+      if (nowUs - startUs >= BUSY_US) {
         this.#goOnLater();
         return;
       }
@@ -126,11 +129,12 @@ export class EventLoop {
   }
 
   /** How long a turn may ask on, when there is nothing to do. */
-  #spinUs(): number {
+  #spinUs(nowUs: number): number {
     switch (this.#mode) {
       case 'polling':
         return POLL_US;
       case 'adaptive':
+        this.#activeWait.carried(this.#engine.distantBytes, nowUs);
         return this.#activeWait.spinUs;
       case 'interrupt':
         return 0;

@@ -59,6 +59,19 @@ describe('the last node', () => {
     assert.equal(a.calls.length, 1);
   });
 
+  it('adds up what links to someone distant carry, both ways', () => {
+    const packets = new Packets(1024 * 1024, 1024);
+    const output = new InterfaceOutput(packets);
+    output.add(0, new NotingLink());
+    output.add(1, Object.assign(new NotingLink(), { distant: true }));
+    for (const index of [0, 1]) {
+      output.touch(index, 100 + index);
+      output.emit(make(packets, index));
+    }
+    output.flush();
+    assert.equal(output.distantBytes, 161);
+  });
+
   it('sends a full frame at once, and keeps the arena', () => {
     const packets = new Packets(1024 * 1024, 1024);
     const output = new InterfaceOutput(packets);

@@ -36,6 +36,8 @@ interface Port {
 export class InterfaceOutput implements GraphNode, Output {
   readonly name = 'interface-output';
   readonly next: readonly string[] = [];
+  /** Carried by links whose other side is distant, in both directions. */
+  distantBytes: number = 0;
   readonly #packets: Packets;
   readonly #onBlocked: (interfaceIndex: number) => void;
   readonly #ports: (Port | undefined)[] = [];
@@ -85,10 +87,12 @@ export class InterfaceOutput implements GraphNode, Output {
     for (const port of this.#ports) if (port !== undefined) Object.assign(port.counters, newCounters());
   }
 
-  /** Packets have come in by the interface: its link hears when they are forgotten. */
-  touch(interfaceIndex: number): void {
+  /** Packets of so many bytes have come in by the interface: its link hears when they are forgotten. */
+  touch(interfaceIndex: number, bytes: number): void {
     const port = this.#ports[interfaceIndex];
-    if (port !== undefined && !port.touched) this.#touch(port);
+    if (port === undefined) return;
+    if (port.link.distant === true) this.distantBytes += bytes;
+    if (!port.touched) this.#touch(port);
   }
 
   process(packets: Packets, frame: Int32Array, count: number, arcs: Uint8Array): void {
@@ -160,6 +164,7 @@ export class InterfaceOutput implements GraphNode, Output {
     let bytes = 0;
     for (let i = 0; i < count; i++) bytes += length[frame[i]!]!;
     counters.txBytes += bytes;
+    if (port.link.distant === true) this.distantBytes += bytes;
     const taken = port.link.transmit(this.#packets, frame, count);
     counters.txPackets += taken;
     counters.txErrors += count - taken;

@@ -9,6 +9,8 @@ import type { Link } from './link.ts';
 
 export class GuestPort implements Link {
   readonly name: string;
+  /** A machine is. */
+  readonly distant = true;
   #link: Link | undefined;
 
   constructor(name: string) {

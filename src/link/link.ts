@@ -12,6 +12,8 @@ export interface Link {
   readonly offload: LinkOffload;
   /** What may be left undone in frames that are made for it, where that is more than `offload`: it does the rest itself. */
   readonly unfinished?: LinkOffload;
+  /** Whoever is behind it takes longer to answer than going to sleep and waking up: a machine, and not a kernel that does it at once. */
+  readonly distant?: boolean;
   /**
    * Reads frames into the arena as packets and writes their numbers into `frame`, until there are none, there are `framesMax`, or the arena has no room for one
    * of the largest. Returns the count; 0: none there; -errno.

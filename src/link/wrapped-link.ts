@@ -19,6 +19,10 @@ export abstract class WrappedLink implements Link {
     return this.inner.offload;
   }
 
+  get distant(): boolean {
+    return this.inner.distant === true;
+  }
+
   receive(packets: Packets, frame: Int32Array, framesMax: number): number {
     return this.inner.receive(packets, frame, framesMax);
   }

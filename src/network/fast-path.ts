@@ -122,6 +122,10 @@ export class FastPath implements Driven, PuntSink {
     return this.#collected <= 0;
   }
 
+  get distantBytes(): number {
+    return this.output.distantBytes;
+  }
+
   turn(spinUs: number): boolean {
     this.turns++;
     const collected = this.#sys.pollCollect(this.poll, this.#events, TURN_EVENTS_MAX, spinUs);

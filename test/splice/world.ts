@@ -62,6 +62,7 @@ export class World {
         get idle(): boolean {
           return world.#collected <= 0;
         },
+        distantBytes: 0,
       },
       (error) => {
         throw error;
