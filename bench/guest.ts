@@ -15,7 +15,7 @@ const OURS = 'tapster';
 const PASST = 'passt';
 const MPPS = 3;
 const PASST_MTU = 65_520;
-/** What a guest's own processor does for each frame, it does for anybody's: so the same network as ours is asked, too. */
+/** With small frames the guest's own processor may be the limit, whoever is at the other end: so the peer is asked with them, too. */
 const PASST_SMALL = 'passt, MTU 1500';
 
 const WAYS = {
