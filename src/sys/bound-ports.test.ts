@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { after, before, it } from 'node:test';
 import { BoundPorts } from './bound-ports.ts';
 import { LinuxSys } from './linux.ts';
+import { inOwnNamespace } from './own-namespace-fixture.test.ts';
 import { type SocketServer, startSocketServer } from './socket-server.ts';
 import { SOCKET_FAMILY, SOCKET_TYPE } from './sys.ts';
 
@@ -9,7 +10,8 @@ const { INET, INET6 } = SOCKET_FAMILY;
 const { STREAM, DGRAM } = SOCKET_TYPE;
 const LOOPBACK = [0, 0, 0xffff, 0x7f000001];
 
-describe('ports that are bound', () => {
+// Where nobody else has ports.
+inOwnNamespace(import.meta.url, 'ports that are bound', () => {
   const sys = new LinuxSys();
   const made: number[] = [];
   let server: SocketServer;

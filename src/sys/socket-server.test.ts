@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict';
 import { existsSync, openSync } from 'node:fs';
-import { after, before, describe, it } from 'node:test';
+import { after, before, it } from 'node:test';
 import { ERRNO } from './errno.ts';
 import { LinuxSys } from './linux.ts';
 import { SO, SOL } from './options.ts';
+import { inOwnNamespace } from './own-namespace-fixture.test.ts';
 import { SOCKETS_PER_REQUEST_MAX, type SocketServer, startSocketServer } from './socket-server.ts';
 import { SOCKET_FAMILY, SOCKET_TYPE } from './sys.ts';
 
 const { INET, INET6 } = SOCKET_FAMILY;
 const { STREAM, DGRAM } = SOCKET_TYPE;
 
-describe('a process that makes sockets', () => {
+// Where nobody else has ports.
+inOwnNamespace(import.meta.url, 'a process that makes sockets', () => {
   const sys = new LinuxSys();
   const made: number[] = [];
   let server: SocketServer;
