@@ -34,7 +34,7 @@ const LARGE: Tables = { interfaces: 1000, routes: 100_000 };
 const LARGE_QUICK: Tables = { interfaces: 100, routes: 1000 };
 
 const WAYS: readonly Way[] = ['bridged', 'routed'];
-const LIMIT_MS = 20_000;
+const LIMIT_MS = 90_000;
 const MTU = 1500;
 /** What the first tap's queue holds while nobody reads. */
 const QUEUE_FRAMES = 4000;

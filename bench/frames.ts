@@ -5,7 +5,7 @@ import { complaint, start } from './process.ts';
 import type { Settings } from './settings.ts';
 
 const OF_C = 0.9;
-const LIMIT_MS = 15_000;
+const LIMIT_MS = 60_000;
 const RUN: string = fileURLToPath(new URL('./frames-run.js', import.meta.url));
 const C = 'C reference';
 

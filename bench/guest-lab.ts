@@ -13,7 +13,7 @@ import { serve, TRAFFIC_PORT } from './traffic.ts';
 
 const PASST: string = process.env['PASST'] ?? 'passt';
 const LIFE_MS = 600_000;
-const SOCKET_MS = 10_000;
+const SOCKET_MS = 60_000;
 const ASK_AGAIN_MS = 20;
 const MTU_MAX = 65_520;
 

@@ -8,10 +8,10 @@ import { type Version, versionOf } from './network.ts';
 import { complaint, type Program, start, sweep } from './process.ts';
 
 /** Emulated, beside whatever else runs here. */
-const BOOT_MS = 60_000;
+const BOOT_MS = 240_000;
 /** Where KVM works at all, it is much faster. A stock kernel hangs under that of some machines. */
 const BOOT_KVM_MS = 10_000;
-const LINE_MS = 20_000;
+const LINE_MS = 120_000;
 /** As long as any run of the suite takes. */
 const LIFE_MS = 600_000;
 const MEMORY = '256M';

@@ -8,7 +8,7 @@ import { complaint, membersOf, type Program, said, start, sweep } from './proces
 import type { Settings } from './settings.ts';
 
 export const OF_IDLE_NODE = 2;
-const LIMIT_MS = 20_000;
+const LIMIT_MS = 90_000;
 const SETTLE_MS = 400;
 const MTU = 65_520;
 const STREAMS = 8;

@@ -140,7 +140,7 @@ function defaultGateway(): string | undefined {
 /** The first line that a program says of itself, or what its Debian package says. */
 export function versionOf(words: readonly string[], debianPackage?: string): Version {
   const [program = '', ...args] = words;
-  const asked = spawnSync(program, args, { encoding: 'utf8', timeout: 10_000 });
+  const asked = spawnSync(program, args, { encoding: 'utf8', timeout: 60_000 });
   if (asked.error !== undefined || asked.status !== 0) {
     const why = (asked.error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT' ? 'not installed' : asked.stderr;
     return { missing: why.trim() };

@@ -4,7 +4,7 @@ import type { Benchmark, Case, Measurement } from './harness.ts';
 import { complaint, start } from './process.ts';
 import type { Settings } from './settings.ts';
 
-const LIMIT_MS = 30_000;
+const LIMIT_MS = 120_000;
 const ETHERNET_IP4_FLOW_NS = 60;
 const RUN: string = fileURLToPath(new URL('./path-run.js', import.meta.url));
 const OURS = 'tapster';

@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { TAPSTER } from './network.ts';
 import { complaint, said, start, sweep } from './process.ts';
 
-const LIMIT_MS = 20_000;
+const LIMIT_MS = 90_000;
 /** A namespace is there as long as a whole measurement. */
 const ROOM_MS = 60_000;
 const POLL_MS = 5;

@@ -11,9 +11,9 @@ import type { Settings } from './settings.ts';
 import { TRAFFIC_PORT } from './traffic.ts';
 
 const OF_NODE = 4;
-const LIMIT_MS = 10_000;
+const LIMIT_MS = 60_000;
 /** A packet may arrive when its sender has gone. */
-const LATE_MS = 200;
+const LATE_MS = 5_000;
 const MTU = 65_520;
 const NODE = 'node -e 0';
 
