@@ -48,6 +48,11 @@ describe('where a guest is plugged in', () => {
     assert.equal(options({ socket: '/s' }, ['qemu']).socket, '/s');
   });
 
+  it('is looked at as the load asks for, unless said', () => {
+    assert.equal(options({ socket: '/s' }).rxMode, 'adaptive');
+    assert.equal(options({ socket: '/s', rxMode: 'polling' }).rxMode, 'polling');
+  });
+
   it('carries a stream unless datagrams or vhost-user are asked for, and one of them', () => {
     const kind = (flags: Partial<GuestFlags>) => {
       const { datagrams, vhostUserPairs } = options({ socket: '/s', ...flags });

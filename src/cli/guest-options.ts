@@ -2,6 +2,7 @@
 import { join, resolve } from 'node:path';
 import { SOCKET_PATH_BYTES_MAX } from '../base/limits.ts';
 import { socketFolder } from '../control/engine-name.ts';
+import type { RxMode } from '../engine/event-loop.ts';
 import type { GuestOptions, GuestSockets } from '../engine/guest-options.ts';
 import { type RunFlags, toRunOptions } from './run-options.ts';
 import { UsageError } from './usage-error.ts';
@@ -14,6 +15,7 @@ export interface GuestFlags extends Omit<RunFlags, 'root' | 'ifname' | 'noConfig
   readonly vhostUser?: true;
   readonly queues?: number;
   readonly oneOff?: true;
+  readonly rxMode?: RxMode;
 }
 
 /** Throws a UsageError for flags that contradict each other. */
@@ -22,7 +24,7 @@ export function toGuestOptions(
   flags: GuestFlags,
   environment: NodeJS.ProcessEnv = process.env,
 ): GuestOptions {
-  const { socket, connect, fd, dgram, vhostUser, queues, oneOff, ...others } = flags;
+  const { socket, connect, fd, dgram, vhostUser, queues, oneOff, rxMode, ...others } = flags;
   if (queues !== undefined && vhostUser === undefined) {
     throw new UsageError(
       '--queues without --vhost-user: a stream or datagram socket has one',
@@ -55,6 +57,7 @@ export function toGuestOptions(
     vhostUserPairs: vhostUser === undefined ? 0 : (queues ?? 1),
     datagrams: dgram !== undefined,
     oneOff: oneOff ?? false,
+    rxMode: rxMode ?? 'adaptive',
   };
 }
 

@@ -1,4 +1,5 @@
 /** What `tapster guest` is asked to do, as a value: the options of `tapster run` for the network, and where the guest is plugged in. */
+import type { RxMode } from './event-loop.ts';
 import type { RunOptions } from './run-options.ts';
 
 export interface GuestSockets {
@@ -18,4 +19,6 @@ export interface GuestOptions extends RunOptions {
   readonly datagrams: boolean;
   /** End with the first guest. */
   readonly oneOff: boolean;
+  /** How frames are waited for. */
+  readonly rxMode: RxMode;
 }

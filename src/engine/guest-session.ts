@@ -97,7 +97,7 @@ class GuestSession extends Session<GuestOptions, GuestHooks> {
     const confined = confine(sandbox, this.#childPid, this.hooks);
     if (!confined.ok) return confined;
     this.hooks.ready?.(engine.value);
-    return success(await this.#end.serve(this.sys, engine.value, this.closers));
+    return success(await this.#end.serve(this.sys, engine.value, this.closers, this.options.rxMode));
   }
 
   #makeEngine(host: SessionHost): Result<Engine> {
@@ -214,12 +214,14 @@ class GuestSession extends Session<GuestOptions, GuestHooks> {
     const { name } = this.#port;
     const { arenaMemory } = engine;
     const connection = { name, fd, pairs: this.options.vhostUserPairs, arenaMemory, lends: true };
+    const follow = (): void => {
+      const polled = guest.needsPolling || this.options.rxMode === 'polling';
+      guest.setPolled(polled);
+      engine.setPolled(GUEST_INTERFACE, polled);
+    };
     const guest = new VhostUserGuest(engine, engine.sys, connection, {
       gone: (why) => this.#vhostUserGone(engine, why),
-      polling: () => {
-        guest.setPolled(guest.needsPolling);
-        engine.setPolled(GUEST_INTERFACE, guest.needsPolling);
-      },
+      polling: follow,
       log: (text) => this.hooks.log('warning', text),
     });
     this.#vhostUser = guest;
@@ -228,6 +230,7 @@ class GuestSession extends Session<GuestOptions, GuestHooks> {
     this.#port.plug(first!);
     engine.addQueue(GUEST_INTERFACE, this.#link!, first!.fd);
     for (const link of others) engine.addQueue(GUEST_INTERFACE, link, link.fd);
+    follow();
   }
 
   #guestGone(engine: Engine, errno: number): void {

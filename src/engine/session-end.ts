@@ -6,7 +6,7 @@ import { resolvConfFiles } from '../sys/resolv-conf.ts';
 import { applySandbox } from '../sys/sandbox.ts';
 import type { Closers } from './closers.ts';
 import type { Engine } from './engine.ts';
-import { EventLoop } from './event-loop.ts';
+import { EventLoop, type RxMode } from './event-loop.ts';
 import { enginePlan, whyNoSandbox } from './sandbox-policy.ts';
 import type { SessionHooks } from './session-host.ts';
 import { SignalReader, type SignalReaderSys } from './signal-reader.ts';
@@ -55,12 +55,12 @@ export class SessionEnd {
   }
 
   /** Runs the engine until the end, and resolves with the exit status. A mistake of ours rejects. */
-  async serve(sys: LinuxSys, engine: Engine, closers: Closers): Promise<number> {
+  async serve(sys: LinuxSys, engine: Engine, closers: Closers, mode?: RxMode): Promise<number> {
     let fail: (error: unknown) => void = () => {};
     const broken = new Promise<never>((_resolve, reject) => {
       fail = reject;
     });
-    const loop = new EventLoop(sys, engine, fail);
+    const loop = new EventLoop(sys, engine, fail, mode);
     closers.add(() => loop.stop());
     return await Promise.race([this.#ended, broken]);
   }

@@ -61,6 +61,11 @@ function socketOptions(): Option[] {
     flag('--dgram', "a datagram for each frame instead of QEMU's stream: either side may end and come back"),
     flag('--vhost-user', "vhost-user instead of QEMU's stream: queues in the machine's shared memory"),
     one('--queues <NUMBER>', `pairs of queues of vhost-user, 1 to ${VHOST_USER_PAIRS_MAX} (1)`, parseQueues),
+    new Option('--rx-mode <MODE>', 'how to wait for frames; polling takes a processor (adaptive)').choices([
+      'polling',
+      'interrupt',
+      'adaptive',
+    ]),
     flag('-1, --one-off', 'end when the first guest has gone'),
   ];
 }

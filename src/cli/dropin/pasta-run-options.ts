@@ -49,6 +49,7 @@ export function toGuestOptions(options: PastaOptions, machine: VirtualMachine): 
     vhostUserPairs: vhostUser ? 1 : 0,
     datagrams: false,
     oneOff,
+    rxMode: 'adaptive',
   };
 }
 
