@@ -133,11 +133,22 @@ static napi_value unix_send(napi_env env, napi_callback_info info) {
   return addon_result(env, result);
 }
 
+/* unixHungUp(fd): 1 when the other end of a connected stream is closed, whatever of it is left to be read; else 0. */
+static napi_value unix_hung_up(napi_env env, napi_callback_info info) {
+  int32_t fd;
+  if (!addon_integer_arguments(env, info, 1, &fd, NULL)) return NULL;
+  /* Nothing is sent: the kernel looks first whether there is anybody. */
+  const struct msghdr nothing = {0};
+  const ssize_t result = sendmsg(fd, &nothing, MSG_DONTWAIT | MSG_NOSIGNAL);
+  return addon_number(env, result < 0 && errno == EPIPE ? 1 : 0);
+}
+
 void unix_socket_register(napi_env env, napi_value exports) {
   addon_function(env, exports, "unixBind", unix_bind);
   addon_function(env, exports, "unixConnect", unix_connect);
   addon_function(env, exports, "unixAccept", unix_accept);
   addon_function(env, exports, "unixPeer", unix_peer);
+  addon_function(env, exports, "unixHungUp", unix_hung_up);
   addon_function(env, exports, "unixReceive", unix_receive);
   addon_function(env, exports, "unixSend", unix_send);
 }

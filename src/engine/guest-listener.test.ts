@@ -18,7 +18,7 @@ class Scene {
   readonly listener: GuestListener;
   /** There is something to accept. */
   ready: () => void = () => {};
-  readonly #byte: number = this.sys.register(new Uint8Array(1));
+  readonly byte: number = this.sys.register(new Uint8Array(1));
 
   constructor() {
     const opened = listenUnix(this.path);
@@ -47,7 +47,7 @@ class Scene {
 
   /** How many were sent away. */
   get sentAway(): number {
-    return this.clients.filter((fd) => unixCalls.unixReceive(fd, this.#byte, 0, 1, new Int32Array(2)) === 0).length;
+    return this.clients.filter((fd) => unixCalls.unixReceive(fd, this.byte, 0, 1, new Int32Array(2)) === 0).length;
   }
 
   close(): void {
@@ -77,6 +77,24 @@ describe('who comes to the socket of a guest', () => {
     for (let i = 0; i < 6; i++) scene.connect();
     scene.ready();
     assert.deepEqual([scene.heard, scene.sentAway], [['attached', `refused pid ${process.pid}`], 4]);
+  });
+
+  it('waits for one who has gone, of whom there is something left to be read', (context) => {
+    context.mock.timers.enable({ apis: ['setTimeout'] });
+    scene.connect();
+    scene.ready();
+    scene.sys.write(scene.clients[0]!, scene.byte, 0, 1);
+    scene.connect();
+    scene.ready();
+    closeSync(scene.clients.shift()!);
+    for (let i = 0; i < 3; i++) context.mock.timers.tick(50);
+    assert.deepEqual([scene.heard, scene.sentAway], [['attached'], 0]);
+    scene.listener.release();
+    assert.deepEqual(scene.heard, ['attached', 'attached']);
+    scene.connect();
+    scene.ready();
+    context.mock.timers.tick(50);
+    assert.deepEqual([scene.heard.length, scene.sentAway], [3, 1]);
   });
 
   it('does not keep a turn from its end, however many come', () => {

@@ -1,8 +1,8 @@
 /**
  * Where a virtual machine is plugged in: a listening socket, one guest at a time. When the guest goes, the next one is taken.
  *
- * Another who comes meanwhile is closed, and told of with its process, so that it fails instead of waiting; but not before a moment has passed. The guest may have gone already and
- * that not have been seen, since what it sent last is read first: a machine that is started again, or connects again, comes at once.
+ * Another who comes meanwhile is closed, and told of with its process, so that it fails instead of waiting; but not before a moment has passed, and not as long as the guest has
+ * gone already and that was not seen, since what it sent last is read first: a machine that is started again, or connects again, comes at once.
  *
  * Works within the engine's turns: the listening socket is in its poll set, and the guest's is an interface's queue.
  */
@@ -12,6 +12,7 @@ import { describePeer, type UnixListener, unixCalls } from '../sys/unix-socket.t
 
 /** How long another waits for a guest to be gone. QEMU tries again at once: this is also how often. */
 const WAIT_MS = 50;
+const NOBODY = -1;
 
 /** Who comes beyond that waits for the next turn: somebody who connects again and again is not to hold this one up. */
 const ACCEPTS_PER_TURN_MAX = 8;
@@ -35,7 +36,8 @@ export class GuestListener {
   readonly #fd: number;
   readonly #hooks: GuestListenerHooks;
   readonly #unwatch: () => void;
-  #isTaken: boolean = false;
+  /** The guest's connection, as long as it is there. */
+  #guestFd: number = NOBODY;
   /** Who has come while another is there. */
   #waiting: { readonly fd: number; readonly peer: string; readonly timer: NodeJS.Timeout } | undefined;
   /** Who was sent away last. */
@@ -51,7 +53,7 @@ export class GuestListener {
 
   /** The guest has gone: another may come. */
   release(): void {
-    this.#isTaken = false;
+    this.#guestFd = NOBODY;
     this.#refused = '';
     const next = this.#waiting;
     if (next === undefined) return;
@@ -75,22 +77,27 @@ export class GuestListener {
       const fd = unixCalls.unixAccept(this.#fd);
       if (fd < 0) return;
       const peer = describePeer(fd);
-      if (!this.#isTaken) this.#take(fd, peer);
+      if (this.#guestFd === NOBODY) this.#take(fd, peer);
       else if (this.#waiting !== undefined) this.#refuse(fd, peer);
-      else this.#waiting = { fd, peer, timer: setTimeout(() => this.#sendAway(), WAIT_MS) };
+      else this.#wait(fd, peer);
     }
   }
 
   #take(fd: number, peer: string): void {
-    this.#isTaken = true;
+    this.#guestFd = fd;
     this.#hooks.attached(fd, peer);
   }
 
-  /** Whoever has waited has waited in vain. */
-  #sendAway(): void {
+  #wait(fd: number, peer: string): void {
+    this.#waiting = { fd, peer, timer: setTimeout(() => this.#decide(), WAIT_MS) };
+  }
+
+  /** Whoever has waited has waited in vain, unless the guest is about to be found gone. */
+  #decide(): void {
     const { fd, peer } = this.#waiting!;
     this.#forget();
-    this.#refuse(fd, peer);
+    if (unixCalls.unixHungUp(this.#guestFd) === 1) this.#wait(fd, peer);
+    else this.#refuse(fd, peer);
   }
 
   #refuse(fd: number, peer: string): void {

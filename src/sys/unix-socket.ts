@@ -22,6 +22,8 @@ export interface UnixCalls {
   unixConnect(path: string, type: number): number;
   unixAccept(fd: number): number;
   unixPeer(fd: number): number;
+  /** 1: the other end of a connected stream is closed, whatever of it is left to be read. */
+  unixHungUp(fd: number): number;
   /** Bytes, 0 at the end, or -errno; `descriptors[0]` becomes how many descriptors came along, and they follow. */
   unixReceive(fd: number, memory: number, at: number, length: number, descriptors: Int32Array): number;
   /** Bytes taken, or -errno; a descriptor of 0 and more goes along. */
