@@ -229,8 +229,11 @@ export const WORKERS_MAX: number = 16;
 /** Bytes of frames that one worker has handed over to the main thread, and that wait there; a power of 2. Beyond it frames are dropped and counted. */
 export const WORKER_RING_BYTES: number = 1024 * 1024;
 
-/** How long a worker may take to start, or to let go of an interface; one that takes longer is ended, and the main thread serves its queues. */
-export const WORKER_REPLY_MS: number = 5000;
+/**
+ * How long a worker may take to start, or to let go of an interface; one that takes longer is ended, and the main thread serves its queues. It needs milliseconds, and seconds
+ * where many others have the processors: it is ended for what hangs, not for that.
+ */
+export const WORKER_REPLY_MS: number = 30_000;
 
 /**
  * Bytes that wait on either side of a stream socket to a guest, both directions together. Flows wait as soon as any do: what they built before that has room, twice `UNSENT_BYTES_MAX` and a

@@ -278,6 +278,7 @@ describe('queues on workers', () => {
 
   it('goes on when a worker ends, and starts another one with the next change', async () => {
     await lab.apply('');
+    lab.events.length = 0;
     const started = workersStarted();
     await lab.apply(routed(OFF_MAIN));
     await red.reach('10.1.0.2');
