@@ -4,7 +4,14 @@ import { type IpAddress, parseIpAddress } from '../base/address.ts';
 import { type Forward, type ForwardWays, isSpliceOnly, placesOf } from './forward-places.ts';
 import type { ForwardRule } from './forward-rules.ts';
 
-const EVERYTHING: ForwardWays = { ipv4: true, ipv6: true, guest: true, splice: true, hostIpv6: true };
+const EVERYTHING: ForwardWays = {
+  families: 'both',
+  ipv4: true,
+  ipv6: true,
+  guest: true,
+  splice: true,
+  hostIpv6: true,
+};
 
 function ip(text: string): IpAddress {
   const address = parseIpAddress(text);
@@ -54,6 +61,9 @@ describe('the sockets of a forward', () => {
     assert.equal(places('out udp', { address: ip('0.0.0.0') }), '127.0.0.1 splice');
     assert.equal(places('out tcp', { address: ip('127.0.0.9') }), '127.0.0.9 splice');
     assert.equal(places('out tcp', { toAddress: ip('192.0.2.1') }), '127.0.0.1 splice');
+    assert.equal(places('out tcp', {}, { families: '4' }), '127.0.0.1 splice');
+    assert.equal(places('out udp', {}, { families: '6' }), '::1 splice');
+    assert.equal(places('out tcp', { address: ip('127.0.0.9') }, { families: '6' }), '');
   });
 
   it('are none where there is no way', () => {

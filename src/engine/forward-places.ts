@@ -35,6 +35,8 @@ export interface ForwardPlace {
 
 /** What there is on the other side, and on this one. */
 export interface ForwardWays {
+  /** What was asked for, whatever there is. */
+  readonly families: 'both' | '4' | '6';
   /** Families that the guest has, or both where there is none. */
   readonly ipv4: boolean;
   readonly ipv6: boolean;
@@ -47,7 +49,7 @@ export interface ForwardWays {
 
 /** Empty: there is no way. */
 export function placesOf({ direction, protocol, rule }: Forward, ways: ForwardWays): ForwardPlace[] {
-  if (direction === 'out') return atLoopback(rule);
+  if (direction === 'out') return atLoopback(rule).filter(({ address }) => isWanted(ways, address));
   return protocol === 'tcp' ? ofCallers(rule, ways) : ofDatagrams(rule, ways);
 }
 
@@ -98,6 +100,10 @@ function ofDatagrams(rule: ForwardRule, ways: ForwardWays): ForwardPlace[] {
   }
   // Those of the guest first: who has their port has the other's.
   return places.sort((a, b) => (a.by === b.by ? 0 : a.by === 'guest' ? -1 : 1));
+}
+
+function isWanted({ families }: ForwardWays, address: IpAddress): boolean {
+  return families === 'both' || (families === '4') === isIpv4(address);
 }
 
 /** A target is of one family. */

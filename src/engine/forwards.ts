@@ -41,6 +41,7 @@ import { SpliceReporter } from './splice-reporter.ts';
 export interface ForwardsOptions {
   /** Where sockets come from; without a namespace nothing is spliced. They stay the caller's. */
   readonly sides: SocketSides;
+  readonly families: ForwardWays['families'];
   readonly interfaceIndex: number;
   /** The addresses of the guest behind that interface; undefined: there is none, and all is spliced. */
   readonly guest: AddressPair | undefined;
@@ -92,7 +93,7 @@ export class Forwards {
   #closed: boolean = false;
 
   constructor(engine: Engine, options: ForwardsOptions) {
-    const { sides, guest, inside, interfaceIndex } = options;
+    const { sides, families, guest, inside, interfaceIndex } = options;
     const { sys, poll, tokens, clock } = engine;
     const deps = { sys, poll, tokens, clock };
     this.#engine = engine;
@@ -118,8 +119,9 @@ export class Forwards {
     this.#routes = new ForwardRoutes({ interfaceIndex, guest, inside, namespaceSockets: this.#stock, hostSockets });
     this.#listeners = new ForwardListeners(deps, this.tcp, engine.tcpListeners);
     this.#ways = {
-      ipv4: guest === undefined || guest.ipv4 !== undefined,
-      ipv6: guest === undefined || guest.ipv6 !== undefined,
+      families,
+      ipv4: families !== '6' && (guest === undefined || guest.ipv4 !== undefined),
+      ipv6: families !== '4' && (guest === undefined || guest.ipv6 !== undefined),
       guest: guest !== undefined,
       splice: sides.namespace !== undefined,
       hostIpv6: hasIpv6(sys, sides),

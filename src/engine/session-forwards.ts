@@ -68,6 +68,7 @@ export class SessionForwards {
     };
     const forwards = new Forwards(engine, {
       sides: this.#sides,
+      families: host.options.families,
       interfaceIndex: GUEST_INTERFACE,
       guest: spliceOnly ? undefined : own,
       inside: spliceOnly || hostLoopbackToNamespaceLoopback ? LOOPBACK : own,

@@ -122,6 +122,17 @@ inLab('ports of pasta', (lab) => {
     });
   });
 
+  it('are of one family where one was asked for, inside as well', async () => {
+    await withPasta(lab, ['-6', '-t', 'none', '-u', 'none', '-T', '7006'], async (container) => {
+      const server = lab.onHost(lab.nodeProgram('client', 'serve-tcp', '1', '7006'));
+      await server.says(/^listening/m);
+      const refused = lab.nodeProgram('client', 'connect', '127.0.0.1', '7006');
+      assert.equal(report(await container.run(refused))['outcome'], 'ECONNREFUSED');
+      assert.equal(report(await container.run(exchange(lab, '::1', '7006')))['answer'], 'hello');
+      await server.ended;
+    });
+  });
+
   it('need no interface with --splice-only', async () => {
     await withPasta(lab, ['--splice-only', '-t', '8080:80', '-u', 'none', '-T', '7003'], async (container) => {
       assert.match((await container.run(['ip', '-o', 'link'])).stdout, /^1: lo: <LOOPBACK,UP,.*\n$/);
