@@ -4,8 +4,9 @@ import { closeSync, existsSync, fstatSync, mkdtempSync, openSync, rmSync, writeF
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { ERRNO } from './errno.ts';
 import { LinuxSys } from './linux.ts';
-import { connectUnix, describePeer, listenUnix, listenUnixSeries, unixCalls } from './unix-socket.ts';
+import { connectUnix, describePeer, listenUnix, listenUnixSeries, UNIX_TYPE, unixCalls } from './unix-socket.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'unix-socket-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -28,6 +29,18 @@ describe('a socket at a path', () => {
     const fourth = listenUnix(file);
     assert.equal(!fourth.ok && fourth.failure.code, 'socket-path-taken');
     assert.ok(existsSync(file));
+  });
+
+  it('is looked at without calling on who listens there', () => {
+    const path = join(folder, 'quiet.sock');
+    for (const type of [UNIX_TYPE.STREAM, UNIX_TYPE.DATAGRAM]) {
+      const first = listenUnix(path, type);
+      assert.ok(first.ok);
+      for (const other of [UNIX_TYPE.STREAM, UNIX_TYPE.DATAGRAM]) assert.ok(!listenUnix(path, other).ok);
+      if (type === UNIX_TYPE.STREAM) assert.equal(unixCalls.unixAccept(first.value.fd), -ERRNO.EAGAIN);
+      // Whoever has gone is replaced, whatever he was.
+      closeSync(first.value.fd);
+    }
   });
 
   // covers P2

@@ -2,7 +2,8 @@
  * Sockets of the UNIX domain (unix(7)) that guests are attached by: opened at a path of the user's choice or the first free one of a series, without ever taking one
  * away from somebody who still listens there.
  *
- * A path outlives its listener that did not end well: whoever can't be connected to (ECONNREFUSED) is gone, and his path is made free. What is no socket is never removed.
+ * A path outlives its listener that did not end well: whoever can't be connected to (ECONNREFUSED) is gone, and his path is made free. What is no socket is never removed. Who
+ * listens is not called on for that: he would take us for a guest.
  */
 import { closeSync, lstatSync, mkdirSync, readFileSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -13,6 +14,9 @@ import { loadNative } from './native.ts';
 
 export const UNIX_TYPE = { STREAM: 1, DATAGRAM: 2 } as const;
 export type UnixType = (typeof UNIX_TYPE)[keyof typeof UNIX_TYPE];
+
+/** SOCK_SEQPACKET, which none of ours is: one that is there refuses it as a socket of another type (EPROTOTYPE), one that has gone as any other. */
+const UNUSED_TYPE = 5;
 
 /** Paths of a series that are tried. */
 const SERIES_MAX = 64;
@@ -92,7 +96,7 @@ export function describePeer(fd: number): string {
 /** The descriptor, or -errno: -EADDRINUSE only where somebody listens, or something else than a socket is there. */
 function bindUnix(path: string, type: UnixType): number {
   const fd = unixCalls.unixBind(path, type);
-  if (fd !== -ERRNO.EADDRINUSE || !isStale(path, type)) return fd;
+  if (fd !== -ERRNO.EADDRINUSE || !isStale(path)) return fd;
   try {
     unlinkSync(path);
   } catch {
@@ -101,12 +105,11 @@ function bindUnix(path: string, type: UnixType): number {
   return unixCalls.unixBind(path, type);
 }
 
-function isStale(path: string, type: UnixType): boolean {
+function isStale(path: string): boolean {
   if (!isSocket(path)) return false;
-  const fd = unixCalls.unixConnect(path, type);
-  if (fd < 0) return fd === -ERRNO.ECONNREFUSED;
-  closeSync(fd);
-  return false;
+  const fd = unixCalls.unixConnect(path, UNUSED_TYPE);
+  if (fd >= 0) closeSync(fd);
+  return fd === -ERRNO.ECONNREFUSED;
 }
 
 function isSocket(path: string): boolean {
