@@ -1,5 +1,5 @@
 /**
- * Machines that go on in another QEMU: while they run, to another Tapster; and stopped, by a file, to the same one. By a stream socket, and by vhost-user, where Tapster has to tell
+ * Machines that go on in another QEMU: while they run, to another Tapster; and stopped, by a file, to the same one. By a stream socket, by datagrams, and by vhost-user, where Tapster has to tell
  * QEMU of each page of the machine that it writes.
  */
 import assert from 'node:assert/strict';
@@ -38,9 +38,13 @@ interface Running {
   readonly qmp: Qmp;
 }
 
-for (const kind of ['stream', 'vhost-user'] as const) {
+/** Options of Tapster for each. */
+const KINDS = { stream: [], datagrams: ['--dgram'], 'vhost-user': ['--vhost-user', '--queues', '2'] } as const;
+
+for (const [kind, options] of Object.entries(KINDS)) {
   describe(`a virtual machine that is migrated, behind a socket: ${kind}`, { skip }, () => {
-    const lab = new Lab('user', {});
+    // By datagrams each side goes to the path of the other, of the same user.
+    const lab = new Lab(kind === 'datagrams' ? 'root' : 'user', {});
     let first: Served;
     let second: Served;
     let here: Running;
@@ -59,11 +63,13 @@ for (const kind of ['stream', 'vhost-user'] as const) {
     });
 
     async function serve(): Promise<Served> {
-      const options = kind === 'stream' ? [] : ['--vhost-user', '--queues', '2'];
       const program = lab.start(['guest', '--socket', lab.newPath('vm.sock'), '-v', '--mac', MAC, ...options], ENDLESS);
       const [, line] = await program.says(/ (-(?:netdev|chardev) .*)$/m);
       const words = line!.split(' ');
-      return { program, words: kind === 'stream' ? words : [...SHARED_MEMORY, '-smp', '2', ...withoutVectors(words)] };
+      return {
+        program,
+        words: kind === 'vhost-user' ? [...SHARED_MEMORY, '-smp', '2', ...withoutVectors(words)] : words,
+      };
     }
 
     async function start(words: readonly string[], ...others: readonly string[]): Promise<Running> {
