@@ -9,6 +9,7 @@
  * caller takes the links out of its poll set, calls `close`, and closes them. A front end that connects again sets everything up anew.
  */
 import { MESSAGES_PER_TURN_MAX } from '../base/limits.ts';
+import { TokenBucket } from '../base/token-bucket.ts';
 import { ReceiveSteering, SteeredLink } from '../link/receive-steering.ts';
 import { VhostUserLink } from '../link/vhost-user.ts';
 import type { LinkOffload } from '../packet/offload.ts';
@@ -42,6 +43,9 @@ export interface VhostUserHooks {
 
 const BUFFER_BYTES = message.MESSAGE_HEADER_BYTES + message.MESSAGE_PAYLOAD_BYTES_MAX;
 const NO_DESCRIPTOR = -1;
+/** What is told of one connection, at once and on the long run: a machine may do wrong as often as it likes. */
+const TOLD_BURST = 20;
+const TOLD_PER_SECOND = 1;
 
 export class VhostUserGuest {
   /** Each is one more way for frames of the guest: its `fd` is to be polled. The caller closes them, behind `close`. */
@@ -66,6 +70,8 @@ export class VhostUserGuest {
   #fds: number[] = [];
   readonly #arrived: Int32Array = new Int32Array(1 + message.MESSAGE_DESCRIPTORS_MAX);
   #ended: boolean = false;
+  readonly #told: TokenBucket = new TokenBucket(TOLD_BURST, TOLD_PER_SECOND);
+  #untold: number = 0;
 
   constructor(engine: Watching, sys: Sys, options: VhostUserGuestOptions, hooks: VhostUserHooks) {
     this.#sys = sys;
@@ -90,7 +96,7 @@ export class VhostUserGuest {
       links: this.pairs,
       map: mapSharedMemory,
       adoptEvent: sharedMemoryCalls.eventAdopt,
-      log: hooks.log,
+      log: (text) => this.#tell(text),
     });
     this.#unwatch = engine.watch(options.fd, POLL.IN, () => this.#ready());
   }
@@ -173,10 +179,20 @@ export class VhostUserGuest {
           this.#end(`it asked for what can't be: ${outcome.why}`);
           break;
         }
-        this.#hooks.log(`the front end asked for what can't be, and was told so: ${outcome.why}`);
+        this.#tell(`the front end asked for what can't be, and was told so: ${outcome.why}`);
         this.#send(message.writeNumberReply(this.#reply, request, 1n));
         break;
     }
+  }
+
+  #tell(text: string): void {
+    if (!this.#told.take(this.#sys.nowUs())) {
+      this.#untold++;
+      return;
+    }
+    const others = this.#untold === 0 ? '' : ` (before that, ${this.#untold} times nothing was said)`;
+    this.#untold = 0;
+    this.#hooks.log(`${text}${others}`);
   }
 
   #tellPolling(): void {

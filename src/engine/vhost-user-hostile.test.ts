@@ -133,6 +133,22 @@ describe('a front end that reads no answers', () => {
   });
 });
 
+describe('somebody who does wrong again and again', () => {
+  it('is told of a few times, and then now and then', () => {
+    const front = new FrontEnd();
+    try {
+      front.negotiate();
+      for (let i = 0; i < 500; i++) {
+        const refused = front.acknowledged(REQUEST.SET_VRING_NUM, u32(0, 3));
+        assert.equal(refused, 1n);
+      }
+      assert.ok(front.logged.length >= 20 && front.logged.length < 400, `${front.logged.length} lines`);
+    } finally {
+      front.close();
+    }
+  });
+});
+
 describe('a guest that offers room for frames crumb by crumb', () => {
   it('has its queue broken by the first frame', () => {
     const front = new FrontEnd(1, { memoryBytes: 4 * MEMORY_BYTES });

@@ -55,7 +55,11 @@ function groups(): [string, Option[]][] {
 
 function socketOptions(): Option[] {
   return [
-    one('--socket <PATH>', 'where to listen (the first free guest-N.sock in $XDG_RUNTIME_DIR/tapster)', parseFilePath),
+    one(
+      '--socket <PATH>',
+      'where to listen (the first free tapster/guest-N.sock in /run or $XDG_RUNTIME_DIR)',
+      parseFilePath,
+    ),
     one('--connect <PATH>', 'where QEMU listens, to connect to instead; ends with it', parseFilePath),
     one('--fd <NUMBER>', 'a connected socket, stream or datagram, to use instead; ends with it', parseDescriptor),
     flag('--dgram', "a datagram for each frame instead of QEMU's stream: either side may end and come back"),
