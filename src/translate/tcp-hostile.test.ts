@@ -86,6 +86,11 @@ describe('tcp: a guest that lies', () => {
         const guest = bench.connected(service);
         play(bench, guest, segments);
         bench.wait(4 * 3_600_000);
+        // What has ended its side, and may be gone, is kept for as long as bytes of it wait for a host.
+        if (service.reading === 'manual' && bench.flows.count > 0) {
+          bench.peer.setReading('fast');
+          bench.wait(4 * 3_600_000);
+        }
         assert.equal(bench.flows.count, 0);
         bench.close();
       }),

@@ -245,6 +245,21 @@ describe('tcp: from the host to the guest', () => {
     assert.deepEqual(bench.outcomes, ['timeout']);
   });
 
+  it('finds out the dead also while bytes of theirs wait for a host that takes none, unless they have ended their side', () => {
+    for (const ends of [false, true]) {
+      start({ sys: { sendBytesMax: 2000 } });
+      const guest = bench.connected({ reading: 'manual', receiveBytesMax: 1000 });
+      guest.ask(ends ? 'FA' : 'A', { data: pattern(9000) });
+      bench.wait(7_210_000);
+      assert.deepEqual(guest.take(), ends ? [] : ['A 0 ack 9001']);
+      guest.ask('A');
+      bench.wait(7_210_000 + 9 * 75_000);
+      assert.deepEqual(guest.take(), ends ? [] : [...new Array(9).fill('A 0 ack 9001'), 'RA 1 ack 9001']);
+      assert.deepEqual(bench.outcomes, ends ? [] : ['timeout']);
+      if (!ends) bench.close();
+    }
+  });
+
   it('carries large streams through a small arena of packets, many flows at once', () => {
     start({ flowsMax: 12, offload: OFFLOAD, sys: { receiveBytesMax: 3_000_000 } });
     const guests = Array.from({ length: 12 }, (_, i) =>

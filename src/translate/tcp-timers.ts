@@ -97,8 +97,10 @@ export class TcpTimers {
     // A flow is looked at for many reasons: that alone does not put off a timer that is running (RFC 6298, section 5).
     if (waits) return sooner(timerMs[flow], nowMs, rtoMs[flow]);
     // A guest that has ended its side may be gone by right: nobody asks after it as long as bytes of it wait for the host.
-    if (this.#isBlocked(flow)) return 0;
-    if ((flags[flow] & FLAG.PROBING) !== 0 && retries[flow] > 0) return nowMs + KEEPALIVE_INTERVAL_MS;
+    if (this.#isBlocked(flow) && (flags[flow] & FLAG.GUEST_FIN) !== 0) return 0;
+    if ((flags[flow] & FLAG.PROBING) !== 0 && retries[flow] > 0) {
+      return sooner(timerMs[flow], nowMs, KEEPALIVE_INTERVAL_MS);
+    }
     return this.#flows.activeUs[flow] / 1000 + KEEPALIVE_IDLE_MS;
   }
 }
