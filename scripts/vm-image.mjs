@@ -19,7 +19,7 @@ cat >/lease <<'END'
 #!/bin/sh
 [ "$1" = bound ] || exit 0
 [ -n "$mtu" ] && ip link set $interface mtu $mtu
-ip addr flush dev $interface scope global
+ip -4 addr flush dev $interface
 ip addr add $ip/$mask dev $interface
 ip route add default via $router dev $interface onlink
 for each in $dns; do echo "nameserver $each"; done >/etc/resolv.conf
