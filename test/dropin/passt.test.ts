@@ -105,6 +105,11 @@ inLab('passt', (lab) => {
     await eventually('the daemon has ended', () => !isAlive(pid));
   });
 
+  it('a descriptor that is none is told of', async () => {
+    const { status, stderr } = await lab.start(['passt', '-f', '-F', '99']).ended;
+    assert.deepEqual([status, stderr], [1, 'passt: error: --fd 99 is no open descriptor: give a connected socket\n']);
+  });
+
   it('says what kind of vhost-user backend it is', async () => {
     const { status, stdout } = await lab.start(['passt', '--print-capabilities']).ended;
     assert.deepEqual([status, JSON.parse(stdout)], [0, { type: 'net' }]);
