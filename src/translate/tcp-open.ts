@@ -25,6 +25,7 @@ import * as ipv6 from '../wire/ipv6.ts';
 import * as tcp from '../wire/tcp.ts';
 import { FLAG, PHASE, RTO_INITIAL_MS, type TcpColumns } from './tcp-columns.ts';
 import type { TcpDeps } from './tcp-deps.ts';
+import type { TcpEnds } from './tcp-ends.ts';
 import { type TcpSegments, UNSCALED } from './tcp-segments.ts';
 import type { TcpSender } from './tcp-send.ts';
 
@@ -32,8 +33,6 @@ import type { TcpSender } from './tcp-send.ts';
 const MSS_MIN = 88;
 /** What nearly all hosts send with; another value means that somebody looks for the way (traceroute), and is carried over. */
 const TIME_TO_LIVE_DEFAULT = 64;
-
-export type CloseFlow = (flow: number, outcome: number) => void;
 
 export class TcpOpener {
   readonly #deps: TcpDeps;
@@ -87,20 +86,20 @@ export class TcpOpener {
   }
 
   /** connect(2) has failed: RST, ICMP, or silence. */
-  failed(flow: number, errno: number, close: CloseFlow): void {
+  failed(flow: number, errno: number, ends: TcpEnds): void {
     const outcome = outcomeOf(errno);
     if (outcome === OUTCOME.unreachable) this.#tellUnreachable(flow, errno);
     else if (outcome !== OUTCOME.timeout) this.#segments.control(flow, tcp.RST | tcp.ACK, 0);
-    close(flow, outcome);
+    ends.close(flow, outcome);
   }
 
   /** A flow that the guest has ended in the same frame is not there any more, and its number may be another's. */
-  reportFailures(close: CloseFlow): void {
+  reportFailures(ends: TcpEnds): void {
     if (this.#failed.length === 0) return;
     for (let i = 0; i < this.#failed.length; i += 3) {
       const flow = this.#failed[i];
       const isThere = this.#tcp.phase[flow] === PHASE.CONNECTING && this.#flows.id[flow] === this.#failed[i + 1];
-      if (isThere) this.failed(flow, this.#failed[i + 2], close);
+      if (isThere) this.failed(flow, this.#failed[i + 2], ends);
     }
     this.#failed.length = 0;
   }

@@ -35,20 +35,19 @@ import { distance } from '../base/sequence.ts';
 import type { TurnClock } from '../base/turn-clock.ts';
 import { type Congestion, NO_LINK } from '../flow/congestion.ts';
 import { type FlowTable, OUTCOME } from '../flow/flow-table.ts';
-import type { FlowObserver } from '../flow/policy.ts';
 import { drop } from '../graph/drop.ts';
 import { ARC_DONE, ARC_NEXT, type GraphNode } from '../graph/node.ts';
 import { REASON } from '../graph/reasons.ts';
 import { type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { ERRNO } from '../sys/errno.ts';
-import { SO, SOL } from '../sys/options.ts';
-import { POLL, type Sys, TCP_INFO_WORDS } from '../sys/sys.ts';
+import { POLL } from '../sys/sys.ts';
 import * as tcp from '../wire/tcp.ts';
 import * as vnet from '../wire/vnet-header.ts';
 import { findFlow, readPorts } from './packet-key.ts';
 import { DIRTY, FLAG, PHASE, RTO_MAX_MS, TcpColumns } from './tcp-columns.ts';
 import type { TcpDeps } from './tcp-deps.ts';
 import { DirtyFlows } from './tcp-dirty.ts';
+import { TcpEnds } from './tcp-ends.ts';
 import { TcpHeld } from './tcp-held.ts';
 import { TcpOpener } from './tcp-open.ts';
 import { SEGMENT, TcpReceiver, type Undelivered } from './tcp-receive.ts';
@@ -65,9 +64,7 @@ export class TcpTranslate implements GraphNode {
   readonly name = 'tcp-input';
   readonly next: readonly string[] = ['interface-output'];
   readonly columns: TcpColumns;
-  readonly #sys: Sys;
   readonly #flows: FlowTable;
-  readonly #observer: FlowObserver;
   readonly #held: TcpHeld;
   readonly #segments: TcpSegments;
   readonly #receiver: TcpReceiver;
@@ -75,15 +72,13 @@ export class TcpTranslate implements GraphNode {
   readonly #timers: TcpTimers;
   readonly #opener: TcpOpener;
   readonly #dirty: DirtyFlows;
+  readonly #ends: TcpEnds;
   readonly #congestion: Congestion;
   readonly #clock: TurnClock;
-  readonly #info: Int32Array = new Int32Array(TCP_INFO_WORDS);
 
   constructor(deps: TcpDeps) {
     const { sys, packets, arenaMemory, flows, links, output } = deps;
-    this.#sys = sys;
     this.#flows = flows;
-    this.#observer = deps.observer;
     this.#clock = deps.clock;
     this.columns = new TcpColumns(flows.max);
     this.#held = new TcpHeld(sys, flows.max, deps.heldBytesMax);
@@ -93,6 +88,13 @@ export class TcpTranslate implements GraphNode {
     this.#timers = new TcpTimers(flows, this.columns, this.#sender, deps.timers);
     this.#opener = new TcpOpener(deps, this.columns, this.#segments, this.#sender);
     this.#dirty = new DirtyFlows(this.columns);
+    this.#ends = new TcpEnds(deps, {
+      columns: this.columns,
+      segments: this.#segments,
+      receiver: this.#receiver,
+      timers: this.#timers,
+      dirty: this.#dirty,
+    });
     this.#congestion = deps.congestion;
   }
 
@@ -133,7 +135,7 @@ export class TcpTranslate implements GraphNode {
 
   /** Sends what flows owe to the guest. No received packet is in use. Returns whether some have more to send. */
   service(): boolean {
-    this.#opener.reportFailures(this.#closeFlow);
+    this.#opener.reportFailures(this.#ends);
     const count = this.#dirty.count;
     const served = this.#dirty.take();
     for (let i = 0; i < count; i++) {
@@ -191,10 +193,9 @@ export class TcpTranslate implements GraphNode {
       if (phase === PHASE.NONE) continue;
       if (interfaceIndex >= 0 && this.#flows.interfaceIndex(flow) !== interfaceIndex) continue;
       const delivered = (this.columns.flags[flow] & FLAG.GUEST_FIN_DELIVERED) !== 0;
-      if (!delivered) this.#resetHost(flow);
-      // Nobody answered for as long as the guest cared; or it was through, and only the host's end is missing.
-      if (phase === PHASE.CONNECTING) this.#closeFlow(flow, OUTCOME.timeout);
-      else this.#closeFlow(flow, delivered ? OUTCOME.closed : OUTCOME.killed);
+      // The guest was through, and only the host's end is missing; or nobody answered for as long as it cared.
+      if (delivered) this.#ends.close(flow, OUTCOME.closed);
+      else this.#ends.abort(flow, phase === PHASE.CONNECTING ? OUTCOME.timeout : OUTCOME.killed);
     }
   }
 
@@ -253,8 +254,7 @@ export class TcpTranslate implements GraphNode {
     if (tcp.sequence(packets.view, at) !== this.columns.rcvNxt[flow]) {
       return drop(packets, packet, REASON['tcp-out-of-window']);
     }
-    this.#resetHost(flow);
-    this.#closeFlow(flow, OUTCOME.reset);
+    this.#ends.abort(flow, OUTCOME.reset);
     return ARC_DONE;
   }
 
@@ -288,8 +288,7 @@ export class TcpTranslate implements GraphNode {
       return this.#segments.refuse(packet) ? ARC_OUTPUT : drop(packets, packet, REASON['tcp-out-of-window']);
     }
     if ((flags & tcp.RST) !== 0) {
-      this.#resetHost(flow);
-      this.#closeFlow(flow, OUTCOME.refused);
+      this.#ends.abort(flow, OUTCOME.refused);
       return ARC_DONE;
     }
     if ((flags & tcp.SYN) === 0) return drop(packets, packet, REASON['tcp-out-of-window']);
@@ -338,8 +337,7 @@ export class TcpTranslate implements GraphNode {
     const ended = FLAG.GUEST_FIN | FLAG.HOST_FIN_ACKED;
     if ((this.columns.flags[flow] & ended) === ended) return drop(packets, packet, REASON['tcp-out-of-window']);
     if (sequence === rcvNxt[flow]) {
-      this.#resetHost(flow);
-      this.#closeFlow(flow, OUTCOME.reset);
+      this.#ends.abort(flow, OUTCOME.reset);
       return ARC_DONE;
     }
     const ahead = distance(sequence, rcvNxt[flow]);
@@ -352,7 +350,7 @@ export class TcpTranslate implements GraphNode {
   #connected(flow: number, events: number): void {
     const errno = this.#opener.connectErrno(flow, events);
     if (errno !== 0) {
-      this.#opener.failed(flow, errno, this.#closeFlow);
+      this.#opener.failed(flow, errno, this.#ends);
       return;
     }
     this.#opener.connected(flow);
@@ -387,7 +385,7 @@ export class TcpTranslate implements GraphNode {
     if ((owed & DIRTY.PULL) !== 0) {
       const pulled = this.#sender.pull(flow, this.#clock.nowUs);
       if (pulled === PULL.FAILED) {
-        this.#failedByHost(flow);
+        this.#ends.hostGone(flow);
         return;
       }
       if (pulled === PULL.MORE) this.#dirty.mark(flow, DIRTY.PULL);
@@ -397,11 +395,11 @@ export class TcpTranslate implements GraphNode {
       this.#segments.control(flow, tcp.ACK, sndNxt[flow]);
     }
     if (this.#isDrainedAndBroken(flow)) {
-      this.#failedByHost(flow);
+      this.#ends.hostGone(flow);
       return;
     }
     const done = FLAG.GUEST_FIN_DELIVERED | FLAG.HOST_FIN_ACKED;
-    if ((flags[flow] & done) === done) this.#closeFlow(flow, OUTCOME.closed);
+    if ((flags[flow] & done) === done) this.#ends.close(flow, OUTCOME.closed);
     else this.#timers.arm(flow, this.#clock.nowUs / 1000);
   }
 
@@ -409,11 +407,6 @@ export class TcpTranslate implements GraphNode {
     const flags = this.columns.flags[flow];
     if ((flags & FLAG.HOST_BROKEN) === 0) return false;
     return (flags & FLAG.HOST_READABLE) === 0 || (flags & FLAG.HOST_FIN_SENT) !== 0;
-  }
-
-  #failedByHost(flow: number): void {
-    this.#segments.control(flow, tcp.RST | tcp.ACK, this.columns.sndNxt[flow]);
-    this.#closeFlow(flow, OUTCOME.reset);
   }
 
   // --- timers ---
@@ -428,7 +421,7 @@ export class TcpTranslate implements GraphNode {
     if (waits && this.#congestion.linkHolding(flow) !== NO_LINK) this.#dirty.mark(flow, DIRTY.PULL);
     else if (this.#sender.outstanding(flow) > 0) {
       if (this.#sender.timedOut(flow) <= RETRIES_MAX) this.#dirty.mark(flow, DIRTY.PULL);
-      else this.#guestGone(flow);
+      else this.#ends.guestGone(flow);
     } else if (this.#sender.isStalled(flow)) {
       rtoMs[flow] = Math.min(rtoMs[flow] * 2, RTO_MAX_MS);
       this.#askGuest(flow, RETRIES_MAX);
@@ -442,7 +435,7 @@ export class TcpTranslate implements GraphNode {
     const { flags, retries } = this.columns;
     if ((flags[flow] & FLAG.PROBING) === 0) retries[flow] = 0;
     if (++retries[flow] > unansweredMax) {
-      this.#guestGone(flow);
+      this.#ends.guestGone(flow);
       return;
     }
     flags[flow] |= FLAG.PROBING;
@@ -452,44 +445,10 @@ export class TcpTranslate implements GraphNode {
   #handshakeTimer(flow: number): void {
     const { retries, rtoMs } = this.columns;
     if (++retries[flow] > HANDSHAKE_RETRIES_MAX) {
-      this.#guestGone(flow);
+      this.#ends.guestGone(flow);
       return;
     }
     rtoMs[flow] = Math.min(rtoMs[flow] * 2, RTO_MAX_MS);
     this.#opener.sendHandshake(flow);
   }
-
-  /** The guest does not answer: both ends are told. */
-  #guestGone(flow: number): void {
-    const hasSpoken = this.columns.phase[flow] !== PHASE.SYN_SENT;
-    this.#segments.control(flow, hasSpoken ? tcp.RST | tcp.ACK : tcp.RST, this.columns.sndNxt[flow]);
-    this.#resetHost(flow);
-    this.#closeFlow(flow, OUTCOME.timeout);
-  }
-
-  // --- ends ---
-
-  /** Makes the coming close of the host's socket a RST. */
-  #resetHost(flow: number): void {
-    this.#sys.setOption(this.#flows.hostFd[flow], SOL.SOCKET, SO.LINGER, 0);
-  }
-
-  /** Closes the host's socket and forgets the flow. */
-  readonly #closeFlow = (flow: number, outcome: number): void => {
-    const flows = this.#flows;
-    const fd = flows.hostFd[flow];
-    if (fd !== -1) {
-      if (this.#sys.tcpInfo(fd, this.#info) === 0 && this.#info[1] > 0) flows.rttUs[flow] = this.#info[1];
-      this.#sys.close(fd);
-      flows.hostFd[flow] = -1;
-    }
-    this.#receiver.release(flow);
-    this.#timers.cancel(flow);
-    flows.outcome[flow] = outcome;
-    if (this.columns.phase[flow] === PHASE.CONNECTING) this.#observer.opened(flow);
-    this.columns.phase[flow] = PHASE.NONE;
-    this.#dirty.clear(flow);
-    this.#observer.closed(flow);
-    flows.remove(flow);
-  };
 }
