@@ -45,8 +45,8 @@ export function isIpv4(address: IpAddress): boolean {
   return isIpv4Words(address.w0, address.w1, address.w2);
 }
 
-/** The last word makes no difference; it may be given so that all four can be passed on. */
-export function isIpv4Words(w0: number, w1: number, w2: number, _w3?: number): boolean {
+/** Whether an address that begins with these words is of IPv4. */
+export function isIpv4Words(w0: number, w1: number, w2: number): boolean {
   return (w0 | w1) === 0 && w2 === MAPPED;
 }
 

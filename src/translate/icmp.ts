@@ -21,6 +21,7 @@
  *
  * Not done: any other ICMP message from the guest, errors included, is dropped and counted.
  */
+import { isIpv4Words } from '../base/address.ts';
 import { FLOW_STATE, type FlowTable, OUTCOME, TARGET_WORDS } from '../flow/flow-table.ts';
 import type { GuestLinks } from '../flow/guest-link.ts';
 import { VERDICT } from '../flow/policy.ts';
@@ -41,6 +42,7 @@ import { DatagramFlows } from './datagram-flows.ts';
 import { DatagramReceiver, type DatagramSink } from './datagram-receiver.ts';
 import { DatagramSockets, SOCKET_KIND } from './datagram-sockets.ts';
 import { GuestDatagrams } from './guest-datagrams.ts';
+import { carriedClass, carriedHops, HOPS_DEFAULT, toldHops } from './hops.ts';
 import { type IcmpErrors, REFUSAL } from './icmp-error.ts';
 import { isRefused, openPing, openRaw } from './icmp-socket.ts';
 import { findFlow } from './packet-key.ts';
@@ -49,9 +51,7 @@ import { closeOn } from './udp-socket.ts';
 
 const TIMEOUT_MS = 60_000;
 const ARC_OUTPUT = ARC_NEXT;
-const HOPS_DEFAULT = 64;
 const NONE = -1;
-const MAPPED = 0xffff;
 
 /** Words of a datagram record and of an error record (see `sys/sys.ts`). */
 const START = 0;
@@ -112,7 +112,7 @@ export class IcmpTranslate implements PollHandler, SendSink, DatagramSink {
     packets.flow[packet] = flow;
     this.#life.sent(flow, packets.end[packet] - at - icmp.HEADER_BYTES);
     if (this.sockets.of[flow] === NONE) return this.#answer(packets, packet, flow, isIpv4);
-    this.#send(packets, packet, flow, isIpv4);
+    this.#send(packets, packet, flow);
     return ARC_DONE;
   }
 
@@ -167,7 +167,7 @@ export class IcmpTranslate implements PollHandler, SendSink, DatagramSink {
     if (icmp.type(view, start) !== (isIpv4 ? icmp.ECHO_REPLY : icmpv6.ECHO_REPLY)) return;
     const flow = this.#flowOf(socket, records, at + ADDRESS, icmp.identifier(view, start));
     if (flow === NONE) return;
-    const hops = records[at + HOPS] < 1 ? HOPS_DEFAULT : records[at + HOPS];
+    const hops = toldHops(records[at + HOPS]);
     this.#deliver(flow, start, length, hops, records[at + CLASS]);
   }
 
@@ -225,13 +225,11 @@ export class IcmpTranslate implements PollHandler, SendSink, DatagramSink {
     this.datagrams.emit(packet, this.datagrams.link(flow).mtu);
   }
 
-  #send(packets: Packets, packet: number, flow: number, isIpv4: boolean): void {
+  #send(packets: Packets, packet: number, flow: number): void {
     const { view } = packets;
     const network = packets.network[packet];
     const at = packets.transport[packet];
     const socket = this.sockets.of[flow];
-    const hops = isIpv4 ? ipv4.timeToLive(view, network) : ipv6.hopLimit(view, network);
-    const trafficClass = isIpv4 ? ipv4.typeOfService(view, network) : ipv6.trafficClass(view, network);
     const front = packets.start[packet] - VNET_HEADER_BYTES;
     const length = packets.end[packet] - at;
     this.sendQueue.add(
@@ -241,8 +239,8 @@ export class IcmpTranslate implements PollHandler, SendSink, DatagramSink {
       at,
       length,
       0,
-      hops === HOPS_DEFAULT ? -1 : hops,
-      trafficClass === 0 ? -1 : trafficClass,
+      carriedHops(view, network),
+      carriedClass(view, network),
       this.#flows.targets,
       flow * TARGET_WORDS,
     );
@@ -285,7 +283,7 @@ export class IcmpTranslate implements PollHandler, SendSink, DatagramSink {
     if (shared !== NONE) return shared;
     const { targets } = this.#flows;
     const target = flow * TARGET_WORDS;
-    const isIpv4 = targets[target] === 0 && targets[target + 1] === 0 && targets[target + 2] === MAPPED;
+    const isIpv4 = isIpv4Words(targets[target], targets[target + 1], targets[target + 2]);
     // The message is carried over as it is, and the two versions have different ones.
     if (isIpv4 !== this.#flows.isIpv4(flow)) return -REFUSAL.HOST;
     let fd = openPing(this.#sys, isIpv4, own ? 0 : this.#flows.guestPort(flow), this.#address);

@@ -6,6 +6,8 @@
  *
  * A connect(2) that fails at once, while the guest's frame is still being processed, is reported when the frame is done (`reportFailures`).
  */
+
+import { isIpv4Words } from '../base/address.ts';
 import { type FlowTable, OUTCOME, SIDE, TARGET_WORDS } from '../flow/flow-table.ts';
 import { VERDICT } from '../flow/policy.ts';
 import { ERRNO } from '../sys/errno.ts';
@@ -20,9 +22,8 @@ import {
   SOCKET_TYPE,
 } from '../sys/sys.ts';
 import * as ethernet from '../wire/ethernet.ts';
-import * as ipv4 from '../wire/ipv4.ts';
-import * as ipv6 from '../wire/ipv6.ts';
 import * as tcp from '../wire/tcp.ts';
+import { carriedHops } from './hops.ts';
 import { FLAG, PHASE, RTO_INITIAL_MS, type TcpColumns } from './tcp-columns.ts';
 import type { TcpDeps } from './tcp-deps.ts';
 import type { TcpEnds } from './tcp-ends.ts';
@@ -31,8 +32,6 @@ import type { TcpSender } from './tcp-send.ts';
 
 /** The smallest segment that we send because a guest asked for it: Linux's own lower bound. */
 const MSS_MIN = 88;
-/** What nearly all hosts send with; another value means that somebody looks for the way (traceroute), and is carried over. */
-const TIME_TO_LIVE_DEFAULT = 64;
 
 export class TcpOpener {
   readonly #deps: TcpDeps;
@@ -73,7 +72,7 @@ export class TcpOpener {
     }
     flows.setTargeted(flow);
     this.#takeSyn(flow, packet);
-    const error = this.#connect(flow, this.#timeToLive(packet));
+    const error = this.#connect(flow, carriedHops(packets.view, packets.network[packet]));
     if (error === -ERRNO.EMFILE || error === -ERRNO.ENFILE) return this.#withoutSocket(flow);
     if (error < 0) this.#failed.push(flow, flows.id[flow], -error);
     return flow;
@@ -202,20 +201,14 @@ export class TcpOpener {
     columns.sndWl1[flow] = tcp.sequence(view, at);
   }
 
-  #timeToLive(packet: number): number {
-    const { view, network } = this.#deps.packets;
-    const at = network[packet];
-    return view.getUint8(at) >>> 4 === 4 ? ipv4.timeToLive(view, at) : ipv6.hopLimit(view, at);
-  }
-
   /** Opens the host's socket and starts connect(2). Returns 0 or -errno; the socket stays with the flow when there is one. */
-  #connect(flow: number, timeToLive: number): number {
+  #connect(flow: number, hops: number): number {
     const { sys } = this.#deps;
     const target = this.#target;
     for (let word = 0; word < TARGET_WORDS; word++) {
       target[word] = this.#flows.targets[flow * TARGET_WORDS + word];
     }
-    const isIpv4 = target[0] === 0 && target[1] === 0 && target[2] === 0xffff;
+    const isIpv4 = isIpv4Words(target[0], target[1], target[2]);
     const fd = sys.socket(
       isIpv4 ? SOCKET_FAMILY.INET : SOCKET_FAMILY.INET6,
       SOCKET_TYPE.STREAM,
@@ -224,8 +217,8 @@ export class TcpOpener {
     if (fd < 0) return fd;
     this.#flows.hostFd[flow] = fd;
     this.#setSocketOptions(fd);
-    if (timeToLive !== TIME_TO_LIVE_DEFAULT) {
-      sys.setOption(fd, isIpv4 ? SOL.IP : SOL.IPV6, isIpv4 ? IP.TTL : IPV6.UNICAST_HOPS, timeToLive);
+    if (hops >= 0) {
+      sys.setOption(fd, isIpv4 ? SOL.IP : SOL.IPV6, isIpv4 ? IP.TTL : IPV6.UNICAST_HOPS, hops);
       sys.setOption(fd, isIpv4 ? SOL.IP : SOL.IPV6, isIpv4 ? IP.RECVERR : IPV6.RECVERR, 1);
     }
     const error = sys.connect(fd, target);

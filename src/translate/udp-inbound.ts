@@ -20,6 +20,7 @@ import type { DatagramDeps } from './datagram-deps.ts';
 import type { DatagramFlows } from './datagram-flows.ts';
 import { type DatagramSockets, isPublished, SOCKET_KIND } from './datagram-sockets.ts';
 import type { GuestDatagrams } from './guest-datagrams.ts';
+import { toldHops } from './hops.ts';
 
 /** Words of a datagram record and of an error record (see `sys/sys.ts`). */
 const START = 0;
@@ -31,7 +32,6 @@ const ADDRESS = 6;
 const PORT = 4;
 
 const DNS_PORT = 53;
-const HOPS_DEFAULT = 64;
 const NONE = -1;
 
 /** An IPv4 packet's, less its headers; and as many segments as all kernels take (UDP_MAX_SEGMENTS before 6.9). */
@@ -90,7 +90,7 @@ export class UdpInbound {
     if (this.#flows.remotePort(flow) === DNS_PORT) {
       this.#names.learn(this.#packets.view, records[at + START], records[at + START] + records[at + LENGTH]);
     }
-    const hops = records[at + HOPS] < 1 ? HOPS_DEFAULT : records[at + HOPS];
+    const hops = toldHops(records[at + HOPS]);
     this.#deliver(flow, records[at + START], records[at + LENGTH], records[at + SEGMENT], hops, records[at + CLASS]);
   }
 

@@ -36,6 +36,7 @@
  * Sockets: descriptors; a flow that gets none is answered with ICMP. A full socket buffer loses datagrams, which are counted
  * (`sendQueue.dropped`). Multicast and broadcast do not get here. "Don't fragment" is not carried over (`udp-socket.ts`).
  */
+import { isIpv4Words } from '../base/address.ts';
 import type { CallerMap } from '../flow/caller-map.ts';
 import { type FlowTable, OUTCOME, TARGET_WORDS } from '../flow/flow-table.ts';
 import type { GuestLinks } from '../flow/guest-link.ts';
@@ -46,8 +47,6 @@ import { ARC_DONE, type GraphNode } from '../graph/node.ts';
 import { REASON } from '../graph/reasons.ts';
 import { type Packets, VNET_HEADER_BYTES } from '../packet/packets.ts';
 import { POLL, SOCKET_ADDRESS_WORDS, type Sys } from '../sys/sys.ts';
-import * as ipv4 from '../wire/ipv4.ts';
-import * as ipv6 from '../wire/ipv6.ts';
 import * as udp from '../wire/udp.ts';
 import * as vnet from '../wire/vnet-header.ts';
 import type { DatagramDeps } from './datagram-deps.ts';
@@ -55,6 +54,7 @@ import { DatagramFlows } from './datagram-flows.ts';
 import { DatagramReceiver, type DatagramSink } from './datagram-receiver.ts';
 import { DatagramSockets } from './datagram-sockets.ts';
 import { GuestDatagrams } from './guest-datagrams.ts';
+import { carriedClass, carriedHops } from './hops.ts';
 import { type IcmpErrors, REFUSAL } from './icmp-error.ts';
 import { findFlow, readPorts } from './packet-key.ts';
 import { SendQueue, type SendSink } from './send-queue.ts';
@@ -64,10 +64,7 @@ import { hasSegmentation, openConnected, openShared, setOptions } from './udp-so
 const ONEWAY_MS = 30_000;
 const BOTH_WAYS_MS = 120_000;
 
-/** What nearly all hosts send with; another value means something and is carried over. */
-const HOPS_DEFAULT = 64;
 const NONE = -1;
-const MAPPED = 0xffff;
 
 /** A host socket, bound already, and the guest's endpoint that it leads to. */
 export interface UdpPublication {
@@ -228,9 +225,6 @@ export class UdpTranslate implements GraphNode, PollHandler, SendSink, DatagramS
     const network = packets.network[packet];
     const payload = packets.transport[packet] + udp.HEADER_BYTES;
     const length = udp.length(view, packets.transport[packet]) - udp.HEADER_BYTES;
-    const isIpv4 = view.getUint8(network) >>> 4 === 4;
-    const hops = isIpv4 ? ipv4.timeToLive(view, network) : ipv6.hopLimit(view, network);
-    const trafficClass = isIpv4 ? ipv4.typeOfService(view, network) : ipv6.trafficClass(view, network);
     packets.flow[packet] = flow;
     this.#life.sent(flow, length);
     this.sendQueue.add(
@@ -240,8 +234,8 @@ export class UdpTranslate implements GraphNode, PollHandler, SendSink, DatagramS
       payload,
       length,
       segment < length ? segment : 0,
-      hops === HOPS_DEFAULT ? -1 : hops,
-      trafficClass === 0 ? -1 : trafficClass,
+      carriedHops(view, network),
+      carriedClass(view, network),
       this.#flows.targets,
       flow * TARGET_WORDS,
     );
@@ -292,7 +286,7 @@ export class UdpTranslate implements GraphNode, PollHandler, SendSink, DatagramS
     if (this.#life.isMapped(flow)) {
       const target = this.#target;
       for (let word = 0; word < TARGET_WORDS; word++) target[word] = this.#flows.targets[flow * TARGET_WORDS + word];
-      const isIpv4 = target[0] === 0 && target[1] === 0 && target[2] === MAPPED;
+      const isIpv4 = isIpv4Words(target[0], target[1], target[2]);
       const fd = openConnected(this.#sys, isIpv4, target, merged);
       return fd < 0 ? fd : this.sockets.addOwn(flow, fd, isIpv4);
     }
