@@ -45,8 +45,8 @@ export class GuestWiring implements Wiring {
     const { services, localNames } = this.#options;
     const arp = new ArpInput(services, this.neighbours);
     const ndp = new NdpInput(services, this.neighbours, interfaceOutput);
-    const dhcp = new DhcpInput(services, interfaceOutput);
-    const dhcpv6 = new Dhcpv6Input(services, interfaceOutput);
+    const dhcp = new DhcpInput(services, this.neighbours, interfaceOutput);
+    const dhcpv6 = new Dhcpv6Input(services, this.neighbours, interfaceOutput);
     this.#services = [arp, ndp, dhcp, dhcpv6];
     this.#ndp = ndp;
     this.#packets = packets;

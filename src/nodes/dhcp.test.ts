@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { formatIpv4, MacAddress } from '../base/address.ts';
+import { Neighbours, NO_NEIGHBOUR } from '../flow/neighbours.ts';
 import { ARC_DONE } from '../graph/node.ts';
 import { type Packet, Packets } from '../packet/packets.ts';
 import * as dhcp from '../wire/dhcp.ts';
@@ -65,16 +66,18 @@ function fresh(config: typeof CONFIG = CONFIG): {
   packets: Packets;
   sent: Sent;
   node: DhcpInput;
+  neighbours: Neighbours;
   ask(frameBytes: Bytes): Reply;
 } {
   const packets = arena();
   const sent = new Sent();
-  const node = new DhcpInput(config, sent);
+  const neighbours = new Neighbours();
+  const node = new DhcpInput(config, neighbours, sent);
   const ask = (frameBytes: Bytes): Reply => {
     assert.equal(run(node, packets, receive(packets, frameBytes)), ARC_DONE);
     return read(packets, sent.only());
   };
-  return { packets, sent, node, ask };
+  return { packets, sent, node, neighbours, ask };
 }
 
 /** Checks what holds for every reply, and reads it. */
@@ -176,6 +179,22 @@ describe('dhcp-input', () => {
       assert.equal(reply.to, '10.0.2.100');
       assert.equal(reply.option(OPTION.LEASE_SECONDS), '00000e10');
     }
+  });
+
+  it('knows where its client is as soon as it has the address, and not before', () => {
+    const where = (...payloads: number[][]): MacAddress | undefined => {
+      const { packets, node, neighbours } = fresh();
+      for (const payload of payloads) run(node, packets, receive(packets, frame(payload)));
+      const found = neighbours.find(LINK, 0, 0, 0xffff, 0x0a000264);
+      if (found === NO_NEIGHBOUR) return undefined;
+      return new MacAddress(neighbours.macHigh(LINK, found), neighbours.macLow(LINK, found));
+    };
+    assert.deepEqual(where(message('350101'), message('350103 32040a000264')), GUEST_MAC);
+    assert.deepEqual(where(message('350101 5000')), GUEST_MAC, 'rapid commit');
+    const others = [message('350101'), message('350103 3204c0a80107'), message('350108', { ciaddr: '0a000264' })];
+    const relayed = message('350103 32040a000264', { giaddr: '0a0002fe' });
+    const fromGroup = message('350103 32040a000264', { mac: '010000000001' });
+    assert.equal(where(...others, relayed, fromGroup), undefined);
   });
 
   it('refuses another address to everybody, and tells nothing else', () => {

@@ -5,10 +5,13 @@
  * the client asks for rapid commit (RFC 4039); REQUEST with ACK, or NAK where it names another address; INFORM with ACK without an address.
  * RELEASE and DECLINE change nothing. A REQUEST to another server is none of ours. The server's name is the gateway's address.
  *
+ * Who is given the address is a neighbour from then on: callers of published ports may come before it asks for anybody by ARP.
+ *
  * The search list is left out first where there is no room. The router is sent as a classless route too (RFC 3442) where it lies outside the guest's network, which the
  * plain option cannot say, or where there are other routes: a client that takes those must ignore the plain option.
  */
 import { type IpAddress, type IpPrefix, ipv4Address, prefixContains, prefixMask } from '../base/address.ts';
+import type { Neighbours } from '../flow/neighbours.ts';
 import { drop } from '../graph/drop.ts';
 import { ARC_DONE, type Emitter, type GraphNode } from '../graph/node.ts';
 import { REASON } from '../graph/reasons.ts';
@@ -26,16 +29,20 @@ import {
 import type { Ipv4Service, ServiceConfig } from './service-config.ts';
 
 const NOTHING: Uint8Array = new Uint8Array(0);
+/** The word in front of an IPv4 address: ::ffff:a.b.c.d. */
+const MAPPED = 0xffff;
 const DEFAULT_ROUTE: IpPrefix = { address: ipv4Address(0), length: 0 };
 
 export class DhcpInput implements GraphNode {
   readonly name = 'dhcp-input';
   readonly next: readonly string[] = [];
+  readonly #neighbours: Neighbours;
   readonly #emitter: Emitter;
   #config: ServiceConfig;
   #reply: ReplyConfig | undefined;
 
-  constructor(config: ServiceConfig, emitter: Emitter) {
+  constructor(config: ServiceConfig, neighbours: Neighbours, emitter: Emitter) {
+    this.#neighbours = neighbours;
     this.#emitter = emitter;
     this.#config = config;
     this.#reply = replyConfig(config);
@@ -67,6 +74,7 @@ export class DhcpInput implements GraphNode {
     switch (dhcp.type(view, at, end)) {
       case DISCOVER: {
         const rapid = dhcp.findOption(view, at, end, dhcp.OPTION.RAPID_COMMIT) >= 0;
+        if (rapid) this.#learn(packets, packet, given);
         return reply(packets, packet, this.#emitter, config, rapid ? ACK : OFFER, given, rapid);
       }
       case REQUEST:
@@ -79,6 +87,15 @@ export class DhcpInput implements GraphNode {
       default:
         return drop(packets, packet, REASON['dhcp-invalid']);
     }
+  }
+
+  /** Frames for the address go where the answer goes; not for a client behind a relay, who is on another link. */
+  #learn(packets: Packets, packet: Packet, given: number): void {
+    const { view } = packets;
+    const at = messageAt(packets, packet);
+    const high = dhcp.hardwareHigh(view, at);
+    if (dhcp.relayAddress(view, at) !== 0 || (high & 0x100) !== 0) return;
+    this.#neighbours.learn(packets.rxInterface[packet], 0, 0, MAPPED, given, high, dhcp.hardwareLow(view, at));
   }
 
   #isForClient(view: DataView, at: number): boolean {
@@ -102,6 +119,7 @@ export class DhcpInput implements GraphNode {
     const wanted = dhcp.optionValue(view, at, end, REQUESTED_ADDRESS, 4, current);
     if (wanted === 0) return drop(packets, packet, REASON['dhcp-invalid']);
     const isRight = wanted === given;
+    if (isRight) this.#learn(packets, packet, given);
     return reply(
       packets,
       packet,

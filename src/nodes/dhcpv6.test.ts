@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { formatIpWords } from '../base/address.ts';
+import { formatIpWords, MacAddress } from '../base/address.ts';
+import { Neighbours, NO_NEIGHBOUR } from '../flow/neighbours.ts';
 import { ARC_DONE } from '../graph/node.ts';
 import { type Packet, Packets } from '../packet/packets.ts';
 import * as dhcpv6 from '../wire/dhcpv6.ts';
@@ -58,18 +59,20 @@ function fresh(config: typeof CONFIG = CONFIG): {
   packets: Packets;
   sent: Sent;
   node: Dhcpv6Input;
+  neighbours: Neighbours;
   ask(frameBytes: Bytes): Reply;
   refuse(frameBytes: Bytes): number | string;
 } {
   const packets = arena();
   const sent = new Sent();
-  const node = new Dhcpv6Input(config, sent);
+  const neighbours = new Neighbours();
+  const node = new Dhcpv6Input(config, neighbours, sent);
   const refuse = (frameBytes: Bytes): number | string => run(node, packets, receive(packets, frameBytes));
   const ask = (frameBytes: Bytes): Reply => {
     assert.equal(refuse(frameBytes), ARC_DONE);
     return read(packets, sent.only());
   };
-  return { packets, sent, node, ask, refuse };
+  return { packets, sent, node, neighbours, ask, refuse };
 }
 
 /** Checks what holds for every reply, and reads it. */
@@ -132,6 +135,20 @@ function addressText(view: DataView, at: number): string {
 const GIVEN = ['3', 'fd74:6170:7374:6572::100 3600'];
 
 describe('dhcpv6-input', () => {
+  it('knows where its client is as soon as it has the address, and not before', () => {
+    const where = (...frames: number[][]): MacAddress | undefined => {
+      const { ask, neighbours } = fresh();
+      for (const each of frames) ask(each);
+      const found = neighbours.find(LINK, 0xfd746170 | 0, 0x73746572, 0, 0x100);
+      if (found === NO_NEIGHBOUR) return undefined;
+      return new MacAddress(neighbours.macHigh(LINK, found), neighbours.macLow(LINK, found));
+    };
+    assert.deepEqual(where(frame(TYPE.REQUEST, CLIENT, SERVER, ASSOCIATION)), GUEST_MAC);
+    assert.deepEqual(where(frame(TYPE.SOLICIT, CLIENT, '000e 0000', ASSOCIATION)), GUEST_MAC, 'rapid commit');
+    const others = [frame(TYPE.SOLICIT, CLIENT, ASSOCIATION), frame(TYPE.RELEASE, CLIENT, SERVER, association(OURS))];
+    assert.equal(where(...others), undefined);
+  });
+
   it('advertises the configured address to SOLICIT, at the highest preference', () => {
     const { ask } = fresh();
     const reply = ask(frame(TYPE.SOLICIT, CLIENT, WANTS_NAMES, '0008 0002 0000', ASSOCIATION));

@@ -7,8 +7,11 @@
  *
  * The first IA_NA gets the address. Any other, and IA_TA, are told that there are no addresses, IA_PD that there are no prefixes. Addresses that a
  * client wants to keep and that are not the configured one are given back with lifetimes of 0. What does not fit into 1280 bytes is left out.
+ *
+ * Who is given the address is a neighbour from then on: callers of published ports may come before it speaks in NDP.
  */
 import { IpAddress, prefixContains } from '../base/address.ts';
+import type { Neighbours } from '../flow/neighbours.ts';
 import { drop } from '../graph/drop.ts';
 import { ARC_DONE, type Emitter, type GraphNode } from '../graph/node.ts';
 import { REASON } from '../graph/reasons.ts';
@@ -47,11 +50,13 @@ interface Parts {
 export class Dhcpv6Input implements GraphNode {
   readonly name = 'dhcpv6-input';
   readonly next: readonly string[] = [];
+  readonly #neighbours: Neighbours;
   readonly #emitter: Emitter;
   #config: ServiceConfig;
   #parts: Parts;
 
-  constructor(config: ServiceConfig, emitter: Emitter) {
+  constructor(config: ServiceConfig, neighbours: Neighbours, emitter: Emitter) {
+    this.#neighbours = neighbours;
     this.#emitter = emitter;
     this.#config = config;
     this.#parts = encodeParts(config);
@@ -119,6 +124,10 @@ export class Dhcpv6Input implements GraphNode {
     const packet = begin(packets, link, FRAME_BYTES_MAX, high, low, this.#config.ourMac, ethernet.TYPE_IPV6);
     if (packet === NO_PACKET) return drop(packets, request, REASON['arena-full']);
 
+    if (isGiven(view, asked, askedEnd)) {
+      const { w0, w1, w2, w3 } = service.address.address;
+      this.#neighbours.learn(link, w0, w1, w2, w3, high, low);
+    }
     const network = packets.start[packet] + ethernet.HEADER_BYTES;
     const { w0, w1, w2, w3 } = service.ourLinkLocal;
     ipv6.setSource(view, network, w0, w1, w2, w3);
@@ -134,7 +143,7 @@ export class Dhcpv6Input implements GraphNode {
   #write(view: DataView, start: number, limit: number, asked: number, askedEnd: number, service: Ipv6Service): number {
     const options = asked + dhcpv6.HEADER_BYTES;
     const kind = dhcpv6.type(view, asked);
-    const rapid = kind === TYPE.SOLICIT && dhcpv6.findOption(view, options, askedEnd, OPTION.RAPID_COMMIT) >= 0;
+    const rapid = isRapid(view, asked, askedEnd);
     const isOffer = kind === TYPE.SOLICIT && !rapid;
     const client = dhcpv6.findOption(view, options, askedEnd, OPTION.CLIENT_ID);
     let at = dhcpv6.writeHeader(view, start, isOffer ? TYPE.ADVERTISE : TYPE.REPLY, dhcpv6.transaction(view, asked));
@@ -209,6 +218,19 @@ export class Dhcpv6Input implements GraphNode {
     if (bytes.length === 0 || !dhcpv6.wants(view, options, end, code)) return at;
     return dhcpv6.appendOption(view, at, limit, code, bytes);
   }
+}
+
+/** A SOLICIT that is to be answered with the address at once. */
+function isRapid(view: DataView, asked: number, end: number): boolean {
+  if (dhcpv6.type(view, asked) !== TYPE.SOLICIT) return false;
+  return dhcpv6.findOption(view, asked + dhcpv6.HEADER_BYTES, end, OPTION.RAPID_COMMIT) >= 0;
+}
+
+/** Whether the answer to the message makes the configured address its sender's. */
+function isGiven(view: DataView, asked: number, end: number): boolean {
+  const kind = dhcpv6.type(view, asked);
+  const asks = kind === TYPE.REQUEST || kind === TYPE.RENEW || kind === TYPE.REBIND || isRapid(view, asked, end);
+  return asks && dhcpv6.findOption(view, asked + dhcpv6.HEADER_BYTES, end, OPTION.IA_NA) >= 0;
 }
 
 /** Appends, for every association but `given`, that there is nothing for it. */

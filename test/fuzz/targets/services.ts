@@ -93,8 +93,8 @@ class Stage {
       new Ip4Reassembly(store),
       new Ip6Reassembly(store),
       new NdpInput(SERVICES, neighbours, emitter),
-      new DhcpInput(SERVICES, emitter),
-      new Dhcpv6Input(SERVICES, emitter),
+      new DhcpInput(SERVICES, neighbours, emitter),
+      new Dhcpv6Input(SERVICES, neighbours, emitter),
       ...['tcp-input', 'udp-input', 'icmp-input', 'icmp6-input'].map((name) => new Sink(name)),
       new Sink('interface-output', (packet) => this.#judge(packet)),
     ];
