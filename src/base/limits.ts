@@ -70,6 +70,9 @@ export const TCP_GAPS_MAX: number = 16;
 /** Callers that wait on a published port for us to accept them: listen(2)'s backlog. */
 export const LISTEN_BACKLOG: number = 1024;
 
+/** Callers of forwards that have been accepted and wait until it is known where their guest is; those beyond are reset. */
+export const HELD_CALLERS_MAX: number = 128;
+
 /** Datagrams under reassembly at one time; beyond it the oldest is given up and counted. */
 export const REASSEMBLIES_MAX: number = 64;
 

@@ -8,6 +8,7 @@ import { DhcpInput } from '../nodes/dhcp.ts';
 import { Dhcpv6Input } from '../nodes/dhcpv6.ts';
 import { DnsInput, type LocalNames } from '../nodes/dns-input.ts';
 import { EthernetInput } from '../nodes/ethernet-input.ts';
+import { GuestSeeker } from '../nodes/guest-seeker.ts';
 import { Ip4Input } from '../nodes/ip4-input.ts';
 import { Ip4Reassembly } from '../nodes/ip4-reassembly.ts';
 import { Ip6Input } from '../nodes/ip6-input.ts';
@@ -27,8 +28,11 @@ export interface GuestWiringOptions {
 export class GuestWiring implements Wiring {
   /** Who is behind each link. */
   readonly neighbours: Neighbours = new Neighbours();
+  /** Called when callers may be waiting for a guest that has been heard now. */
+  onGuestSettled: () => void = () => {};
   readonly #options: GuestWiringOptions;
   #services: { configure(config: ServiceConfig): void }[] = [];
+  #seeker: GuestSeeker | undefined;
   #ndp: NdpInput | undefined;
   #packets: Packets | undefined;
   #links: readonly (GuestLink | undefined)[] = [];
@@ -38,7 +42,13 @@ export class GuestWiring implements Wiring {
   }
 
   begin(base: WiringBase): ReturnType<Wiring['begin']> {
-    return { output: base.interfaceOutput, neighbours: this.neighbours, linkTowards: (index) => index };
+    const { packets, clock, interfaceOutput } = base;
+    this.#seeker = new GuestSeeker(this.#options.services, this.neighbours, {
+      packets,
+      clock,
+      output: interfaceOutput,
+    });
+    return { output: interfaceOutput, neighbours: this.#seeker, linkTowards: (index) => index };
   }
 
   wire({ packets, interfaceOutput, guestLinks, reassembly, translators }: WiringParts): Wired {
@@ -47,7 +57,7 @@ export class GuestWiring implements Wiring {
     const ndp = new NdpInput(services, this.neighbours, interfaceOutput);
     const dhcp = new DhcpInput(services, this.neighbours, interfaceOutput);
     const dhcpv6 = new Dhcpv6Input(services, this.neighbours, interfaceOutput);
-    this.#services = [arp, ndp, dhcp, dhcpv6];
+    this.#services = [arp, ndp, dhcp, dhcpv6, this.#seeker!];
     this.#ndp = ndp;
     this.#packets = packets;
     this.#links = guestLinks;
@@ -80,6 +90,7 @@ export class GuestWiring implements Wiring {
   }
 
   settle(): boolean {
+    if (this.#seeker!.isSettled()) this.onGuestSettled();
     return false;
   }
 

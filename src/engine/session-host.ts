@@ -148,6 +148,7 @@ export class SessionHost {
       random: randomWord,
       extraBytes,
     });
+    this.wiring.onGuestSettled = () => engine.retryCallers();
     return engine;
   }
 

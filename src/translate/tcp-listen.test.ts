@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { formatIpWords, parseIpAddress } from '../base/address.ts';
+import { HELD_CALLERS_MAX } from '../base/limits.ts';
 import { KEY_GUEST, KEY_PORTS, KEY_REMOTE } from '../flow/flow-key.ts';
 import { FlowTable } from '../flow/flow-table.ts';
 import { NEIGHBOUR_PENDING, NO_NEIGHBOUR } from '../flow/neighbours.ts';
@@ -9,7 +10,7 @@ import { ERRNO } from '../sys/errno.ts';
 import { endpoint } from '../sys/simulated/endpoint.ts';
 import type { SimulatedPeer } from '../sys/simulated/peer.ts';
 import { SimulatedSys } from '../sys/simulated.ts';
-import { SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE } from '../sys/sys.ts';
+import { SOCKET_ADDRESS_WORDS, SOCKET_FAMILY, SOCKET_PROTOCOL, SOCKET_TYPE } from '../sys/sys.ts';
 import type { TcpTranslate } from './tcp.ts';
 import { TcpListeners } from './tcp-listen.ts';
 
@@ -131,6 +132,38 @@ describe('published ports of TCP', () => {
     sys.advance(1_000_000);
     assert.equal(caller.state, 'reset');
     assert.deepEqual(accepted, []);
+  });
+
+  it('hold callers that others have accepted while the neighbour is asked for', () => {
+    const to = { interfaceIndex: 2, guest: Int32Array.of(0, 0, 0xffff, GUEST) };
+    const fd = sys.socket(SOCKET_FAMILY.INET, SOCKET_TYPE.STREAM, SOCKET_PROTOCOL.DEFAULT);
+    assert.equal(sys.bind(fd, Int32Array.of(0, 0, 0xffff, 0, PORT, 0)), 0);
+    assert.equal(sys.listen(fd, HELD_CALLERS_MAX + 2), 0);
+    const address = new Int32Array(SOCKET_ADDRESS_WORDS);
+    const introduce = (port: number): SimulatedPeer => {
+      const caller = call(port);
+      listeners.introduce(to, 80, sys.accept(fd, address), address);
+      return caller;
+    };
+    neighbour = NEIGHBOUR_PENDING;
+    const held = Array.from({ length: HELD_CALLERS_MAX }, (_, i) => introduce(5000 + i));
+    const beyond = introduce(4999);
+    listeners.retry();
+    sys.advance(1_000_000);
+    assert.deepEqual([accepted.length, held[0]?.state, beyond.state], [0, 'connected', 'reset']);
+    neighbour = 3;
+    listeners.retry();
+    assert.deepEqual(ports().slice(0, 2), ['5000', '5001']);
+    assert.equal(accepted.length, HELD_CALLERS_MAX);
+    neighbour = NEIGHBOUR_PENDING;
+    const late = [introduce(6000), introduce(6001)];
+    neighbour = NO_NEIGHBOUR;
+    listeners.retry();
+    sys.advance(1_000_000);
+    assert.deepEqual(
+      late.map(({ state }) => state),
+      ['reset', 'reset'],
+    );
   });
 
   it('ask for nobody as long as nobody calls', () => {

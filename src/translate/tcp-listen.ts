@@ -5,8 +5,10 @@
  * says under which one then. Listeners are polled edge-triggered; what could not be accepted for want of descriptors is tried again by `retry`.
  *
  * Nobody is accepted before it is known where frames for the guest go: while its neighbour is asked for, callers wait in the kernel's backlog, and `retry` looks
- * again. When there is no such neighbour they are reset.
+ * again. When there is no such neighbour they are reset. Callers of forwards are accepted before anybody knows whether they are for the guest at all: those wait here
+ * (`HELD_CALLERS_MAX`).
  */
+import { HELD_CALLERS_MAX } from '../base/limits.ts';
 import type { CallerMap } from '../flow/caller-map.ts';
 import { KEY_GUEST, KEY_PORTS, KEY_PROTOCOL, KEY_REMOTE } from '../flow/flow-key.ts';
 import type { FlowTable } from '../flow/flow-table.ts';
@@ -37,6 +39,14 @@ export interface TcpListener extends TcpGuest {
   readonly guestPort: number;
 }
 
+/** A caller, accepted, of whose guest it is not known where it is. */
+interface Held {
+  readonly to: TcpGuest;
+  readonly guestPort: number;
+  readonly fd: number;
+  readonly caller: Int32Array;
+}
+
 export class TcpListeners implements PollHandler {
   readonly #deps: ListenDeps;
   readonly #tcp: TcpTranslate;
@@ -46,6 +56,7 @@ export class TcpListeners implements PollHandler {
   readonly #listeners: Map<number, TcpListener> = new Map();
   /** Tokens of those that may have callers whom nobody will tell us of again. */
   readonly #owing: Set<number> = new Set();
+  #held: Held[] = [];
   readonly #caller: Int32Array = new Int32Array(SOCKET_ADDRESS_WORDS);
 
   constructor(deps: ListenDeps, translate: TcpTranslate, neighbours: GuestNeighbours, callers: CallerMap) {
@@ -85,6 +96,9 @@ export class TcpListeners implements PollHandler {
 
   /** Looks again at the listeners whose callers came when there was no descriptor for them, or when it was not known where to lead them. */
   retry(): void {
+    const held = this.#held;
+    if (held.length > 0) this.#held = [];
+    for (const { to, guestPort, fd, caller } of held) this.introduce(to, guestPort, fd, caller);
     if (this.#owing.size === 0) return;
     for (const token of [...this.#owing]) {
       const listener = this.#listeners.get(token);
@@ -92,11 +106,15 @@ export class TcpListeners implements PollHandler {
     }
   }
 
-  /** Takes over the socket of a caller, whose address (six words) becomes that under which the guest sees him. Who can't be led there is reset. */
+  /** Takes over the socket of a caller, whose address (six words) is overwritten. Who can't be led there is reset, at once or later. */
   introduce(to: TcpGuest, guestPort: number, fd: number, caller: Int32Array): void {
     const { interfaceIndex, guest } = to;
     const neighbour = this.#neighbours.find(interfaceIndex, guest[0], guest[1], guest[2], guest[3]);
-    if (neighbour < 0 || !this.#introduce(to, guestPort, fd, caller, neighbour)) this.#reset(fd);
+    if (neighbour === NEIGHBOUR_PENDING && this.#held.length < HELD_CALLERS_MAX) {
+      this.#held.push({ to, guestPort, fd, caller: caller.slice() });
+    } else if (neighbour < 0 || !this.#introduce(to, guestPort, fd, caller, neighbour)) {
+      this.#reset(fd);
+    }
   }
 
   closeAll(): void {
@@ -104,6 +122,8 @@ export class TcpListeners implements PollHandler {
       this.#deps.sys.close(listener.fd);
       this.#deps.tokens.release(token);
     }
+    for (const { fd } of this.#held) this.#reset(fd);
+    this.#held = [];
     this.#listeners.clear();
     this.#owing.clear();
   }
