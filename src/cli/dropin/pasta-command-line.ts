@@ -2,8 +2,7 @@
  * The command lines of pasta and passt, read. How each option is written and what it changes: `pasta-table.ts`; the value: `pasta-options.ts`.
  *
  * Of options that are given again the last one counts, also where two switch the same thing (`--quiet` and `--debug`, `-4` and `-6`): callers put
- * what a user wishes behind what they have by themselves. Lists grow (`-D`, `-S`, ports), and `none` empties them. A second address of one family for `-a` is
- * refused, for others it replaces the first. What is given for a family that is off stays in the value, without effect: podman names its IPv4 addresses with `-6`
+ * what a user wishes behind what they have by themselves. Lists grow (`-D`, `-S`, ports), and `none` empties them. What is given for a family that is off stays in the value, without effect: podman names its IPv4 addresses with `-6`
  * too.
  *
  * Nothing here asks the machine: whether files, users, interfaces and namespaces are there, and whether the engine can do it, is judged by who runs it.
@@ -13,7 +12,7 @@ import { AUTO_FORWARDS, type ForwardSpec, NO_FORWARDS } from '../../engine/forwa
 import { type CommandLine, formatHelp, mistaken, refused, wrongValue } from './command-line.ts';
 import { ForwardCollector } from './forward-spec.ts';
 import { readWords } from './getopt.ts';
-import { NO_ADDRESSES, type PastaDraft, type PastaOption } from './pasta-option.ts';
+import { NO_ADDRESSES, type PastaDraft } from './pasta-option.ts';
 import type {
   Namespace,
   NamespaceTarget,
@@ -39,7 +38,7 @@ export function readPastaCommandLine(
 ): CommandLine<PastaOptions> {
   const draft = newDraft(program);
   const operands: string[] = [];
-  for (const word of readWords(args, shapesFor(program), 'command')) {
+  for (const word of readWords(args, PASTA_TABLE, 'command')) {
     if (word.kind === 'mistake') return mistaken(program, word.message);
     if (word.kind === 'operand') {
       operands.push(word.text);
@@ -56,15 +55,6 @@ export function readPastaCommandLine(
     if (wrong !== undefined) return wrongValue(program, shape, value, wrong);
   }
   return finish(draft, operands);
-}
-
-/** Short options of the other program are not known; long ones are, so that abbreviations mean the same in both. */
-function shapesFor(program: PastaProgram): PastaOption[] {
-  return PASTA_TABLE.map((row) => {
-    if (row.only === undefined || row.only === program) return row;
-    const { short: _, ...others } = row;
-    return others;
-  });
 }
 
 function helpOf(program: PastaProgram): string {

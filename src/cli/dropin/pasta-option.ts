@@ -110,11 +110,8 @@ export function takeAddress(draft: PastaDraft, text: string): Wrong | undefined 
   const result = readGuestAddress(text);
   if (!result.ok) return result;
   const family = familyOf(result.value.address);
-  if (draft.addresses[family] !== undefined) {
-    return wrong('a second address of this family', 'Give one for IPv4 and one for IPv6 at most.');
-  }
   draft.addresses = { ...draft.addresses, [family]: result.value };
-  if (family === 'ipv4' && result.value.prefixLength !== undefined) draft.prefixGiven = true;
+  if (family === 'ipv4') draft.prefixGiven = result.value.prefixLength !== undefined;
   return undefined;
 }
 
