@@ -24,9 +24,12 @@ const SILENT = 'quiet loglevel=1 nosoftlockup';
 /** For a kernel: what it starts as the first program, with its words. */
 const POWER_OFF = 'rdinit=/bin/busybox -- poweroff -f';
 
-/** A line that ends when a router was heard of, and the address of its network is of use. Without one there is a default route too: to nowhere. */
+/**
+ * A line that ends when a router was heard of, and the address of its network, which comes after the route, is of use. Without one there is a default route too: to
+ * nowhere.
+ */
 export const ADVERTISED: string =
-  'until ip -6 route | grep -q "^default via" && ! ip -6 addr | grep -q tentative; do sleep 0.1; done';
+  'until ip -6 route | grep -q "^default via" && ip -6 addr show scope global | grep -q inet6 && ! ip -6 addr | grep -q tentative; do sleep 0.1; done';
 
 export interface Image {
   readonly kernel: string;
