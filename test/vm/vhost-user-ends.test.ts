@@ -34,10 +34,10 @@ describe('a virtual machine behind vhost-user', { skip }, () => {
     assert.equal((await vm.program.ended).status, 7);
   });
 
-  it('goes on when Tapster is killed and started again', async () => {
+  it('goes on when Tapster is killed and started again, and is called before it speaks', async () => {
     const path = lab.newPath('again.sock');
     const serve = async (): Promise<{ served: Program; words: readonly string[] }> => {
-      const served = lab.start(['guest', '--vhost-user', '--socket', path, '-v'], { timeoutMs: 0 });
+      const served = lab.start(['guest', '--vhost-user', '--socket', path, '-p', '8081:80', '-v'], { timeoutMs: 0 });
       const [, line] = await served.says(/ (-chardev .*)$/m);
       return { served, words: withoutVectors(line!.split(' ')) };
     };
@@ -45,11 +45,14 @@ describe('a virtual machine behind vhost-user', { skip }, () => {
     const vm = new Machine(lab.onHost([...qemuWords(image as Image), ...SHARED_MEMORY, ...first.words], ENDLESS));
     await vm.booted();
     assert.match(await vm.run('/up'), LEASE);
+    await vm.run('mkdir /www && echo hello from the machine > /www/index.html && httpd -p 80 -h /www');
     first.served.kill('SIGKILL');
     await first.served.ended;
     await eventually('the path of one that was killed goes', () => !existsSync(path));
     const { served } = await serve();
     await served.says(/is plugged in/);
+    const called = await lab.onHost(['curl', '-sS', 'http://127.0.0.1:8081/']).ended;
+    assert.equal(called.stdout, 'hello from the machine\n', called.stderr);
     assert.match(await vm.run(`ping -c 3 ${PLACES.server[4]}`), /[123] packets received/);
     await vm.powerOff();
     await served.says(/the guest has gone/);
