@@ -68,6 +68,6 @@ async function countDeoptimizations(visits: number): Promise<Measurement> {
 }
 
 /** Of `[bailout (kind: deopt-eager, reason: ...): begin. deoptimizing 0x... <JSFunction NAME (sfi = ...)>, ...]`. */
-function deoptimizedFunctions(trace: string): string[] {
+export function deoptimizedFunctions(trace: string): string[] {
   return [...trace.matchAll(/begin\. deoptimizing 0x[0-9a-f]+ <JSFunction ([^ >]*)/g)].map(([, name = '']) => name);
 }
